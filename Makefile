@@ -1,0 +1,55 @@
+# `make demo` and `make test` work from a clean clone: they make .venv from python3 alone.
+# A stamp per set of extras lets repeated runs skip the installation.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+TYPING := $(VENV)/typing
+# Files of the public face; mypy follows what they import without reporting it.
+FACE := headrace $(patsubst %.py,headrace.%,$(subst /,.,$(wildcard face/*.py))) headrace.ops.api
+
+.PHONY: demo test check ruff mypy floors bench cover clean
+
+demo: $(STAMPS)/demo
+	$(BIN)/python examples/digits.py --out out/digits
+
+test: $(STAMPS)/test demo
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: ruff mypy floors
+
+ruff: $(STAMPS)/test
+	$(BIN)/ruff check
+
+# The clone's folder may have any name; mypy sees it as `headrace` through a link.
+mypy: $(STAMPS)/test
+	mkdir -p $(TYPING) && ln -sfn ../.. $(TYPING)/headrace
+	MYPYPATH=$(TYPING) $(BIN)/mypy $(addprefix -m ,$(FACE))
+
+floors: $(STAMPS)/test
+	$(BIN)/lint-imports
+
+bench: $(STAMPS)/test
+	$(BIN)/pytest benches --benchmark-enable --benchmark-only
+	$(BIN)/python benches/versus
+
+cover: $(STAMPS)/test
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
+
+$(STAMPS)/venv:
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/demo: pyproject.toml setup.py | $(STAMPS)/venv
+	$(BIN)/pip install --quiet -e '.[demo]'
+	touch $@
+
+$(STAMPS)/test: pyproject.toml setup.py | $(STAMPS)/venv
+	$(BIN)/pip install --quiet -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info out htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache .benchmarks
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

@@ -1,0 +1,72 @@
+"""Headrace: tf.data's interface on a columnar engine, with a Keras-style model library.
+
+`import headrace as hr` reads like TensorFlow 2.  This module is names only: a room or an
+operation is loaded when its name is first used, so importing the package costs next to
+nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> module of the package.  Every other public name is one of `ops.api.__all__`.
+_MODULES = {
+    "config": ".face.config",
+    "data": ".data",
+    "distribute": ".distribute",
+    "dtypes": ".ops.dtypes",
+    "errors": ".ops.errors",
+    "io": ".io",
+    "keras": ".keras",
+    "linalg": ".face.linalg",
+    "math": ".face.math",
+    "nest": ".ops.nest",
+    "nn": ".face.nn",
+    "random": ".face.random",
+    "raw_ops": ".face.raw_ops",
+    "strings": ".face.strings",
+    "train": ".face.train",
+}
+
+if TYPE_CHECKING:
+    from . import data, distribute, io, keras
+    from .face import config, linalg, math, nn, random, raw_ops, strings, train
+    from .ops import dtypes, errors, nest
+    from .ops.api import *  # noqa: F403  the names are `ops.api.__all__`, checked by a test
+
+
+def _unknown(name: str) -> AttributeError:
+    import difflib
+
+    names = __dir__()
+    near = difflib.get_close_matches(name, names, n=3)
+    homes = [
+        f"{home}.{name}"
+        for home, module in _MODULES.items()
+        if module.startswith(".face") and hasattr(__getattr__(home), name)
+    ]
+    found = [f"hr.{each}" for each in (*homes, *near)]
+    remedy = f" Did you mean {' or '.join(found)}?" if found else " dir(headrace) lists its names."
+    return AttributeError(f"headrace has no attribute {name!r}.{remedy}", name=name)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = importlib.import_module(_MODULES[name], __name__)
+    elif name.startswith("_"):
+        raise AttributeError(f"headrace has no attribute {name!r}", name=name)
+    else:
+        api = importlib.import_module(".ops.api", __name__)
+        if name not in api.__all__:
+            raise _unknown(name)
+        value = getattr(api, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    api = importlib.import_module(".ops.api", __name__)
+    return sorted({*_MODULES, *api.__all__, "__version__"})
