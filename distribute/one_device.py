@@ -1,0 +1,89 @@
+"""Strategies of one replica: the explicit `OneDeviceStrategy` and the default in force
+everywhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .context import entered, set_default
+from .replica_context import ReplicaContext
+from .strategy import ReduceOp, Strategy, StrategyExtended
+
+# "cpu:0", "/cpu:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"
+_DEVICE = re.compile(r"(?:/job:\w+(?:/replica:\d+)?(?:/task:\d+)?)?/?(?:device:)?(\w+):(\d+)")
+
+
+def _canonical_device(device: str) -> str:
+    match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
+    if match is None:
+        raise ValueError(f"device must be a name such as '/cpu:0', got {device!r}")
+    kind, number = match[1].upper(), int(match[2])
+    if kind != "CPU":
+        raise NotImplementedError(
+            f"device must be a CPU until the GPU backend lands, got {device!r}; use '/cpu:0'"
+        )
+    return f"/device:{kind}:{number}"
+
+
+class _OneReplica(StrategyExtended):
+    """One replica: every value is its own only component."""
+
+    def __init__(self, strategy: Strategy, device: str) -> None:
+        self._devices = (device,)
+        self.replica = ReplicaContext(strategy, replica_id_in_sync_group=0)
+
+    @property
+    def worker_devices(self) -> tuple[str, ...]:
+        return self._devices
+
+    def call_for_each_replica(
+        self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        with entered(self.replica.strategy, self.replica):
+            return fn(*args, **kwargs)
+
+    def all_reduce(self, reduce_op: ReduceOp | str, value: Any) -> Any:
+        ReduceOp.of(reduce_op)
+        return value
+
+    def reduce_to(self, reduce_op: ReduceOp | str, value: Any, destinations: Any = None) -> Any:
+        ReduceOp.of(reduce_op)
+        return value
+
+    def local_results(self, value: Any) -> tuple[Any, ...]:
+        return (value,)
+
+    def variable_created_in_scope(self, v: Any) -> bool:
+        return True  # one replica never wraps variables, so any will do
+
+
+class OneDeviceStrategy(Strategy):
+    """A strategy that runs everything on one device.
+
+    Scripts written for several devices run under it unchanged, which makes it the strategy to
+    develop and debug with.
+
+    Args:
+        device: the device's name, such as "/cpu:0" or "/device:CPU:0".
+
+    Raises:
+        ValueError: `device` is not a device name.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__(_OneReplica(self, _canonical_device(device)))
+
+
+class _DefaultStrategy(Strategy):
+    """The strategy in force where no scope is open: one replica, on the default device."""
+
+    def __init__(self) -> None:
+        extended = _OneReplica(self, "/device:CPU:0")
+        super().__init__(extended)
+        set_default(self, extended.replica)
+
+
+_DefaultStrategy()
