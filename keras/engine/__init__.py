@@ -1,0 +1,1 @@
+"""The machinery under the Keras interface: layers, graphs of layers, models, training."""

@@ -1,0 +1,26 @@
+"""What is known during a call of a layer: the training flag, and who was called first.
+
+Each thread has its own state, so that replicas may run models side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+__all__ = ["CallContext", "current"]
+
+
+class CallContext(threading.local):
+    """State of the outermost layer call of this thread.
+
+    Attributes:
+        entry: the layer that was called first, or None outside of calls.
+        training: the flag it was called with, inherited by the layers inside.
+    """
+
+    entry: Any = None
+    training: bool | None = None
+
+
+current = CallContext()
