@@ -1,0 +1,167 @@
+"""Block: n elements of a dataset in columns, the unit that stages hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.string_array import StringArray
+from .columns import (
+    ListColumn,
+    RaggedColumn,
+    column_from_rows,
+    column_nbytes,
+    column_rows,
+    concat_columns,
+)
+from .structure import Structure
+
+__all__ = ["Block"]
+
+
+class Block:
+    """n elements, column by column.  Immutable by convention; slices share memory.
+
+    Attributes:
+        columns: one column (see `columns`) per component of `structure`, each of n rows.
+        num_rows: n.
+        structure: how the components make up an element.
+
+    >>> import numpy as np
+    >>> from headrace.ops.tensor_spec import TensorSpec
+    >>> block = Block([np.arange(5)], 5, Structure(TensorSpec([], "int64")))
+    >>> block[1:3].columns[0]
+    array([1, 2])
+    """
+
+    __slots__ = ("columns", "num_rows", "structure")
+
+    def __init__(self, columns: Sequence[Any], num_rows: int, structure: Structure):
+        self.columns = columns
+        self.num_rows = num_rows
+        self.structure = structure
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[Any]], structure: Structure) -> Block:
+        """From elements given as flat sequences of raw values."""
+        width = len(structure.leaves)
+        columns = [column_from_rows([row[c] for row in rows]) for c in range(width)]
+        return cls(columns, len(rows), structure)
+
+    @classmethod
+    def concat(cls, blocks: Sequence[Block]) -> Block:
+        """The rows of all blocks in order; they must share a structure."""
+        if len(blocks) == 1:
+            return blocks[0]
+        first = blocks[0]
+        columns = [
+            concat_columns([b.columns[c] for b in blocks]) for c in range(len(first.columns))
+        ]
+        return cls(columns, sum(b.num_rows for b in blocks), first.structure)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, key: slice) -> Block:
+        """Rows ``a:b`` as a block (no copies)."""
+        start, stop, step = key.indices(self.num_rows)
+        if start == 0 and stop >= self.num_rows and step == 1:
+            return self
+        n = len(range(start, stop, step))
+        return Block([c[key] for c in self.columns], n, self.structure)
+
+    def take(self, indices: np.ndarray) -> Block:
+        """The rows at int `indices`, in that order."""
+        return Block([c[indices] for c in self.columns], len(indices), self.structure)
+
+    def mask(self, keep: np.ndarray) -> Block:
+        """The rows where the bool vector `keep` is true."""
+        if keep.all():
+            return self
+        return self.take(np.flatnonzero(keep))
+
+    def with_structure(self, structure: Structure) -> Block:
+        """The same columns under another structure of as many components."""
+        return Block(self.columns, self.num_rows, structure)
+
+    def row(self, index: int) -> list[Any]:
+        """Element `index` as a flat list of raw values (scalars as 0-d arrays)."""
+        return [
+            c[index, ...] if isinstance(c, np.ndarray) else c[index] for c in self.columns
+        ]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """All elements as flat tuples of raw values."""
+        if not self.columns:
+            return [()] * self.num_rows
+        return list(zip(*map(column_rows, self.columns), strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes that the rows hold."""
+        return sum(map(column_nbytes, self.columns))
+
+    def to_arrow(self) -> Any:
+        """A pyarrow RecordBatch with columns "0", "1", ... (dense rows as fixed-size lists).
+
+        Raises:
+            TypeError: a column holds objects Arrow has no type for.
+        """
+        import pyarrow as pa
+
+        arrays = [_column_to_arrow(c) for c in self.columns]
+        return pa.RecordBatch.from_arrays(arrays, names=[str(i) for i in range(len(arrays))])
+
+    @classmethod
+    def from_arrow(cls, batch: Any, structure: Structure) -> Block:
+        """From a RecordBatch whose columns are the components in flat order."""
+        columns = [_column_from_arrow(a) for a in batch.columns]
+        return cls(columns, batch.num_rows, structure)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(
+            f"{type(c).__name__}{list(c.shape) if hasattr(c, 'shape') else [len(c)]}"
+            for c in self.columns
+        )
+        return f"Block({self.num_rows} rows: {kinds})"
+
+
+def _column_to_arrow(column: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(column, (np.ndarray, StringArray)):
+        flat = column.ravel()
+        array = flat.to_arrow() if isinstance(flat, StringArray) else pa.array(flat)
+        for size in reversed(column.shape[1:]):
+            array = pa.FixedSizeListArray.from_arrays(array, size)
+        return array
+    if isinstance(column, RaggedColumn):
+        inner = _column_to_arrow(column.flat_values)
+        offsets = pa.array(column.splits - column.splits[0], pa.int64())
+        return pa.LargeListArray.from_arrays(offsets, inner)
+    raise TypeError(f"A {type(column).__name__} has no Arrow form; batch or densify it first.")
+
+
+def _column_from_arrow(array: Any) -> Any:
+    import pyarrow as pa
+
+    kind = array.type
+    if pa.types.is_fixed_size_list(kind):
+        inner = _column_from_arrow(array.flatten())
+        return inner.reshape((len(array), kind.list_size, *inner.shape[1:]))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        values = _column_from_arrow(array.values)
+        if isinstance(values, (RaggedColumn, ListColumn)):
+            raise TypeError("Lists of lists of varying lengths are not dataset columns.")
+        return RaggedColumn(values, np.asarray(array.offsets).astype(np.int64))
+    if any(
+        test(kind)
+        for test in (
+            pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string,
+            pa.types.is_large_string, pa.types.is_dictionary,
+        )
+    ):  # fmt: skip
+        return StringArray.from_arrow(array)
+    return array.to_numpy(zero_copy_only=False)

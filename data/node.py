@@ -1,0 +1,123 @@
+"""Node: one transformation in a dataset's plan.
+
+Nodes are frozen dataclasses; they do no I/O and know how to make the stage that runs them.
+Rewrite rules build new plans with `with_inputs` and `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from functools import cached_property
+from typing import Any
+
+from .stage import Context, Stage
+from .structure import Structure
+
+__all__ = ["INFINITE", "UNKNOWN", "Node", "UnaryNode", "user_line"]
+
+INFINITE = -1
+"""Cardinality of a dataset without end."""
+
+UNKNOWN = -2
+"""Cardinality of a dataset whose length is not known before it is read."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """Base of all transformations; compared by identity.
+
+    Attributes:
+        name: the user's ``name=`` argument.
+        source: "file:line" of the user's call that made it, "" if unknown.
+    """
+
+    name: str | None = None
+    source: str = ""
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The nodes it pulls from."""
+        return ()
+
+    def with_inputs(self, *inputs: Node) -> Node:
+        """A copy that pulls from other nodes."""
+        assert not inputs
+        return self
+
+    @cached_property
+    def element_spec(self) -> Any:
+        """The nested specs of the elements; may need to run a user function once."""
+        return self._element_spec()
+
+    def _element_spec(self) -> Any:
+        raise NotImplementedError
+
+    @cached_property
+    def structure(self) -> Structure:
+        """`element_spec`, compiled for packing."""
+        return Structure(self.element_spec)
+
+    @cached_property
+    def cardinality(self) -> int:
+        """Number of elements, `INFINITE` or `UNKNOWN`."""
+        return self._cardinality()
+
+    def _cardinality(self) -> int:
+        return UNKNOWN
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        """The stage that runs this node on `inputs`, the stages of its input nodes."""
+        raise NotImplementedError
+
+    @cached_property
+    def label(self) -> str:
+        """The transformation in error messages and `explain`, e.g. ``batch`` or ``batch:mine``."""
+        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__.removesuffix("Node"))
+        return f"{kind.lower()}:{self.name}" if self.name else kind.lower()
+
+    def describe(self) -> str:
+        """One line for `explain`: the label and the arguments that matter."""
+        inputs = {id(n) for n in self.inputs}
+        shown = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("name", "source") or not field.repr or id(value) in inputs:
+                continue
+            if isinstance(value, (int, float, str, bool)) or value is None:
+                shown.append(f"{field.name}={value!r}")
+        return f"{self.label}({', '.join(shown)})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnaryNode(Node):
+    """Base of transformations of one dataset; by default elements and number stay the same."""
+
+    input: Node
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The node it pulls from."""
+        return (self.input,)
+
+    def with_inputs(self, *inputs: Node) -> Node:
+        """A copy that pulls from another node."""
+        (only,) = inputs
+        return self if only is self.input else dataclasses.replace(self, input=only)
+
+    def _element_spec(self) -> Any:
+        return self.input.element_spec
+
+    def _cardinality(self) -> int:
+        return self.input.cardinality
+
+
+def user_line() -> str:
+    """"file:line" of the nearest caller outside this package."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith("headrace."):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""

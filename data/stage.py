@@ -1,0 +1,178 @@
+"""Stage: a transformation at work.
+
+Stages form a tree; each pulls blocks from its inputs.  The rules every stage keeps:
+
+- ``next_block(max_rows, need_rows)`` returns a block of 1 to `max_rows` rows, or None at the
+  end.  `need_rows` is how many rows the consumer will certainly use: what has side effects
+  (an untraceable user function, a generator) must not run beyond it; everything else may
+  ignore it.  Fewer rows than asked for are always allowed.
+- ``state()`` describes the position *after all rows returned so far*: plain dicts, lists, ints,
+  strings, bytes; never aliased with anything that changes later; cheap, because consumers that
+  read ahead take it before every block they pull.  ``restore(state)`` on a fresh stage of an
+  equal node goes there: what follows is exactly the same.
+- A stage that reads ahead of what it has returned saves the input's state from *before* the
+  first block of which rows are still to be returned, and how many output rows to drop after
+  replaying it (`skip_rows`).
+- ``restart()`` goes back to the beginning for a further iteration (``repeat``); a reshuffling
+  ``shuffle`` then takes its next epoch.
+- If row k of a block cannot be made, the rows before it are returned and the error is raised
+  by the next call; the call after that goes on behind the bad element.  The base class adds
+  stage and user line to the error's text, once.
+- ``close()`` stops threads and frees files; idempotent; `next_block` is not called after it.
+
+A stage is used by one thread at a time.  Subclasses write `_next`, `_state`, `_restore`,
+`_restart` and, where there is anything to free, `_close`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..ops.errors import OpError
+from .block import Block
+
+if TYPE_CHECKING:
+    from .node import Node
+
+__all__ = ["Context", "Stage", "State", "build_stage"]
+
+State = dict[str, Any]
+
+
+class Context:
+    """What all stages of one iterator share.
+
+    Attributes:
+        options: the merged `Options` in force, or None.
+        stopping: set when the iterator closes; long waits watch it.
+        stages: every stage built, inputs before consumers.
+    """
+
+    def __init__(self, options: Any = None):
+        self.options = options
+        self.stopping = threading.Event()
+        self.stages: list[Stage] = []
+
+
+class Stage(ABC):
+    """The running form of a node.
+
+    Attributes:
+        node: the node it runs.
+        inputs: the stages it pulls from.
+        context: shared by the stages of the iterator.
+        calls, rows, seconds: how often it was asked, rows returned, time spent in it and its
+            inputs together.
+    """
+
+    def __init__(self, node: Node, inputs: Sequence[Stage], context: Context):
+        self.node = node
+        self.inputs = tuple(inputs)
+        self.context = context
+        self.structure = node.structure
+        self.calls = 0
+        self.rows = 0
+        self.seconds = 0.0
+
+    # -- for consumers --------------------------------------------------------------------
+
+    def next_block(self, max_rows: int, need_rows: int = 1) -> Block | None:
+        """The next 1 to `max_rows` rows, or None at the end."""
+        began = time.perf_counter()
+        try:
+            block = self._next(max_rows, need_rows)
+        except Exception as error:
+            raise add_origin(error, self.node) from error.__cause__
+        finally:
+            self.seconds += time.perf_counter() - began
+            self.calls += 1
+        if block is not None:
+            self.rows += block.num_rows
+        return block
+
+    def skip_rows(self, count: int) -> int:
+        """Drop the next `count` rows; returns how many there were before the end."""
+        return self._skip(count)
+
+    def state(self) -> State:
+        """The position after all rows returned so far."""
+        return self._state()
+
+    def restore(self, state: State) -> None:
+        """Go to a saved position."""
+        self._restore(state)
+
+    def restart(self) -> None:
+        """Go back to the beginning, as a further iteration over the same node."""
+        for stage in self.inputs:
+            stage.restart()
+        self._restart()
+
+    def close(self) -> None:
+        """Stop threads and free files, of the inputs too."""
+        self._close()
+        for stage in self.inputs:
+            stage.close()
+
+    # -- for subclasses -------------------------------------------------------------------
+
+    @property
+    def input(self) -> Stage:
+        """The first (for most: the only) input."""
+        return self.inputs[0]
+
+    @abstractmethod
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        """See `next_block`."""
+
+    def _skip(self, count: int) -> int:
+        skipped = 0
+        while skipped < count:
+            left = count - skipped
+            block = self.next_block(min(left, 4096), left)
+            if block is None:
+                break
+            skipped += block.num_rows
+        return skipped
+
+    def _state(self) -> State:
+        return {"input": self.input.state()} if self.inputs else {}
+
+    def _restore(self, state: State) -> None:
+        if self.inputs:
+            self.input.restore(state["input"])
+
+    def _restart(self) -> None:  # noqa: B027 - most stages keep nothing of their own
+        """Reset what this stage itself keeps; its inputs have been restarted."""
+
+    def _close(self) -> None:  # noqa: B027 - most stages hold nothing to free
+        """Free what this stage itself holds; its inputs are closed after it."""
+
+
+def add_origin(error: Exception, node: Node) -> Exception:
+    """`error` with stage and user line in its text; the first stage it passes through wins."""
+    if getattr(error, "_headrace_origin", None) is not None or isinstance(error, StopIteration):
+        return error
+    where = f"[stage {node.label}{f', {node.source}' if node.source else ''}]"
+    try:
+        error._headrace_origin = where  # type: ignore[attr-defined]
+    except AttributeError:
+        return error
+    if isinstance(error, OpError):
+        error.message = f"{error.message} {where}"
+        error.args = (error.message, *error.args[1:])
+    elif hasattr(error, "add_note"):
+        error.add_note(where)
+    return error
+
+
+def build_stage(node: Node, context: Context) -> Stage:
+    """The stage tree of a plan."""
+    inputs = [build_stage(child, context) for child in node.inputs]
+    stage = node.make_stage(inputs, context)
+    context.stages.append(stage)
+    return stage
