@@ -1,0 +1,137 @@
+"""Numba intrinsics on raw addresses: unaligned loads and stores, memcpy, hardware CRC32C.
+
+Kernels of this room read records at arbitrary byte positions and write to destinations of
+several dtypes named at run time, which arrays of one static dtype cannot express.  Nothing here
+checks bounds: the caller proves each access.  Importing this module imports numba; only
+kernel modules do, and those are loaded by `headrace.io.jit`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["HAS_CRC", "copy_bytes", "count_trailing_zeros", "crc_u8", "crc_u64", "load_u8",
+           "load_u32", "load_u64", "store_i64", "store_u8", "store_u32"]  # fmt: skip
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _loader(bits: int, result: Any) -> Any:
+    """An intrinsic ``load(address)`` of an unaligned little-endian unsigned integer."""
+
+    @intrinsic
+    def load(typingctx, address):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            return builder.load(pointer, align=1)
+
+        return result(types.int64), codegen
+
+    return load
+
+
+def _storer(bits: int, value_type: Any) -> Any:
+    """An intrinsic ``store(address, value)`` of an unaligned little-endian integer."""
+
+    @intrinsic
+    def store(typingctx, address, value):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            builder.store(args[1], pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.none(types.int64, value_type), codegen
+
+    return store
+
+
+load_u8 = _loader(8, types.uint8)
+load_u32 = _loader(32, types.uint32)
+load_u64 = _loader(64, types.uint64)
+store_u8 = _storer(8, types.uint8)
+store_u32 = _storer(32, types.uint32)
+store_i64 = _storer(64, types.int64)
+
+
+@intrinsic
+def copy_bytes(typingctx, target, source, size):  # type: ignore[no-untyped-def]
+    """``memcpy(target, source, size)`` on addresses."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = _I8.as_pointer()
+        cgutils.raw_memcpy(
+            builder,
+            builder.inttoptr(args[0], pointer),
+            builder.inttoptr(args[1], pointer),
+            args[2],
+            1,
+        )
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def count_trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
+    """Number of zero bits below the lowest set bit of a `uint64`; 64 for zero."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+def _crc_instruction() -> tuple[str, str, bool] | None:
+    """(LLVM name for 8 bytes, for 1 byte, whether the 8-byte form is 64 bits wide)."""
+    features = llvm.get_host_cpu_features()
+    if features.get("sse4.2"):
+        return "llvm.x86.sse42.crc32.64.64", "llvm.x86.sse42.crc32.32.8", True
+    if features.get("crc"):
+        return "llvm.aarch64.crc32cx", "llvm.aarch64.crc32cb", False
+    return None
+
+
+_CRC = _crc_instruction()
+HAS_CRC = _CRC is not None
+
+
+@intrinsic
+def crc_u64(typingctx, crc, value):  # type: ignore[no-untyped-def]
+    """CRC32C state after eight more bytes; only where `HAS_CRC`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        assert _CRC is not None
+        name, _, wide = _CRC
+        state_type = _I64 if wide else _I32
+        fn = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(state_type, [state_type, _I64]), name
+        )
+        state = args[0] if wide else builder.trunc(args[0], _I32)
+        result = builder.call(fn, [state, args[1]])
+        return result if wide else builder.zext(result, _I64)
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+@intrinsic
+def crc_u8(typingctx, crc, value):  # type: ignore[no-untyped-def]
+    """CRC32C state after one more byte; only where `HAS_CRC`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        assert _CRC is not None
+        _, name, wide = _CRC
+        value_type = _I8 if wide else _I32
+        fn = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_I32, [_I32, value_type]), name
+        )
+        value = args[1] if wide else builder.zext(args[1], _I32)
+        result = builder.call(fn, [builder.trunc(args[0], _I32), value])
+        return builder.zext(result, _I64)
+
+    return types.uint64(types.uint64, types.uint8), codegen

@@ -1,0 +1,154 @@
+"""Numba kernels over file bytes: CRC32C, the record framing scan, the line scan.
+
+Loaded by `headrace.io.jit`, never imported directly.  All run without the GIL, allocate
+nothing and read only ``data[low:high]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import int64, uint8, uint32, uint64
+
+from .crc32c import _position_tables
+from .intrinsics import HAS_CRC, crc_u8, crc_u64, load_u8, load_u32, load_u64
+
+COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
+
+_LANE = 256  # bytes per lane of the three-way hardware CRC
+_TABLES = np.ascontiguousarray(_position_tables()[:8])
+
+
+def _shift_tables(size: int) -> np.ndarray:
+    """[k, v]: state byte k of value v after `size` zero bytes; `uint32` [4, 256]."""
+    return np.ascontiguousarray(_position_tables()[[size - 1 - k for k in range(4)]])
+
+
+_SHIFT_1, _SHIFT_2 = _shift_tables(_LANE), _shift_tables(2 * _LANE)
+_inline = numba.njit(nogil=True, error_model="numpy", inline="never")
+
+
+@_inline
+def _shift(tables, state):  # type: ignore[no-untyped-def]
+    return uint64(
+        tables[0, state & uint64(0xFF)]
+        ^ tables[1, (state >> uint64(8)) & uint64(0xFF)]
+        ^ tables[2, (state >> uint64(16)) & uint64(0xFF)]
+        ^ tables[3, (state >> uint64(24)) & uint64(0xFF)]
+    )
+
+
+if HAS_CRC:
+
+    @_inline
+    def _crc(address, size, state):  # type: ignore[no-untyped-def]
+        """CRC state (not inverted) after `size` bytes at `address`."""
+        a = address
+        left = size
+        # The instruction takes 3 cycles but one starts every cycle: run three lanes, then
+        # advance the first two over the bytes that follow them.
+        while left >= 3 * _LANE:
+            s0, s1, s2 = state, uint64(0), uint64(0)
+            for i in range(0, _LANE, 8):
+                s0 = crc_u64(s0, load_u64(a + i))
+                s1 = crc_u64(s1, load_u64(a + i + _LANE))
+                s2 = crc_u64(s2, load_u64(a + i + 2 * _LANE))
+            state = _shift(_SHIFT_2, s0) ^ _shift(_SHIFT_1, s1) ^ s2
+            a += 3 * _LANE
+            left -= 3 * _LANE
+        while left >= 8:
+            state = crc_u64(state, load_u64(a))
+            a += 8
+            left -= 8
+        while left > 0:
+            state = crc_u8(state, load_u8(a))
+            a += 1
+            left -= 1
+        return state
+
+else:
+
+    @_inline
+    def _crc(address, size, state):  # type: ignore[no-untyped-def]
+        """CRC state (not inverted) after `size` bytes at `address`; slicing by 8."""
+        a = address
+        left = size
+        t = _TABLES
+        ff = uint64(0xFF)
+        while left >= 8:
+            w = load_u64(a) ^ state
+            state = uint64(
+                t[7, w & ff]
+                ^ t[6, (w >> uint64(8)) & ff]
+                ^ t[5, (w >> uint64(16)) & ff]
+                ^ t[4, (w >> uint64(24)) & ff]
+                ^ t[3, (w >> uint64(32)) & ff]
+                ^ t[2, (w >> uint64(40)) & ff]
+                ^ t[1, (w >> uint64(48)) & ff]
+                ^ t[0, w >> uint64(56)]
+            )
+            a += 8
+            left -= 8
+        while left > 0:
+            state = (state >> uint64(8)) ^ uint64(t[0, (state ^ uint64(load_u8(a))) & ff])
+            a += 1
+            left -= 1
+        return state
+
+
+@_inline
+def _masked_crc(address, size):  # type: ignore[no-untyped-def]
+    crc = uint32(_crc(address, size, uint64(0xFFFFFFFF)) ^ uint64(0xFFFFFFFF))
+    return uint32(uint32((crc >> uint32(15)) | uint32(crc << uint32(17))) + uint32(0xA282EAD8))
+
+
+def crc_update(data, low, high, crc):  # type: ignore[no-untyped-def]
+    """The CRC32C of ``data[low:high]``, continuing from `crc`."""
+    state = uint64(crc) ^ uint64(0xFFFFFFFF)
+    return int64(_crc(int64(data.ctypes.data) + low, high - low, state) ^ uint64(0xFFFFFFFF))
+
+
+def frame_scan(data, low, high, max_records, max_bytes, starts, ends):  # type: ignore[no-untyped-def]
+    """Find and check the records of ``data[low:high]``.
+
+    Payload bounds go to `starts`, `ends`.  Stops at `max_records`, once `max_bytes` have been
+    passed, or at the first record that is incomplete or damaged.  Returns (records found,
+    position of the first byte not consumed, status, size of the record there or 0).
+    """
+    base = int64(data.ctypes.data)
+    pos = low
+    n = 0
+    stop = low + max_bytes
+    while n < max_records and pos < stop:
+        if high - pos < 12:
+            return n, pos, int64(PARTIAL) if high > pos else int64(COMPLETE), int64(0)
+        if _masked_crc(base + pos, 8) != load_u32(base + pos + 8):
+            return n, pos, int64(BAD_LENGTH_CRC), int64(0)
+        size = load_u64(base + pos)
+        if high - pos < 16 or size > uint64(high - pos - 16):
+            # Clamped, so that the caller's sums cannot overflow.
+            return n, pos, int64(PARTIAL), int64(min(size, uint64(1) << uint64(61))) + 16
+        length = int64(size)
+        if _masked_crc(base + pos + 12, length) != load_u32(base + pos + 12 + length):
+            return n, pos, int64(BAD_DATA_CRC), length + 16
+        starts[n] = pos + 12
+        ends[n] = pos + 12 + length
+        pos += length + 16
+        n += 1
+    return n, pos, int64(COMPLETE), int64(0)
+
+
+def kernels() -> list[tuple[Any, ...]]:
+    """(name, function, signatures...) of every kernel in this module."""
+    data = uint8[::1]
+    constant = numba.types.Array(uint8, 1, "C", readonly=True)
+    offsets = int64[::1]
+    scan = numba.types.UniTuple(int64, 4)
+    return [
+        ("crc_update", crc_update, int64(constant, int64, int64, int64),
+         int64(data, int64, int64, int64)),
+        ("frame_scan", frame_scan,
+         scan(data, int64, int64, int64, int64, offsets, offsets)),
+    ]  # fmt: skip

@@ -1,0 +1,302 @@
+"""Reading TFRecord files: `RecordReader` by chunks for the engine, `record_iterator` by record.
+
+    reader = RecordReader(path, compression="GZIP")     # "" (default), "GZIP", "ZLIB"
+    while (chunk := reader.read_chunk(max_records=1000)) is not None:
+        chunk                   # RecordChunk, a StringArray [n] of payloads, zero-copy
+        chunk.offset_of(i)      # byte offset of record i's header in the (decompressed) file
+        chunk.describe(i)       # "record 17 at byte offset 13600 of 'a.tfrecord'"
+    reader.position             # (records read, byte offset): where the next chunk begins
+    RecordReader(path, offset=byte_offset, record=records_read)   # resumes there
+
+A record is a little-endian u64 length, the masked CRC32C of those 8 bytes, the payload, and the
+masked CRC32C of the payload.  Framing scan and CRC check run in one kernel without the GIL.
+Records before a damaged one are returned first; the next call raises `DataLossError`, and so
+does every later one.  A length field is believed only as far as the file goes: no memory is
+taken for bytes that are not there.  A reader belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..ops.errors import DataLossError, InvalidArgumentError
+from ..ops.string_array import StringArray
+from . import buffers, jit
+from .crc32c import crc32c_ranges, mask
+from .files import check_compression, looks_like, open_stream, read_full
+
+__all__ = ["RecordChunk", "RecordReader", "tf_record_iterator"]
+
+CHUNK_BYTES = 1 << 20
+_HEADER, _FRAME = 12, 16
+COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
+_UNLIMITED = 1 << 62
+
+
+class RecordChunk(StringArray):
+    """Consecutive records of one file: a vector of payloads that knows where they came from.
+
+    Attributes:
+        path: the file.
+        first_record: number of the first element's record in the file.
+        base: byte offset, in the decompressed file, of the buffer's first byte.
+    """
+
+    __slots__ = ("base", "first_record", "path")
+
+    def __init__(self, data: Any, starts: Any, ends: Any, path: str, first_record: int, base: int):
+        super().__init__(data, starts, ends)
+        self.path = path
+        self.first_record = first_record
+        self.base = base
+
+    def offset_of(self, index: int) -> int:
+        """Byte offset of the header of element `index`'s record."""
+        return self.base + int(self.starts[index]) - _HEADER
+
+    def describe(self, index: int) -> str:
+        """Where element `index` is, for an error message."""
+        return (
+            f"record {self.first_record + index} at byte offset {self.offset_of(index)} "
+            f"of {self.path!r}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StringArray(self.data, self.starts, self.ends).__reduce__()
+
+
+class RecordReader:
+    """Reads the records of one file in order, many at a time.
+
+    Args:
+        path: the file; opened by the constructor.
+        compression: ``""``, ``"GZIP"`` or ``"ZLIB"``.
+        offset: byte offset of a record in the decompressed file to begin at.
+        record: number of the record at `offset`; only counted from, not checked.
+        chunk_bytes: how much is read from the file at a time.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        compression: str | None = "",
+        offset: int = 0,
+        record: int = 0,
+        chunk_bytes: int = CHUNK_BYTES,
+    ):
+        if offset < 0 or record < 0:
+            raise InvalidArgumentError(
+                f"offset and record must not be negative, got {offset} and {record}"
+            )
+        if chunk_bytes <= 0:
+            raise InvalidArgumentError(f"chunk_bytes must be positive, got {chunk_bytes}")
+        self.path = os.fsdecode(os.fspath(path))
+        self.compression = check_compression(compression)
+        self._chunk_bytes = max(int(chunk_bytes), 4096)
+        self._stream = open_stream(self.path, self.compression, offset)
+        self._buffer = np.empty(0, np.uint8)
+        self._low = self._high = 0  # valid bytes of the buffer not yet returned
+        self._base = int(offset)  # file offset of the buffer's first byte
+        self._record = int(record)
+        self._ended = False
+        self._error: DataLossError | None = None
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(number, byte offset) of the record that the next chunk begins with."""
+        return self._record, self._base + self._low
+
+    def read_chunk(
+        self, max_records: int | None = None, max_bytes: int | None = None
+    ) -> RecordChunk | None:
+        """The next records, at least one; or None at the end of the file.
+
+        Returns fewer than `max_records` where the bytes read so far hold fewer, so a caller
+        that wants exactly n asks again.  `max_bytes` stops after the record that reaches it.
+
+        Raises:
+            DataLossError: the file is damaged, truncated, compressed otherwise, or none of
+                the record kind at all.
+        """
+        if max_records is not None and max_records <= 0:
+            raise InvalidArgumentError(f"max_records must be positive, got {max_records}")
+        if max_bytes is not None and max_bytes <= 0:
+            raise InvalidArgumentError(f"max_bytes must be positive, got {max_bytes}")
+        if self._error is not None:
+            raise self._error
+        while True:
+            room = (self._high - self._low) // _FRAME + 1
+            count = room if max_records is None else min(room, max_records)
+            starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
+            low = self._low
+            found, self._low, status, size = _scan(
+                self._buffer, low, self._high, count, max_bytes or _UNLIMITED, starts, ends
+            )
+            if found:
+                chunk = RecordChunk(
+                    self._buffer, starts[:found], ends[:found], self.path, self._record, self._base
+                )
+                self._record += found
+                return chunk
+            if status in (BAD_LENGTH_CRC, BAD_DATA_CRC):
+                raise self._damaged(status)
+            if self._ended:
+                if self._high == self._low:
+                    return None
+                raise self._truncated(size)
+            self._refill(size)
+
+    def _refill(self, needed: int) -> None:
+        """Read on, keeping the incomplete record; `needed` is its size if that is known."""
+        kept = self._high - self._low
+        size = self._chunk_bytes
+        if needed > size:
+            # Believe a large length as far as the file has the bytes; else double, so that
+            # memory stays within twice what the file really delivered.
+            left = None if self._stream.size is None else (
+                self._stream.size - self._base - self._high
+            )  # fmt: skip
+            size = needed if left is not None and needed <= kept + left else (
+                max(min(needed, 2 * kept), self._chunk_bytes)
+            )  # fmt: skip
+        if size <= kept:
+            size = 2 * kept
+        fresh = buffers.take(size) if size == self._chunk_bytes else np.empty(size, np.uint8)
+        fresh[:kept] = self._buffer[self._low : self._high]
+        self._base += self._low
+        self._buffer, self._low = fresh, 0
+        got = read_full(self._stream, fresh[kept:])
+        self._high = kept + got
+        self._ended = got < size - kept
+
+    def _damaged(self, status: int) -> DataLossError:
+        offset = self._base + self._low
+        if status == BAD_DATA_CRC:
+            what = f"corrupted record at {offset + _HEADER}"
+            why = "the payload's CRC32C does not match: the file was damaged after writing"
+        else:
+            what = f"corrupted record at {offset} (Is this even a TFRecord file?)"
+            why = "the length field's CRC32C does not match"
+            hint = looks_like(self._buffer[self._low : self._low + 2].tobytes())
+            if self._record == 0 and not self.compression:
+                why += f"; {hint or 'it is not a TFRecord file, or compression_type is missing'}"
+        return self._located(what, why)
+
+    def _truncated(self, size: int) -> DataLossError:
+        offset = self._base + self._low
+        there = self._high - self._low
+        wanted = f"{size} bytes" if size else f"a header of {_HEADER} bytes"
+        return self._located(
+            f"truncated record at {offset}", f"{wanted} expected, the file ends after {there}"
+        )
+
+    def _located(self, what: str, why: str) -> DataLossError:
+        offset = self._base + self._low
+        of = "decompressed file" if self.compression else "file"
+        self._error = DataLossError(
+            f"{what}: record {self._record} at byte offset {offset} of {of} {self.path!r}: "
+            f"{why}. Copy or write the file again, or leave it out."
+        )
+        return self._error
+
+    def close(self) -> None:
+        """Close the file; chunks already returned stay valid."""
+        self._stream.close()
+        self._ended = True
+        self._low = self._high
+
+    def __enter__(self) -> RecordReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def tf_record_iterator(path: str | os.PathLike[str], options: Any = None) -> Iterator[bytes]:
+    """The payloads of a file's records, one `bytes` each.
+
+    Args:
+        path: the file.
+        options: a `TFRecordOptions` or its `compression_type`.
+    """
+    compression = getattr(options, "compression_type", options)
+    with RecordReader(path, compression) as reader:
+        while (chunk := reader.read_chunk()) is not None:
+            yield from chunk.numpy().tolist()
+
+
+def _scan(
+    data: np.ndarray,
+    low: int,
+    high: int,
+    max_records: int,
+    max_bytes: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+) -> tuple[int, int, int, int]:
+    """`frame_scan` by the kernel, or plainly while that is not compiled yet."""
+    if high == low:
+        return 0, low, COMPLETE, 0
+    fast = jit.kernel("frame_scan")
+    if fast is not None:
+        found = fast(data, low, high, max_records, max_bytes, starts, ends)
+        return found  # type: ignore[no-any-return]
+    return plain_scan(data, low, high, max_records, max_bytes, starts, ends)
+
+
+def plain_scan(
+    data: np.ndarray,
+    low: int,
+    high: int,
+    max_records: int,
+    max_bytes: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+) -> tuple[int, int, int, int]:
+    """What the `frame_scan` kernel does, in NumPy; also its oracle in tests."""
+    raw = memoryview(data)
+    pos, stop, n = low, low + max_bytes, 0
+    headers: list[int] = []
+    status, size = COMPLETE, 0
+    while n < max_records and pos < stop and status == COMPLETE:
+        if high - pos < _HEADER:
+            status = PARTIAL if high > pos else COMPLETE
+            break
+        length = int.from_bytes(raw[pos : pos + 8], "little")
+        headers.append(pos)
+        if length > high - pos - _FRAME:
+            status, size = PARTIAL, min(length, 1 << 61) + _FRAME
+            break
+        starts[n], ends[n] = pos + _HEADER, pos + _HEADER + length
+        pos += length + _FRAME
+        n += 1
+    at = np.array(headers, np.int64)
+    good = _stored(data, at + 8) == mask(crc32c_ranges(data, at, at + 8))
+    bad_header = int(np.argmin(good)) if not good.all() else len(at)
+    n = min(n, bad_header)
+    good = _stored(data, ends[:n]) == mask(crc32c_ranges(data, starts[:n], ends[:n]))
+    if not good.all():
+        n = int(np.argmin(good))
+        at_bad = int(starts[n]) - _HEADER
+        return n, at_bad, BAD_DATA_CRC, int(ends[n]) - at_bad + 4
+    if bad_header < len(at):
+        return n, int(at[n]), BAD_LENGTH_CRC, 0
+    return n, pos, status, size
+
+
+def _stored(data: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The u32 stored at each position."""
+    return np.ascontiguousarray(data[at[:, None] + np.arange(4)]).view("<u4").reshape(-1)
