@@ -155,7 +155,7 @@ def _serialize_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _dump_lambda(function: types.FunctionType) -> dict[str, Any]:
     code = base64.b64encode(marshal.dumps(function.__code__)).decode("ascii")
-    cells = None if function.__closure__ is None else [c.cell_contents for c in function.__closure__]
+    cells = function.__closure__ and [c.cell_contents for c in function.__closure__]
     return {"code": code, "defaults": function.__defaults__, "closure": cells}
 
 
