@@ -1,0 +1,350 @@
+"""UserFunction: a function a user gave to `map`, `filter`, `flat_map`..., made to run on blocks.
+
+The function is called once, when the transformation is made, on symbolic tensors that have the
+specs of the input's elements.  What it did is a graph; with a leading block axis added to the
+inputs (`batch_graph`) it runs on whole columns.  Three ways to run follow:
+
+* **block**: the batched graph, once per block;
+* **graph**: the traced graph, once per element; used where the batched form does not exist, the
+  graph changes state outside, or a block's rows differ in shape;
+* **eager**: the Python function itself, once per element, in order, on eager tensors; used where
+  it could not be traced.
+
+`why_not` says why a function does not run by the block.  A traced function is pure as far as the
+engine is concerned: it may run ahead, and Python side effects happened when it was traced.  An
+eager function runs exactly once per element asked for.
+
+Errors never lose good rows: `run_block` gives the rows before the first bad one *and* the error,
+which names the element; the stage delivers first and raises then.
+
+A UserFunction is immutable after construction but for two notes that only ever go one way (the
+specs learnt from the first result of an eager function; that block runs failed where single
+elements do not), so any number of threads may run it at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.composite import CompositeSpec
+from ..ops.context import tracing
+from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
+from ..ops.graph import Graph, batch_graph
+from ..ops.graph.trace import TracedFunction, trace
+from ..ops.string_array import StringArray
+from ..ops.tensor import SymbolicTensor
+from ..ops.tensor_spec import TensorSpec
+from .block import Block
+from .results import (
+    check_result,
+    columns_of,
+    component_inputs,
+    flatten_result,
+    pack_components,
+    raised_at,
+    relaxed_spec,
+    to_argument,
+    user_error,
+)
+from .structure import Structure
+
+__all__ = ["UserFunction", "check_predicate", "compose"]
+
+
+class UserFunction:
+    """A user's function for elements of `input_spec`.
+
+    Args:
+        fn: the function; a tuple element is given as several arguments, as in tf.data.
+        input_spec: nested specs of the elements.
+        what: the transformation, for messages: "map", "filter"...
+        line: the user's line, "file:line".
+        traceable: False for functions that must run eagerly (they return datasets, say).
+
+    Attributes:
+        output_spec: nested specs of the results; None while that is unknown, which only an
+            eager function's is, until it has run once (`learn`).
+        why_not: why it does not run by the block, or None if it does.
+        traced: the traced form, or None.
+
+    Raises:
+        Exception: what the function raises on symbolic tensors (a bug of the user's, as in
+            tf.data), unless it only needs values; that makes it an eager function.
+    """
+
+    def __init__(self, fn: Callable[..., Any], input_spec: Any, *, what: str = "map",
+                 line: str = "", traceable: bool = True,
+                 traced: TracedFunction | None = None):  # fmt: skip
+        self.fn = fn
+        self.what = what
+        self.line = line
+        self.name = getattr(fn, "__name__", type(fn).__name__)
+        self.input = Structure(input_spec)
+        self.output_spec: Any = None
+        self.why_not: str | None = None
+        self.traced = traced
+        self._unpacks = type(input_spec) is tuple
+        self._output: Structure | None = None
+        self._call_graph: Callable[..., list[Any]] | None = None
+        self._call_block: Callable[..., list[Any]] | None = None
+        self._needs_index = False
+        self._one_by_one = False
+        if traced is None and traceable:
+            self._trace()
+        elif traced is None:
+            self.why_not = "it runs eagerly"
+        if self.traced is not None:
+            self._learn(self.traced.output_structure)
+            self._call_graph = self.traced.graph.compile()
+            self._batch(self.traced.graph)
+
+    # -- making ---------------------------------------------------------------------------
+
+    def _trace(self) -> None:
+        args = self.input.spec if self._unpacks else (self.input.spec,)
+        try:
+            self.traced = trace(self.fn, args, lists_are_tensors=True)
+        except Exception as error:
+            cause = _find(error, UntraceableError)
+            if cause is None:
+                note = f"[{self.what}{f', {self.line}' if self.line else ''}]"
+                error.add_note(f"raised while {self.name!r} was traced {note}")
+                raise
+            self.why_not = f"{cause}{raised_at(cause)}"
+
+    def _batch(self, graph: Graph) -> None:
+        if graph.is_stateful:
+            self.why_not = "it changes state outside, so it runs once per element, in order"
+            return
+        try:
+            batched = batch_graph(graph)
+        except UnimplementedError as error:
+            self.why_not = str(error)
+            return
+        run = batched.graph.compile()
+        flags = batched.out_batched
+        needs_index = self._needs_index = batched.needs_index
+
+        def call(arrays: list[Any], n: int, first_index: int) -> list[Any]:
+            if needs_index:
+                arrays = [*arrays, np.arange(first_index, first_index + n, dtype=np.int64)]
+            out = run(*arrays)
+            return [
+                a if flag else _repeat(a, n) for a, flag in zip(out, flags, strict=True)
+            ]
+
+        self._call_block = call
+
+    def _learn(self, structure: Any) -> None:
+        self._output = Structure(structure)
+        self.output_spec = structure
+
+    @property
+    def output(self) -> Structure:
+        """`output_spec`, compiled; known for traced functions and after `learn`."""
+        assert self._output is not None, "the function has not run yet"
+        return self._output
+
+    @property
+    def mode(self) -> str:
+        """How it runs: "block", "graph" or "eager"."""
+        if self._call_graph is None:
+            return "eager"
+        return "block" if self._call_block is not None else "graph"
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether it may change something outside: it then runs in order, never ahead."""
+        return self.traced is None or self.traced.graph.is_stateful
+
+    def learn(self, row: Sequence[Any], index: int = 0) -> None:
+        """Run an eager function on one element (flat raw values) to learn `output_spec`."""
+        if self._output is None:
+            self._run_row(row, index)
+
+    # -- running on one element -----------------------------------------------------------
+
+    def call(self, row: Sequence[Any]) -> Any:
+        """The Python function's own result for one element given as flat raw values.
+
+        Errors are the user's, unchanged.
+        """
+        element = self.input.pack([to_argument(v) for v in row])
+        return self.fn(*element) if self._unpacks else self.fn(element)
+
+    def run_row(self, row: Sequence[Any], index: int = 0) -> list[Any]:
+        """Flat raw values of the result for one element given as flat raw values.
+
+        Raises:
+            OpError: the function failed; the text names the element.
+        """
+        try:
+            return self._run_row(row, index)
+        except Exception as error:
+            raise user_error(error, self.name, index) from error
+
+    def _run_row(self, row: Sequence[Any], index: int) -> list[Any]:
+        if self._call_graph is not None:
+            inputs = component_inputs(row, self.input.leaves)
+            if self._needs_index:  # a random stream of its own: only the batched form has it
+                arrays = [a[0] for a in self._call_block([a[None] for a in inputs], 1, index)]
+            else:
+                arrays = self._call_graph(*inputs)
+            return pack_components(arrays, self.output.leaves)
+        values, structure = flatten_result(self.call(row))
+        if self._output is None:
+            self._learn(relaxed_spec(structure))
+        else:
+            check_result(values, structure, self.output_spec, self.name)
+        return values
+
+    # -- running on blocks ----------------------------------------------------------------
+
+    def run_block(self, block: Block, first_index: int = 0) -> tuple[Block, Exception | None]:
+        """The results for the rows of `block`, up to the first that fails.
+
+        Args:
+            block: elements; an eager function is called once for each, in order.
+            first_index: position of the first row among all elements this function gets.
+
+        Returns:
+            The results and None; or those before the first failing row, and the error.
+        """
+        if self._call_block is not None and not self._one_by_one:
+            arrays = self._dense(block)
+            if arrays is not None:
+                return self._run_dense(arrays, block.num_rows, first_index)
+        return self._run_rows(block.rows(), first_index)
+
+    def run_mask(self, block: Block, first_index: int = 0) -> tuple[np.ndarray, Exception | None]:
+        """A predicate's results as a bool vector, up to the first row that fails.
+
+        Raises:
+            Exception: never for a row; see `run_block`.
+        """
+        out, error = self.run_block(block, first_index)
+        if out.num_rows == 0:
+            return np.zeros(0, bool), error
+        values = np.asarray(out.columns[0])
+        if values.dtype != bool or values.ndim != 1 or len(out.columns) != 1:
+            return np.zeros(0, bool), InvalidArgumentError(predicate_text(out.structure.spec))
+        return values, error
+
+    def _dense(self, block: Block) -> list[Any] | None:
+        """The block's columns as inputs of the batched graph, if they all are arrays."""
+        columns = []
+        for column, spec in zip(block.columns, self.input.leaves, strict=True):
+            if spec is None:
+                continue
+            if not isinstance(column, (np.ndarray, StringArray)):
+                return None
+            columns.append(column)
+        return columns
+
+    def _run_dense(self, arrays: list[Any], n: int, first: int) -> tuple[Block, Exception | None]:
+        """Run on a block; where that fails, on its halves, down to the row that fails."""
+        try:
+            return self._packed(self._call_block(arrays, n, first), n), None
+        except Exception:
+            if n == 1:
+                leaves = self.input.leaves
+                row = iter(a[0, ...] if isinstance(a, np.ndarray) else a[0] for a in arrays)
+                return self._run_rows([[None if s is None else next(row) for s in leaves]], first)
+        half = n // 2
+        left, error = self._run_dense([a[:half] for a in arrays], half, first)
+        if error is not None:
+            return left, error
+        right, error = self._run_dense([a[half:] for a in arrays], n - half, first + half)
+        if error is None:
+            # Every part works alone: rows of this function cannot share a block.
+            self._one_by_one = True
+            self.why_not = "its results cannot be held in one block"
+        return Block.concat([left, right]), error
+
+    def _packed(self, arrays: list[Any], n: int) -> Block:
+        leaves = self.output.leaves
+        if len(arrays) == len(leaves) and not any(isinstance(s, CompositeSpec) for s in leaves):
+            columns = arrays
+        else:
+            rows = list(zip(*arrays, strict=True)) if arrays else [()] * n
+            columns = columns_of([pack_components(r, leaves) for r in rows], leaves)
+        return Block(columns, n, self.output)
+
+    def _run_rows(self, rows: Sequence[Sequence[Any]], first: int) -> tuple[Block, Exception | None]:
+        done: list[list[Any]] = []
+        failed: Exception | None = None
+        for k, row in enumerate(rows):
+            try:
+                done.append(self._run_row(row, first + k))
+            except Exception as error:
+                failed = user_error(error, self.name, first + k)
+                break
+        if self._output is None:
+            assert failed is not None or not rows
+            return Block([], 0, Structure(())), failed
+        return Block(columns_of(done, self.output.leaves), len(done), self.output), failed
+
+
+def compose(first: UserFunction, second: UserFunction) -> UserFunction | None:
+    """The function that applies `first`, then `second`, as one graph.
+
+    None if one of them is not traced or changes state outside.
+    """
+    f, g = first.traced, second.traced
+    if f is None or g is None or f.graph.is_stateful or g.graph.is_stateful:
+        return None
+    if len(f.graph.outputs) != len(g.graph.inputs):
+        return None
+    graph = Graph(f"{f.graph.name}+{g.graph.name}")
+    with tracing(graph):
+        inputs = [graph.placeholder(t.spec) for t in f.graph.inputs]
+        middle = f.graph.replay(inputs)
+        outputs = g.graph.replay(middle)
+    graph.outputs = [
+        t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t) for t in outputs
+    ]
+    fused = UserFunction(
+        second.fn, first.input.spec, what=second.what, line=second.line,
+        traced=TracedFunction(graph, f.input_specs, g.output_structure),
+    )  # fmt: skip
+    fused.name = f"{first.name}+{second.name}"
+    return fused
+
+
+def predicate_text(spec: Any) -> str:
+    """TensorFlow's message for a predicate that does not return a scalar bool."""
+    return (
+        f"Invalid `predicate`. `predicate` must return a `hr.bool` scalar tensor, but its return "
+        f"type is {spec}."
+    )
+
+
+def check_predicate(function: UserFunction) -> None:
+    """Raise ValueError unless a traced predicate returns a scalar bool."""
+    spec = function.output_spec
+    if spec is None:
+        return
+    ok = isinstance(spec, TensorSpec) and spec.dtype.is_bool and spec.shape.is_compatible_with([])
+    if not ok:
+        raise ValueError(predicate_text(spec))
+
+
+def _repeat(array: Any, n: int) -> Any:
+    """One value for n rows, without copying it."""
+    if isinstance(array, StringArray):
+        return array.map_offsets(lambda a: np.broadcast_to(a, (n, *a.shape)))
+    return np.broadcast_to(array, (n, *array.shape))
+
+
+def _find(error: BaseException | None, kind: type) -> Any:
+    """The first exception of `kind` among an error and its causes."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, kind):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
