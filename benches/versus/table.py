@@ -1,0 +1,69 @@
+"""Results as a Markdown table, and the place of the README where it stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+BEGIN = "<!-- versus: begin (written by `python benches/versus --readme`) -->"
+END = "<!-- versus: end -->"
+
+
+def load(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """The results of those jobs that have both sides, in the order of `names`."""
+    paths = [folder / f"{name}.json" for name in names]
+    results = [json.loads(path.read_text()) for path in paths if path.exists()]
+    return [result for result in results if "ratio" in result]
+
+
+def _rate(value: float) -> str:
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def _times(value: float) -> str:
+    return (
+        f"{value:,.0f}x" if value >= 20 else f"{value:.2g}x" if value < 10 else f"{value:.1f}x"
+    )
+
+
+def render(results: list[dict[str, Any]]) -> str:
+    """The table, and under it the machine."""
+    if not results:
+        return "*Not measured yet.*"
+    lines = [
+        "| job | Headrace /s | TensorFlow /s | ratio (range) | aim |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        ratio, rates = result["ratio"], result["rates"]
+        lines.append(
+            f"| {result['title']} | {_rate(rates['headrace'])} | {_rate(rates['tensorflow'])} "
+            f"| {_times(ratio['median'])} ({_times(ratio['min'])} to {_times(ratio['max'])}) "
+            f"| {result['target']:g}x |"
+        )
+    machine = results[-1]["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines += [
+        "",
+        f"Medians of {len(results[-1]['rounds'])} alternated rounds on {machine['cores']} cores "
+        f"of {machine['cpu']}, Python {machine['python']}, {versions}.",
+    ]
+    return "\n".join(lines)
+
+
+def insert(readme: Path, table: str) -> None:
+    """Puts the table between the marks of `readme`.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    text = readme.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{readme.name} must hold the marks {BEGIN!r} and {END!r} once each")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    readme.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
