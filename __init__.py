@@ -32,10 +32,22 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
-    from . import data, distribute, io, keras
-    from .face import config, linalg, math, nn, random, raw_ops, strings, train
-    from .ops import dtypes, errors, nest
-    from .ops.api import *  # noqa: F403  the names are `ops.api.__all__`, checked by a test
+    from . import data as data
+    from . import distribute as distribute
+    from . import io as io
+    from . import keras as keras
+    from .face import config as config
+    from .face import linalg as linalg
+    from .face import math as math
+    from .face import nn as nn
+    from .face import random as random
+    from .face import raw_ops as raw_ops
+    from .face import strings as strings
+    from .face import train as train
+    from .ops import dtypes as dtypes
+    from .ops import errors as errors
+    from .ops import nest as nest
+    from .ops.api import *  # noqa: F403  the names are `ops.api.__all__`
 
 
 def _unknown(name: str) -> AttributeError:
@@ -49,7 +61,9 @@ def _unknown(name: str) -> AttributeError:
         if module.startswith(".face") and hasattr(__getattr__(home), name)
     ]
     found = [f"hr.{each}" for each in (*homes, *near)]
-    remedy = f" Did you mean {' or '.join(found)}?" if found else " dir(headrace) lists its names."
+    remedy = (
+        f" Did you mean {' or '.join(found)}?" if found else " dir(headrace) lists its names."
+    )
     return AttributeError(f"headrace has no attribute {name!r}.{remedy}", name=name)
 
 

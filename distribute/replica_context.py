@@ -1,4 +1,4 @@
-"""What a function given to `Strategy.run` sees: which replica it is and how to meet the others."""
+"""What a function given to `Strategy.run` sees: which replica it is, how to meet the others."""
 
 from __future__ import annotations
 
