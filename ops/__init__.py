@@ -1,0 +1,4 @@
+"""Floor 1: dtypes, tensors, variables, primitives, gradients, graphs and their compiler.
+
+The public operations are listed, flat, in `headrace.ops.api`.
+"""

@@ -1,0 +1,67 @@
+"""Batch rules that many primitives share.
+
+A rule gets tensors of which some carry a leading block axis (``ctx.batched``), and gives the
+result with a leading block axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .errors import UnimplementedError
+
+__all__ = ["all_batched", "aligned", "elementwise", "shift_axis", "unary"]
+
+
+def unary(ctx: Any, x: Any, **attrs: Any) -> Any:
+    """An elementwise function of one input: the block axis is one more axis."""
+    return ctx.primitive.call_flat((x,), attrs)
+
+
+def elementwise(ctx: Any, *args: Any, **attrs: Any) -> Any:
+    """An elementwise function of several inputs that broadcast against each other."""
+    return ctx.primitive.call_flat(aligned(ctx, args), attrs)
+
+
+def aligned(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs with axes of size 1 put behind the block axis, so that they broadcast as the
+    elements do."""
+    from .array_basics import expand_dims_at_1
+
+    ranks = [s.rank for s in ctx.element_shapes]
+    if None in ranks:
+        raise UnimplementedError(
+            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank", op=ctx.primitive.name
+        )
+    rank = max(ranks)
+    return tuple(
+        expand_dims_at_1(a, rank - r) if batched and r < rank else a
+        for a, batched, r in zip(args, ctx.batched, ranks, strict=True)
+    )
+
+
+def all_batched(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs, those without a block axis repeated (as a view) along one."""
+    from .array_basics import broadcast_to_block
+
+    like = next(a for a, b in zip(args, ctx.batched, strict=True) if b)
+    return tuple(a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True))
+
+
+def shift_axis(name: str = "axis") -> Callable[..., Any]:
+    """A rule for one-input primitives with an axis attribute (an int or tuple, counted from
+    the front): the axis moves up by one."""
+
+    def rule(ctx: Any, x: Any, **attrs: Any) -> Any:
+        axis = attrs[name]
+        attrs = {**attrs, name: _shift(axis)}
+        return ctx.primitive.call_flat((x,), attrs)
+
+    return rule
+
+
+def _shift(axis: Any) -> Any:
+    if isinstance(axis, tuple):
+        return tuple(_shift(a) for a in axis)
+    return axis + 1 if axis >= 0 else axis

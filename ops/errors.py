@@ -1,0 +1,145 @@
+"""Headrace's errors: TensorFlow's kinds, each also the built-in kind a Python user would catch.
+
+Every error carries a message that says where and what to do.  The classes hold TensorFlow's
+canonical codes so that code written against ``tf.errors`` keeps working.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "CancelledError",
+    "DataLossError",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "InternalError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "OpError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "UntraceableError",
+]
+
+
+class OpError(Exception):
+    """Base of all errors raised while an operation or a pipeline stage runs.
+
+    Attributes:
+        message: what went wrong, where, and the remedy.
+        op: name of the operation or stage, or None.
+        error_code: TensorFlow's canonical status code (int).
+    """
+
+    error_code = 2
+
+    def __init__(self, message: str, op: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.op = op
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CancelledError(OpError):
+    """The operation was cancelled before it finished."""
+
+    error_code = 1
+
+
+class UnknownError(OpError, RuntimeError):
+    """An error of no known kind; usually a Python exception inside a user's function."""
+
+    error_code = 2
+
+
+class InvalidArgumentError(OpError, ValueError):
+    """An operation received an argument it cannot take: a wrong shape, value or dtype."""
+
+    error_code = 3
+
+
+class DeadlineExceededError(OpError, TimeoutError):
+    """An operation did not finish in its time limit."""
+
+    error_code = 4
+
+
+class NotFoundError(OpError, FileNotFoundError):
+    """A file, key or resource does not exist."""
+
+    error_code = 5
+
+
+class AlreadyExistsError(OpError, FileExistsError):
+    """A file or resource that was to be created exists already."""
+
+    error_code = 6
+
+
+class PermissionDeniedError(OpError, PermissionError):
+    """The caller may not read or write the named file."""
+
+    error_code = 7
+
+
+class ResourceExhaustedError(OpError, MemoryError):
+    """Memory, disk or a budget is used up."""
+
+    error_code = 8
+
+
+class FailedPreconditionError(OpError, RuntimeError):
+    """The system is not in the state the operation needs, e.g. an uninitialised variable."""
+
+    error_code = 9
+
+
+class AbortedError(OpError, RuntimeError):
+    """The operation was stopped by a conflicting one."""
+
+    error_code = 10
+
+
+class OutOfRangeError(OpError, IndexError):
+    """An operation went past a valid end, e.g. of an iterator."""
+
+    error_code = 11
+
+
+class UnimplementedError(OpError, NotImplementedError):
+    """The operation or the combination of arguments is not implemented."""
+
+    error_code = 12
+
+
+class InternalError(OpError, RuntimeError):
+    """A bug of Headrace's own; please report it."""
+
+    error_code = 13
+
+
+class UnavailableError(OpError, ConnectionError):
+    """A service cannot be reached at present."""
+
+    error_code = 14
+
+
+class DataLossError(OpError, OSError):
+    """Unrecoverable loss or corruption of data, e.g. a damaged record."""
+
+    error_code = 15
+
+
+class UntraceableError(TypeError):
+    """A Python construct met a symbolic tensor and needs its value, so tracing cannot go on.
+
+    ``Dataset.map`` catches it and runs the function element by element; ``explain()`` then
+    shows its text as the reason.
+    """

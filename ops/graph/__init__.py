@@ -1,0 +1,7 @@
+"""The graph of a traced function: nodes, tracing, batching, passes and execution."""
+
+from .batching import batch_graph
+from .graph import Graph, Node
+from .trace import trace
+
+__all__ = ["Graph", "Node", "batch_graph", "trace"]

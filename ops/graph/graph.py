@@ -1,0 +1,265 @@
+"""Graph and Node: what tracing records, and every later reading starts from.
+
+A graph is a list of nodes in the order the traced function ran them, which is a topological
+order and also the order in which stateful nodes must run.  A node's inputs are the
+`SymbolicTensor` outputs of earlier nodes.  Passes never change a graph: they build another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..context import tracing
+from ..primitive import Primitive
+from ..string_array import StringArray
+from ..tensor import SymbolicTensor, Tensor
+from ..tensor_spec import TensorSpec
+
+__all__ = ["Graph", "Node", "constant_value"]
+
+
+class Node:
+    """One call of a primitive in a graph.
+
+    Attributes:
+        primitive: what is called.
+        inputs: tensors it reads, outputs of earlier nodes.
+        attrs: its keyword arguments.
+        outputs: tensors it makes.
+        name: unique in the graph, from the primitive's name.
+    """
+
+    __slots__ = ("attrs", "inputs", "name", "outputs", "primitive")
+
+    def __init__(self, graph: Graph, primitive: Primitive, inputs: tuple[SymbolicTensor, ...],
+                 attrs: dict[str, Any], specs: tuple[TensorSpec, ...], name: str):  # fmt: skip
+        self.primitive = primitive
+        self.inputs = inputs
+        self.attrs = attrs
+        self.name = name
+        self.outputs = tuple(SymbolicTensor(graph, self, i, s) for i, s in enumerate(specs))
+
+    @property
+    def type(self) -> str:
+        """The primitive's name."""
+        return self.primitive.name
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+
+def _no_impl(*arrays: Any, **attrs: Any) -> Any:
+    raise AssertionError("placeholders are fed, not run")
+
+
+def _placeholder_shape(*, spec: TensorSpec) -> TensorSpec:
+    return spec
+
+
+def _const_shape(*, value: Any) -> TensorSpec:
+    return TensorSpec(value.shape, value.dtype)
+
+
+Placeholder = Primitive("Placeholder", "", impl=_no_impl, shape=_placeholder_shape, stateful=True)
+Const = Primitive("Const", "", impl=lambda *, value: value, shape=_const_shape)
+
+
+class Graph:
+    """A traced function.
+
+    Attributes:
+        inputs: placeholder tensors, in the order `run` takes their values.
+        outputs: result tensors.
+        nodes: all nodes, placeholders and constants included, in execution order.
+    """
+
+    def __init__(self, name: str = "graph"):
+        self.name = name
+        self.inputs: list[SymbolicTensor] = []
+        self.outputs: list[SymbolicTensor] = []
+        self.nodes: list[Node] = []
+        self._names: dict[str, int] = {}
+        self._constants: dict[int, tuple[Any, SymbolicTensor]] = {}
+        self._tuples: set[str] = set()
+        self._compiled: Callable[..., list[Any]] | None = None
+
+    # -- building -------------------------------------------------------------------------
+
+    def add(self, primitive: Primitive, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[SymbolicTensor, ...]:
+        """Append a call; eager inputs become constants.  Returns its output tensors."""
+        found = primitive.shape(*tensors, **attrs)
+        specs = found if type(found) is tuple else (found,)
+        if type(found) is tuple:
+            self._tuples.add(primitive.name)
+        inputs = tuple(t if type(t) is SymbolicTensor and t.graph is self else self.capture(t) for t in tensors)
+        node = Node(self, primitive, inputs, attrs, specs, self._unique(primitive.name))
+        self.nodes.append(node)
+        return node.outputs
+
+    def is_tuple(self, primitive: Primitive, outputs: tuple[Any, ...]) -> bool:
+        """Whether the primitive gives a tuple even where it has one output."""
+        return primitive.name in self._tuples
+
+    def placeholder(self, spec: TensorSpec) -> SymbolicTensor:
+        """A new input."""
+        node = Node(self, Placeholder, (), {"spec": spec}, (spec,), self._unique(spec.name or "input"))
+        self.nodes.append(node)
+        self.inputs.append(node.outputs[0])
+        return node.outputs[0]
+
+    def capture(self, tensor: Any) -> SymbolicTensor:
+        """An eager tensor as a constant of this graph."""
+        if type(tensor) is SymbolicTensor:
+            raise TypeError(
+                f"{tensor!r} belongs to another traced function and cannot be used here. Pass it "
+                f"as an argument, or return it from the function that made it."
+            )
+        raw = tensor._value
+        known = self._constants.get(id(raw))
+        if known is not None:
+            return known[1]
+        (out,) = self.add(Const, (), {"value": raw})
+        self._constants[id(raw)] = (raw, out)
+        return out
+
+    def _unique(self, base: str) -> str:
+        base = base.split(":")[0]
+        n = self._names.get(base, 0)
+        self._names[base] = n + 1
+        return f"{base}_{n}" if n else base
+
+    # -- reading --------------------------------------------------------------------------
+
+    def uses(self) -> dict[int, int]:
+        """How many inputs and graph outputs read each tensor, by ``id(tensor)``."""
+        count: dict[int, int] = {}
+        for t in self.outputs:
+            count[id(t)] = count.get(id(t), 0) + 1
+        for node in self.nodes:
+            for t in node.inputs:
+                count[id(t)] = count.get(id(t), 0) + 1
+        return count
+
+    def variables(self) -> list[Any]:
+        """The variables the graph reads or changes, each once, in order."""
+        seen: dict[int, Any] = {}
+        for node in self.nodes:
+            for v in _variables_of(node):
+                seen.setdefault(id(v), v)
+        return list(seen.values())
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether running it does more than compute outputs from inputs (reads of variables
+        and random draws do not count)."""
+        return any(
+            n.primitive.stateful
+            and n.primitive is not Placeholder
+            and not n.primitive.random
+            and n.primitive.name != "ReadVariableOp"
+            for n in self.nodes
+        )
+
+    def pretty(self) -> str:
+        """The graph as text, a line per node."""
+        lines = [f"graph {self.name}({', '.join(_typed(t) for t in self.inputs)}):"]
+        for node in self.nodes:
+            if node.primitive is Placeholder:
+                continue
+            outs = ", ".join(_typed(t) for t in node.outputs)
+            args = [_short(t) for t in node.inputs]
+            args += [f"{k}={_attr(v)}" for k, v in node.attrs.items()]
+            lines.append(f"  {outs} = {node.type}({', '.join(args)})")
+        lines.append(f"  return {', '.join(_short(t) for t in self.outputs)}")
+        return "\n".join(lines)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    # -- running --------------------------------------------------------------------------
+
+    def compile(self) -> Callable[..., list[Any]]:
+        """A function from raw input arrays to a list of raw output arrays; thread-safe, made
+        once."""
+        if self._compiled is None:
+            from .execute import compile_graph  # execution reads passes, which read graphs
+
+            self._compiled = compile_graph(self)
+        return self._compiled
+
+    def replay(self, inputs: list[Any], outputs: list[SymbolicTensor] | None = None) -> list[Any]:
+        """Run the nodes one by one through dispatch on `inputs` (tensors, eager or symbolic),
+        so that tapes and traces around see every call."""
+        values: dict[int, Any] = {id(t): v for t, v in zip(self.inputs, inputs, strict=True)}
+        for node in self.nodes:
+            if node.primitive is Placeholder:
+                continue
+            if node.primitive is Const:
+                values[id(node.outputs[0])] = Tensor.of(node.attrs["value"])
+                continue
+            result = node.primitive.call_flat(tuple(values[id(t)] for t in node.inputs), node.attrs)
+            for t, v in zip(node.outputs, result if type(result) is tuple else (result,), strict=True):
+                values[id(t)] = v
+        return [values[id(t)] for t in (self.outputs if outputs is None else outputs)]
+
+    def rebuild(self, visit: Callable[[Graph, Node, tuple[Any, ...]], Any], name: str | None = None) -> Graph:
+        """A new graph in which `visit(new_graph, node, new_inputs)` says what each node (but
+        placeholders) becomes: its new outputs as a tuple, or None to drop the node."""
+        new = Graph(name or self.name)
+        new._tuples = self._tuples
+        values: dict[int, Any] = {}
+        with tracing(new):
+            for node in self.nodes:
+                if node.primitive is Placeholder:
+                    values[id(node.outputs[0])] = new.placeholder(node.outputs[0].spec)
+                    continue
+                made = visit(new, node, tuple(values.get(id(t)) for t in node.inputs))
+                if made is not None:
+                    for t, v in zip(node.outputs, made, strict=True):
+                        values[id(t)] = v
+        new.outputs = [_inside(new, values[id(t)]) for t in self.outputs]
+        return new
+
+
+def _inside(graph: Graph, tensor: Any) -> SymbolicTensor:
+    if type(tensor) is SymbolicTensor and tensor.graph is graph:
+        return tensor
+    return graph.capture(tensor)
+
+
+def copy_node(graph: Graph, node: Node, inputs: tuple[Any, ...]) -> tuple[SymbolicTensor, ...]:
+    """The visit that changes nothing."""
+    return graph.add(node.primitive, inputs, node.attrs)
+
+
+def constant_value(tensor: Any) -> Any:
+    """The raw array of a tensor whose value is known while tracing, else None."""
+    if type(tensor) is SymbolicTensor:
+        node = tensor.node
+        if node.primitive is Const:
+            return node.attrs["value"]
+        return None
+    return tensor._value if isinstance(tensor, Tensor) else None
+
+
+def _variables_of(node: Node) -> list[Any]:
+    found = node.attrs.get("variable")
+    many = node.attrs.get("variables")
+    return ([found] if found is not None else []) + list(many or ())
+
+
+def _short(t: SymbolicTensor) -> str:
+    return f"%{t.node.name}" + (f":{t.index}" if len(t.node.outputs) > 1 else "")
+
+
+def _typed(t: SymbolicTensor) -> str:
+    return f"{_short(t)}: {t.dtype.name}{t.shape}"
+
+
+def _attr(value: Any) -> str:
+    if isinstance(value, StringArray) or hasattr(value, "shape"):
+        if value.size <= 4:
+            return str(value.tolist())
+        return f"<{'string' if isinstance(value, StringArray) else value.dtype}{value.shape}>"
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."

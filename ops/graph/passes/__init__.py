@@ -1,0 +1,25 @@
+"""The passes over a graph, in the order they run.
+
+A pass is a pure function from a graph to a graph.  `optimize` runs them all, or those given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..graph import Graph
+from .common_subexpressions import common_subexpressions
+from .dead_nodes import dead_nodes
+
+__all__ = ["PASSES", "optimize"]
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: list[Pass] = [dead_nodes, common_subexpressions, dead_nodes]
+
+
+def optimize(graph: Graph, passes: Sequence[Pass] | None = None) -> Graph:
+    """`graph` after all passes (or the given ones)."""
+    for run in PASSES if passes is None else passes:
+        graph = run(graph)
+    return graph

@@ -1,0 +1,344 @@
+"""Primitive: one operation's definition, and the dispatch of a call to it.
+
+A primitive bears the name of the TensorFlow raw op it stands for and holds, in one place,
+
+* ``inputs``: its signature in OpDef's spirit, e.g. ``"x: T, y: T"``; a letter group such as
+  ``T`` is a dtype the inputs share, a dtype name (``int32``) fixes one, ``values: N * T`` is a
+  list of tensors, which `impl`, `shape`, `vjp` and `batch` then receive flat;
+* ``impl(*arrays, **attrs)``: raw arrays to a raw array, or a tuple where there are several
+  outputs; written once for NumPy and CuPy;
+* ``shape(*tensors, **attrs)``: the output's `TensorSpec` (or a tuple of them) with the errors
+  a user sees; the tensors may be symbolic;
+* ``vjp(op, *grads)``: gradients of the inputs (None where there is none), written in ops;
+* ``batch(ctx, *tensors, **attrs)``: how it runs when a leading block axis is added to the
+  inputs that ``ctx.batched`` marks.
+
+A call goes one of three ways: eagerly (always, unless something records), into the trace
+under way if an input is symbolic or the primitive is stateful, and besides onto every active
+tape.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .context import current, recording
+from .convert import to_tensor
+from .dtypes import DType
+from .errors import InvalidArgumentError, OpError, UnimplementedError
+from .tensor import SymbolicTensor, Tensor
+from .tensor_spec import TensorSpec
+
+__all__ = ["REGISTRY", "Op", "Primitive", "get_primitive"]
+
+REGISTRY: dict[str, Primitive] = {}
+
+_ARG = re.compile(r"\s*(\w+)\s*:\s*(?:(\w+)\s*\*\s*)?(\w+)\s*$")
+_DTYPE_NAMES = {t.name for t in dtypes.ALL}
+
+
+class _Arg:
+    """One input of a signature."""
+
+    __slots__ = ("dtype", "group", "length", "name")
+
+    def __init__(self, text: str):
+        match = _ARG.match(text)
+        assert match, f"bad input declaration {text!r}"
+        self.name, self.length, kind = match.groups()
+        self.dtype = dtypes.as_dtype(kind) if kind in _DTYPE_NAMES else None
+        self.group = None if self.dtype else kind
+
+
+class Op:
+    """One call of a primitive, as a tape or a gradient rule sees it.
+
+    Attributes:
+        primitive, inputs, outputs, attrs: what was called, with what, giving what.
+    """
+
+    __slots__ = ("attrs", "inputs", "outputs", "primitive")
+
+    def __init__(self, primitive: Primitive, inputs: tuple[Any, ...], attrs: dict[str, Any],
+                 outputs: tuple[Tensor, ...]):  # fmt: skip
+        self.primitive = primitive
+        self.inputs = inputs
+        self.attrs = attrs
+        self.outputs = outputs
+
+    def get_attr(self, name: str) -> Any:
+        """The attribute `name`."""
+        return self.attrs[name]
+
+    @property
+    def type(self) -> str:
+        """The primitive's name."""
+        return self.primitive.name
+
+
+class Primitive:
+    """An operation.  See the module's text for the parts.
+
+    Args:
+        name: TensorFlow's raw op name.
+        inputs: input signature.
+        impl, shape, vjp, batch: the four readings; a missing `vjp` or `batch` raises an error
+            that names the primitive when it is asked for.
+        types: allowed dtypes per group, e.g. ``{"T": FLOATS}``; all where absent.
+        stateful: it reads or changes something beside its inputs, so that a trace must keep it.
+        check_first: run `shape` before `impl` in eager mode too, for operations whose array
+            form is more lenient than TensorFlow.
+        elementwise: a scalar expression in a, b, c... for fused kernels, e.g. ``"a + b"``.
+        random: its result depends on a position in a random stream.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: str,
+        *,
+        impl: Callable[..., Any],
+        shape: Callable[..., Any],
+        vjp: Callable[..., Any] | None = None,
+        batch: Callable[..., Any] | None = None,
+        types: dict[str, tuple[DType, ...]] | None = None,
+        stateful: bool = False,
+        check_first: bool = False,
+        elementwise: str | None = None,
+        random: bool = False,
+    ):
+        assert name not in REGISTRY, f"primitive {name} is declared twice"
+        self.name = name
+        self.args = tuple(_Arg(part) for part in inputs.split(",")) if inputs.strip() else ()
+        self.impl = impl
+        self.shape = shape
+        self.vjp = vjp
+        self.batch = batch
+        self.types = types or {}
+        self.stateful = stateful
+        self.check_first = check_first
+        self.elementwise = elementwise
+        self.random = random
+        self.overrides: dict[str, Callable[..., Any]] = {}
+        groups = {a.group for a in self.args}
+        self._one_group = (
+            not self.types
+            and len(groups) == 1
+            and None not in groups
+            and not check_first
+            and all(a.length is None for a in self.args)
+        )
+        self._has_list = any(a.length for a in self.args)
+        self.__doc__ = shape.__doc__
+        self.__name__ = name
+        REGISTRY[name] = self
+
+    # -- calling --------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **attrs: Any) -> Any:
+        """Call with the inputs in order and attributes by keyword; tensors come back."""
+        if not recording.count and self._one_group:
+            # The eager fast path: tensors of one dtype and nothing that records.
+            dtype = None
+            for a in args:
+                if type(a) is not Tensor:
+                    break
+                have = a._value.dtype
+                if dtype is None:
+                    dtype = have
+                elif have is not dtype and have != dtype:
+                    break
+            else:
+                try:
+                    out = self.impl(*[a._value for a in args], **attrs)
+                except Exception as e:
+                    self._explain(e, args, attrs)
+                return wrap(out)
+        return self._dispatch(self._convert(args), attrs)
+
+    def call_flat(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Call with inputs that are tensors of the right dtypes already, lists flattened."""
+        return self._dispatch(tensors, attrs)
+
+    def _dispatch(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        trace = current.trace
+        if trace is not None and (self.stateful or any(type(t) is SymbolicTensor for t in tensors)):
+            outputs = trace.add(self, tensors, attrs)
+            result = outputs[0] if len(outputs) == 1 and not trace.is_tuple(self, outputs) else outputs
+        else:
+            for t in tensors:
+                if type(t) is SymbolicTensor:
+                    raise TypeError(
+                        f"{self.name} received {t!r}, which belongs to a function that has been "
+                        f"traced already. Return it from that function instead of keeping it "
+                        f"in a variable outside."
+                    )
+            if self.check_first:
+                self.shape(*tensors, **attrs)
+            try:
+                result = wrap(self.impl(*[t._value for t in tensors], **attrs))
+            except Exception as e:
+                self._explain(e, tensors, attrs)
+            outputs = result if type(result) is tuple else (result,)
+        if current.tapes:
+            op = None
+            for tape in current.tapes:
+                if tape.wants(tensors):
+                    op = op or Op(self, tensors, attrs, outputs)
+                    tape.record(op)
+        return result
+
+    def _convert(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Tensors of agreeing dtypes from whatever was passed, lists flattened."""
+        if len(args) != len(self.args):
+            raise TypeError(f"{self.name} takes {len(self.args)} inputs, got {len(args)}")
+        groups: dict[str, DType] = {}
+        for spec, arg in zip(self.args, args, strict=True):
+            if spec.group is not None and spec.group not in groups:
+                for a in arg if spec.length and isinstance(arg, (list, tuple)) else (arg,):
+                    have = _known_dtype(a)
+                    if have is not None:
+                        groups[spec.group] = have
+                        break
+        out: list[Tensor] = []
+        for spec, arg in zip(self.args, args, strict=True):
+            if spec.length:
+                if not isinstance(arg, (list, tuple)):
+                    arg = [arg]
+                for a in arg:
+                    out.append(self._convert_one(spec, a, groups, len(out)))
+            else:
+                out.append(self._convert_one(spec, arg, groups, len(out)))
+        return tuple(out)
+
+    def _convert_one(self, spec: _Arg, arg: Any, groups: dict[str, DType], position: int) -> Tensor:
+        group = spec.group
+        want = spec.dtype if group is None else groups.get(group)
+        if isinstance(arg, Tensor):
+            tensor = arg
+        else:
+            try:
+                tensor = to_tensor(arg, want)
+            except (TypeError, ValueError):
+                if want is None or not _convertible(arg):
+                    raise
+                tensor = to_tensor(arg, None)
+                if tensor.dtype is want:
+                    raise
+        have = tensor.dtype
+        if want is not None and have is not want:
+            raise InvalidArgumentError(
+                f"cannot compute {self.name} as input #{position}(zero-based) was expected to be "
+                f"a {_c_name(want)} tensor but is a {_c_name(have)} tensor [Op:{self.name}] "
+                f"(input {spec.name!r}; use hr.cast to change a dtype)",
+                op=self.name,
+            )
+        if group is not None:
+            if group not in groups:
+                groups[group] = have
+            allowed = self.types.get(group)
+            if allowed is not None and have not in allowed:
+                raise InvalidArgumentError(
+                    f"Value for attr '{group}' of {_c_name(have)} is not in the list of allowed "
+                    f"values: {', '.join(_c_name(t) for t in allowed)} [Op:{self.name}] "
+                    f"(input {spec.name!r})",
+                    op=self.name,
+                )
+        return tensor
+
+    def _explain(self, error: Exception, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> None:
+        """Raise `error` as the user should see it: the shape rule's text if it has one."""
+        if isinstance(error, OpError):
+            raise error
+        self.shape(*tensors, **attrs)
+        if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
+            shown = ", ".join(f"{t.dtype.name}{t.shape}" for t in tensors)
+            raise InvalidArgumentError(f"{error} [Op:{self.name}] (inputs: {shown})", op=self.name) from error
+        raise error
+
+    # -- readings -------------------------------------------------------------------------
+
+    def kernel(self, attrs: dict[str, Any]) -> Callable[..., Any]:
+        """`impl` with the attributes filled in."""
+        return functools.partial(self.impl, **attrs) if attrs else self.impl
+
+    def specs(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[TensorSpec, ...]:
+        """The outputs' specs, always as a tuple."""
+        found = self.shape(*tensors, **attrs)
+        return found if type(found) is tuple else (found,)
+
+    def gradient(self, op: Op, grads: list[Any]) -> tuple[Any, ...]:
+        """Gradients of the inputs, given those of the outputs."""
+        if self.vjp is None:
+            raise LookupError(
+                f"gradient registry has no entry for: {self.name}. The primitive has no vjp rule; "
+                f"wrap the value in hr.stop_gradient if no gradient should flow."
+            )
+        found = self.vjp(op, *grads)
+        return found if type(found) is tuple else tuple(found) if type(found) is list else (found,)
+
+    def batched(self, ctx: Any, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """The batch rule's result."""
+        if self.batch is None:
+            raise UnimplementedError(f"primitive {self.name} has no batch rule", op=self.name)
+        return self.batch(ctx, *tensors, **attrs)
+
+    def raw(self, **kwargs: Any) -> Any:
+        """Call by names, as in `raw_ops`: inputs and attributes are keywords."""
+        kwargs.pop("name", None)
+        try:
+            inputs = [kwargs.pop(a.name) for a in self.args]
+        except KeyError as e:
+            raise TypeError(f"{self.name}() missing required argument: {e}") from None
+        return self(*inputs, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Primitive {self.name}>"
+
+
+def wrap(out: Any) -> Any:
+    """Raw results as eager tensors; NumPy scalars become arrays without axes."""
+    if type(out) is np.ndarray:
+        return Tensor.of(out)
+    if type(out) is tuple:
+        return tuple(wrap(o) for o in out)
+    if isinstance(out, np.generic):
+        return Tensor.of(np.asarray(out))
+    return Tensor.of(out)
+
+
+def get_primitive(name: str) -> Primitive:
+    """The primitive called `name`.
+
+    Raises:
+        LookupError: there is none.
+    """
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise LookupError(f"There is no primitive called {name!r}.") from None
+
+
+def _known_dtype(value: Any) -> DType | None:
+    """The dtype of a tensor or variable; None for values that can still take one."""
+    if isinstance(value, Tensor) or getattr(value, "_is_headrace_value", False):
+        return value.dtype
+    return None
+
+
+def _convertible(value: Any) -> bool:
+    return isinstance(value, (int, float, complex, str, bytes, list, tuple, np.ndarray, np.generic))
+
+
+_C_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+
+
+def _c_name(dtype: DType) -> str:
+    """TensorFlow's C++ name of a dtype, as its messages show it."""
+    return _C_NAMES.get(dtype.name, dtype.name)
