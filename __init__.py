@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Public name -> module of the package.  Every other public name is one of `ops.api.__all__`.
+# Public name -> module of the package.  Every other public name is one of `ops.api`.
 _MODULES = {
     "config": ".face.config",
     "data": ".data",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .ops import dtypes as dtypes
     from .ops import errors as errors
     from .ops import nest as nest
-    from .ops.api import *  # noqa: F403  the names are `ops.api.__all__`
+    from .ops.api import *  # noqa: F403
 
 
 def _unknown(name: str) -> AttributeError:
@@ -73,14 +73,14 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_"):
         raise AttributeError(f"headrace has no attribute {name!r}", name=name)
     else:
-        api = importlib.import_module(".ops.api", __name__)
-        if name not in api.__all__:
-            raise _unknown(name)
-        value = getattr(api, name)
+        try:
+            value = getattr(importlib.import_module(".ops.api", __name__), name)
+        except AttributeError:
+            raise _unknown(name) from None
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     api = importlib.import_module(".ops.api", __name__)
-    return sorted({*_MODULES, *api.__all__, "__version__"})
+    return sorted({*_MODULES, "__version__", *(n for n in vars(api) if not n.startswith("_"))})

@@ -1,4 +1,4 @@
-"""The distribution and the public face: what is installed, what importing it costs, its names."""
+"""The distribution and the public face: what is installed, what importing costs, the names."""
 
 import importlib
 import pkgutil

@@ -25,9 +25,7 @@ def _rate(value: float) -> str:
 
 
 def _times(value: float) -> str:
-    return (
-        f"{value:,.0f}x" if value >= 20 else f"{value:.2g}x" if value < 10 else f"{value:.1f}x"
-    )
+    return f"{value:,.0f}x" if value >= 20 else f"{value:.1f}x"
 
 
 def render(results: list[dict[str, Any]]) -> str:
@@ -39,10 +37,12 @@ def render(results: list[dict[str, Any]]) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     for result in results:
-        ratio, rates = result["ratio"], result["rates"]
+        ratio = result["ratio"]
+        least, middle, most = (_times(ratio[key]) for key in ("min", "median", "max"))
+        ours, theirs = map(_rate, result["rates"].values())
         lines.append(
-            f"| {result['title']} | {_rate(rates['headrace'])} | {_rate(rates['tensorflow'])} "
-            f"| {_times(ratio['median'])} ({_times(ratio['min'])} to {_times(ratio['max'])}) "
+            f"| {result['title']} | {ours} | {theirs} "
+            f"| {middle} ({least} to {most}) "
             f"| {result['target']:g}x |"
         )
     machine = results[-1]["machine"]
