@@ -39,7 +39,8 @@ def render(results: list[dict[str, Any]]) -> str:
     for result in results:
         ratio = result["ratio"]
         least, middle, most = (_times(ratio[key]) for key in ("min", "median", "max"))
-        ours, theirs = map(_rate, result["rates"].values())
+        rates = result["rates"]
+        ours, theirs = _rate(rates["headrace"]), _rate(rates["tensorflow"])
         lines.append(
             f"| {result['title']} | {ours} | {theirs} "
             f"| {middle} ({least} to {most}) "
@@ -49,8 +50,8 @@ def render(results: list[dict[str, Any]]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines += [
         "",
-        f"Medians of {len(results[-1]['rounds'])} alternated rounds on {machine['cores']} cores "
-        f"of {machine['cpu']}, Python {machine['python']}, {versions}.",
+        f"Medians of {len(results[-1]['rounds'])} alternated rounds "
+        f"on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, {versions}.",
     ]
     return "\n".join(lines)
 
