@@ -47,11 +47,12 @@ def render(results: list[dict[str, Any]]) -> str:
             f"| {result['target']:g}x |"
         )
     machine = results[-1]["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    versions = ", ".join(map(" ".join, machine["versions"].items()))
     lines += [
         "",
         f"Medians of {len(results[-1]['rounds'])} alternated rounds "
-        f"on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, {versions}.",
+        f"on {machine['cores']} cores of {machine['cpu']}, "
+        f"Python {machine['python']}, {versions}.",
     ]
     return "\n".join(lines)
 
