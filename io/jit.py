@@ -27,7 +27,7 @@ from typing import Any
 __all__ = ["cache_folder", "compile_function", "ensure_compiled", "kernel"]
 
 # In the order in which a pipeline first needs them.
-_MODULES = ("record_kernel",)
+_MODULES = ("record_kernel", "parse_kernel")
 
 _compiled: dict[str, Callable[..., Any]] = {}
 _lock = threading.Lock()

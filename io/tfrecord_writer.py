@@ -137,7 +137,7 @@ class TFRecordWriter:
         self._limit = options.output_buffer_size or _BUFFER_BYTES
         self._compressor = _compressor(options)
         try:
-            self._file: Any = open(self._path, "wb", buffering=0)  # noqa: SIM115
+            self._file: Any = open(self._path, "wb", buffering=0)
         except OSError as error:
             raise file_error(error, self._path) from None
 

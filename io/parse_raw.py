@@ -1,0 +1,277 @@
+"""Serialized Examples to raw columns, without tensors.
+
+    plan = ParsePlan.from_features(features)
+    columns = parse_raw(chunk, plan)            # chunk: StringArray [n], e.g. a RecordChunk
+    for column, value in zip(plan.columns, columns): ...
+
+`value` is for a column of kind
+
+- `DENSE`: an array or StringArray of shape [n, *column.shape];
+- `SEQUENCE`: ``(values [total, *column.shape], row_splits [n + 1])``;
+- `VARLEN`: ``(values [total], row_splits [n + 1])``.
+
+Splits are int64; strings are views into the chunk's bytes.  A record that cannot be parsed
+raises `ParseError` (an InvalidArgumentError) whose `element_index` is its position: the
+records before it are good, and ``parse_raw(chunk[:element_index], plan)`` gives them.
+
+The work is done by the kernel of `headrace.io.parse_kernel`, without the GIL, from any number of
+threads; until that is compiled, and for unusual records, by `headrace.io.parse_plain`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ..ops import dtypes
+from ..ops.string_array import StringArray
+from . import jit
+from .parse_plain import ParseError, parse_row, wire_kind
+from .parse_plan import DENSE, SEQUENCE, Column, ParsePlan
+
+__all__ = ["ParseError", "parse_raw"]
+
+# Fields of the kernel's table; repeated here because importing the kernel imports numba.
+_KEY, _KEY_SIZE, _KIND, _WANT, _DEFAULT, _OUT_A, _OUT_B, _OUT_C, _FIELDS = range(9)
+_STRING_DEFAULT = 1
+
+
+def parse_raw(
+    serialized: StringArray, plan: ParsePlan, single: bool = False, names: Any = None
+) -> list[Any]:
+    """The plan's columns, parsed from `serialized`.
+
+    Args:
+        serialized: StringArray [n] of Example messages.
+        plan: what to read.
+        single: treat each record as `parse_single_example` does (it differs from
+            `parse_example` in messages and in rare malformed records).
+        names: bytes or str [n], names of the records for error messages.
+
+    Raises:
+        ParseError: a record cannot be parsed; the first such one.
+    """
+    n = len(serialized)
+    tables = _tables(plan)
+    rows = _Rows(serialized, plan, tables, single, names)
+    kernel = jit.kernel("parse_examples")
+    if kernel is None or not n:
+        return [_from_lists(rows, i, rows.all(), serialized) for i in range(len(plan.columns))]
+    starts = np.ascontiguousarray(serialized.starts, np.int64)
+    ends = np.ascontiguousarray(serialized.ends, np.int64)
+    base = _address(serialized.data)
+    table = tables.table.copy()
+    outs = [_allocate(column, n, table[i]) for i, column in enumerate(plan.columns)]
+    unusual = np.empty(n, np.uint8)
+    exact: dict[int, list[Any]] = {}
+    if kernel(base, starts, ends, table, tables.slots(), unusual):
+        exact = {r: rows.parse(r) for r in np.flatnonzero(unusual).tolist()}
+    return [
+        _finish(column, i, out, table, base, serialized, exact)
+        for i, (column, out) in enumerate(zip(plan.columns, outs, strict=True))
+    ]
+
+
+class _Tables:
+    """What the kernel needs to know of a plan; made once per plan."""
+
+    def __init__(self, plan: ParsePlan):
+        columns = plan.columns
+        keys = [c.key.encode() for c in columns]
+        self.by_key = {k: i for i, k in enumerate(keys)}
+        self.table = np.zeros((len(columns), _FIELDS), np.int64)
+        self._keys = np.frombuffer(b"".join(keys) + b"\0", np.uint8)
+        self._defaults: list[np.ndarray] = []
+        at = _address(self._keys)
+        for row, column, key in zip(self.table, columns, keys, strict=True):
+            row[_KEY], row[_KEY_SIZE] = at, len(key)
+            row[_KIND] = wire_kind(column.dtype)
+            row[_WANT] = column.size if column.kind == DENSE else -1
+            at += len(key)
+            if column.kind == DENSE and column.default is not None:
+                if column.dtype is dtypes.string:
+                    row[_DEFAULT] = _STRING_DEFAULT
+                else:
+                    # Never empty, so that its address is never 0.
+                    default = np.array([*column.default, 0], column.dtype.np_dtype)
+                    self._defaults.append(default)
+                    row[_DEFAULT] = _address(default)
+        self._slots: np.ndarray | None = None
+
+    def slots(self) -> np.ndarray:
+        if self._slots is None:
+            size = 8
+            while size < 4 * len(self.table):
+                size *= 2
+            slots = np.full(size, -1, np.int32)
+            fill = jit.kernel("fill_slots")
+            assert fill is not None
+            fill(self.table, slots)
+            self._slots = slots
+        return self._slots
+
+
+@functools.lru_cache(256)
+def _tables(plan: ParsePlan) -> _Tables:
+    return _Tables(plan)
+
+
+class _Rows:
+    """Rows by the exact parser."""
+
+    def __init__(
+        self, serialized: StringArray, plan: ParsePlan, tables: _Tables, single: bool, names: Any
+    ):
+        self._serialized, self._plan, self._tables = serialized, plan, tables
+        self._single, self._names = single, names
+        self._buffer = memoryview(np.ascontiguousarray(serialized.data))
+        self._all: list[list[Any]] | None = None
+
+    def parse(self, row: int) -> list[Any]:
+        name = "<unknown>"
+        if self._names is not None and len(self._names):
+            given = self._names[row]
+            name = given.decode("utf-8", "replace") if isinstance(given, bytes) else str(given)
+        return parse_row(
+            self._buffer,
+            int(self._serialized.starts[row]),
+            int(self._serialized.ends[row]),
+            self._plan.columns,
+            self._tables.by_key,
+            self._single,
+            row,
+            name,
+        )
+
+    def all(self) -> list[list[Any]]:
+        if self._all is None:
+            self._all = [self.parse(r) for r in range(len(self._serialized))]
+        return self._all
+
+
+def _allocate(column: Column, n: int, row: np.ndarray) -> Any:
+    """Output arrays of a column, their addresses put into its row of the table."""
+    if column.kind != DENSE:
+        bounds = np.empty((3, n), np.int64)
+        at = _address(bounds)
+        row[_OUT_A], row[_OUT_B], row[_OUT_C] = at, at + 8 * n, at + 16 * n
+        return bounds
+    shape = (n, *column.shape)
+    if column.dtype is dtypes.string:
+        starts, ends = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        row[_OUT_A], row[_OUT_B] = _address(starts), _address(ends)
+        return starts, ends
+    out = np.empty(shape, column.dtype.np_dtype)
+    row[_OUT_A] = _address(out)
+    return out
+
+
+def _finish(
+    column: Column,
+    i: int,
+    out: Any,
+    table: np.ndarray,
+    base: int,
+    serialized: StringArray,
+    exact: dict[int, list[Any]],
+) -> Any:
+    """The column's result from what the kernel left, with the exactly parsed rows put in."""
+    if column.kind == DENSE:
+        for row, values in exact.items():
+            _put_dense(column, out, row, values[i])
+        if column.dtype is not dtypes.string:
+            return out
+        return _with_default(column, serialized.data, *out)
+    lows, highs, counts = out
+    for row, values in exact.items():
+        counts[row] = len(values[i] or ())
+    splits = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=splits[1:])
+    fill = jit.kernel("fill_lists")
+    assert fill is not None
+    total = int(splits[-1])
+    kind = int(table[i, _KIND])
+    if column.dtype is dtypes.string:
+        starts, ends = np.empty(total, np.int64), np.empty(total, np.int64)
+        fill(kind, base, lows, highs, splits, _address(starts), _address(ends))
+        for row, values in exact.items():
+            for k, (low, high) in enumerate(values[i] or (), int(splits[row])):
+                starts[k], ends[k] = low, high
+        flat: Any = StringArray(serialized.data, starts, ends)
+    else:
+        flat = np.empty(total, column.dtype.np_dtype)
+        fill(kind, base, lows, highs, splits, _address(flat), 0)
+        for row, values in exact.items():
+            flat[splits[row] : splits[row + 1]] = values[i] or []
+    return _as_lists(column, flat, splits)
+
+
+def _put_dense(column: Column, out: Any, row: int, values: list[Any] | None) -> None:
+    if column.dtype is dtypes.string:
+        starts, ends = out
+        bounds = np.array(values or [(-1, -1)] * column.size, np.int64).reshape(-1, 2)
+        starts[row] = bounds[:, 0].reshape(column.shape)
+        ends[row] = bounds[:, 1].reshape(column.shape)
+    else:
+        given = column.default if values is None else values
+        out[row] = np.array(given, column.dtype.np_dtype).reshape(column.shape)
+
+
+def _with_default(
+    column: Column, data: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> StringArray:
+    """Strings of a dense column, its default (start -1) put in where a record lacks it."""
+    if column.default is not None and starts.size:
+        absent = starts < 0
+        if absent.any():
+            text = StringArray.from_values(list(column.default))
+            here = StringArray(data, np.where(absent, 0, starts), np.where(absent, 0, ends))
+            here = here.compact()
+            size = len(here.data)
+            shape = (1, *column.shape)
+            starts = np.where(absent, (text.starts + size).reshape(shape), here.starts)
+            ends = np.where(absent, (text.ends + size).reshape(shape), here.ends)
+            return StringArray(np.concatenate([here.data, text.data]), starts, ends)
+    return StringArray(data, starts, ends)
+
+
+def _as_lists(column: Column, flat: Any, splits: np.ndarray) -> tuple[Any, np.ndarray]:
+    if column.kind == SEQUENCE:
+        rows = len(flat) // max(column.size, 1)
+        return flat.reshape((rows, *column.shape)), splits // max(column.size, 1)
+    return flat, splits
+
+
+def _from_lists(rows: _Rows, i: int, parsed: list[list[Any]], serialized: StringArray) -> Any:
+    """Column `i` from the exactly parsed rows."""
+    column = rows._plan.columns[i]
+    n = len(parsed)
+    if column.kind == DENSE:
+        shape = (n, *column.shape)
+        if column.dtype is dtypes.string:
+            out: Any = (np.empty(shape, np.int64), np.empty(shape, np.int64))
+        else:
+            out = np.empty(shape, column.dtype.np_dtype)
+        for r, values in enumerate(parsed):
+            _put_dense(column, out, r, values[i])
+        if column.dtype is dtypes.string:
+            return _with_default(column, serialized.data, *out)
+        return out
+    lists = [values[i] or [] for values in parsed]
+    splits = np.zeros(n + 1, np.int64)
+    np.cumsum([len(v) for v in lists], out=splits[1:])
+    joined = [v for values in lists for v in values]
+    if column.dtype is dtypes.string:
+        bounds = np.array(joined, np.int64).reshape(-1, 2)
+        flat: Any = StringArray(
+            serialized.data, bounds[:, 0].copy(), bounds[:, 1].copy()
+        )
+    else:
+        flat = np.array(joined, column.dtype.np_dtype)
+    return _as_lists(column, flat, splits)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
