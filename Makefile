@@ -6,9 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 TYPING := $(VENV)/typing
-# Files of the public face; mypy follows what they import without reporting it.
-FACE := headrace $(patsubst %.py,headrace.%,$(subst /,.,$(wildcard face/*.py))) headrace.ops.api
-
 .PHONY: demo test check ruff mypy floors bench cover clean
 
 demo: $(STAMPS)/demo
@@ -25,7 +22,7 @@ ruff: $(STAMPS)/test
 # The clone's folder may have any name; mypy sees it as `headrace` through a link.
 mypy: $(STAMPS)/test
 	mkdir -p $(TYPING) && ln -sfn ../.. $(TYPING)/headrace
-	MYPYPATH=$(TYPING) $(BIN)/mypy $(addprefix -m ,$(FACE))
+	MYPYPATH=$(TYPING) $(BIN)/mypy -m headrace -m headrace.ops.api -p headrace.face
 
 floors: $(STAMPS)/test
 	$(BIN)/lint-imports

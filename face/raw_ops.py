@@ -1,0 +1,28 @@
+"""`hr.raw_ops`: every primitive under its TensorFlow name, called by keywords only.
+
+A view of the registry, so a primitive declared anywhere in the ops room appears here.
+
+>>> import headrace as hr
+>>> hr.raw_ops.AddV2(x=hr.constant(2), y=hr.constant(3)).numpy().item()
+5
+"""
+
+from typing import Any
+
+from ..ops import api as _api  # noqa: F401  (declares the primitives)
+from ..ops.primitive import REGISTRY as _REGISTRY
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_REGISTRY)
+    if name not in _REGISTRY:
+        raise AttributeError(
+            f"headrace.raw_ops has no operation {name!r}; dir(headrace.raw_ops) lists them",
+            name=name,
+        )
+    return _REGISTRY[name].raw
+
+
+def __dir__() -> list[str]:
+    return sorted(_REGISTRY)

@@ -1,0 +1,28 @@
+"""`hr.raw_ops` is the registry under TensorFlow's names."""
+
+import pytest
+
+import headrace as hr
+
+
+def test_a_raw_op_is_called_by_keywords():
+    x, y = hr.constant([1.0, 2.0]), hr.constant([3.0, 4.0])
+    assert hr.raw_ops.AddV2(x=x, y=y, name="sum").numpy().tolist() == [4.0, 6.0]
+    with pytest.raises(TypeError):
+        hr.raw_ops.AddV2(x, y)
+    with pytest.raises(TypeError, match="missing required argument: 'y'"):
+        hr.raw_ops.AddV2(x=x)
+
+
+def test_an_unknown_operation_is_named():
+    with pytest.raises(AttributeError, match="no operation 'AddV3'"):
+        _ = hr.raw_ops.AddV3
+
+
+def test_every_raw_op_bears_a_name_of_tensorflows(tf):
+    """Primitives that TensorFlow lacks are few and listed here."""
+    ours = {name for name in dir(hr.raw_ops) if not hasattr(tf.raw_ops, name)}
+    assert ours <= OWN
+
+
+OWN = set()
