@@ -112,8 +112,10 @@ def main() -> int:
     players = {side: duel.Player(side, options.data, LOG) for side in sides}
     failed = []
     try:
-        next(iter(players.values())).tell("write_records")
-        for name in options.job or JOBS:
+        names = options.job or list(JOBS)
+        if any(JOBS[name].files for name in names):
+            players[sides[0]].tell("write_records")
+        for name in names:
             start = time.perf_counter()
             try:
                 result = compare(JOBS[name], players, options)

@@ -35,6 +35,7 @@ class Job:
         peer: the peer's pipeline where it differs.
         same: "batches" if batches must be equal bit for bit, "rows" if only the multiset of
             rows must be (shuffled with another generator), None if there is nothing to compare.
+        files: whether it reads the files of `records.py`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Job:
     pipeline: Pipeline | None = None
     peer: Pipeline | None = None
     same: str | None = None
+    files: bool = False
 
     def dataset(self, lib: Any, data: Path) -> Any:
         """The pipeline of `lib`'s side."""
@@ -92,7 +94,7 @@ def _batches(
     pipeline: Pipeline,
     peer: Pipeline | None = None,
     same: str = "batches",
-    records: int = pipelines.N,
+    files: bool = False,
 ) -> Job:
     def prepare(lib: Any, data: Path) -> Callable[[], int]:
         dataset = job.dataset(lib, data)
@@ -100,11 +102,11 @@ def _batches(
         def run() -> int:
             for _ in dataset:
                 pass
-            return records
+            return pipelines.N
 
         return run
 
-    job = Job(name, title, target, "records", prepare, pipeline, peer, same)
+    job = Job(name, title, target, "records", prepare, pipeline, peer, same, files)
     return job
 
 
@@ -126,12 +128,14 @@ JOBS = {
             "`TFRecordDataset.map(parse_single_example, decode, scale).batch(128).prefetch`",
             40,
             pipelines.images_as_written,
+            files=True,
         ),
         _batches(
             "numbers",
             "the same with 27 int64 + 13 floats",
             40,
             pipelines.numbers_as_written,
+            files=True,
         ),
         _batches(
             "images-best",
@@ -140,6 +144,7 @@ JOBS = {
             pipelines.images_as_written,
             peer=pipelines.images_best,
             same="rows",
+            files=True,
         ),
         _batches(
             "numbers-best",
@@ -148,18 +153,21 @@ JOBS = {
             pipelines.numbers_as_written,
             peer=pipelines.numbers_best,
             same="rows",
+            files=True,
         ),
         _batches(
             "images-best-both",
             "images, both in tf.data's best formulation",
             4,
             pipelines.images_best,
+            files=True,
         ),
         _batches(
             "numbers-best-both",
             "ints + floats, both in tf.data's best formulation",
             3,
             pipelines.numbers_best,
+            files=True,
         ),
         _batches("range-map", "`range.map.batch`", 200, pipelines.range_map),
         _batches("range-filter", "`range.filter.batch`", 200, pipelines.range_filter),
