@@ -21,6 +21,7 @@ from .linalg_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
 from .ragged_tensor import RaggedTensor, RaggedTensorSpec  # noqa: F401
+from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .sequences import *  # noqa: F403
