@@ -104,17 +104,31 @@ class _Executor:
                     return self._items[0].state
             return self._source.save()
 
-    def close(self) -> None:
-        """Stop: forget what was not delivered, wait a little for the threads, close the source."""
+    def items(self) -> list[Item]:
+        """The items pulled and not yet delivered, at this moment."""
+        with self._changed:
+            return list(self._items)
+
+    def close(self, keep_source: bool = False) -> None:
+        """Stop: forget what was not delivered, wait a little for the threads, close the source.
+
+        Args:
+            keep_source: leave the source open for a further use; then wait until every thread
+                has left it, however long that takes.
+        """
         with self._changed:
             if self._closed:
                 return
             self._closed = True
+            self._source_closed = keep_source
             self._items.clear()
             self._changed.notify_all()
             me = threading.get_ident()
             deadline = time.monotonic() + CLOSE_WAIT_S
-            while self._inside - {me} and (left := deadline - time.monotonic()) > 0:
+            while self._inside - {me}:
+                left = None if keep_source else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
                 self._changed.wait(left)
         self._stopped()
         self._close_source_if_last()

@@ -1,29 +1,31 @@
-"""UserFunction: a function a user gave to `map`, `filter`, `flat_map`..., made to run on blocks.
+"""UserFunction: a function a user gave to `map`, `filter`, `flat_map`, made to run on blocks.
 
 The function is called once, when the transformation is made, on symbolic tensors that have the
 specs of the input's elements.  What it did is a graph; with a leading block axis added to the
-inputs (`batch_graph`) it runs on whole columns.  Three ways to run follow:
+inputs (`batch_graph`) it runs on whole columns.  There are three ways to run:
 
-* **block**: the batched graph, once per block;
-* **graph**: the traced graph, once per element; used where the batched form does not exist, the
-  graph changes state outside, or a block's rows differ in shape;
+* **block**: the batched graph, once per block; `vectorized()` gives this form, which a rule asks
+  for;
+* **graph**: the traced graph, once per element; the form a function is made in, and what a
+  vectorised one falls back to where a block's rows differ in shape;
 * **eager**: the Python function itself, once per element, in order, on eager tensors; used where
   it could not be traced.
 
-`why_not` says why a function does not run by the block.  A traced function is pure as far as the
+`why_not` says why a function cannot run by the block.  A traced function is pure as far as the
 engine is concerned: it may run ahead, and Python side effects happened when it was traced.  An
 eager function runs exactly once per element asked for.
 
-Errors never lose good rows: `run_block` gives the rows before the first bad one *and* the error,
-which names the element; the stage delivers first and raises then.
+Errors never lose good rows: `run_block` gives the rows before the first bad one *and* the
+error, which names the element; the stage delivers first and raises then.
 
-A UserFunction is immutable after construction but for two notes that only ever go one way (the
-specs learnt from the first result of an eager function; that block runs failed where single
-elements do not), so any number of threads may run it at a time.
+A UserFunction is immutable after construction but for caches and two notes that only ever go one
+way (the specs learnt from the first result of an eager function; that block runs failed where
+single elements do not), so any number of threads may run it at a time.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +35,7 @@ from ..ops.composite import CompositeSpec
 from ..ops.context import tracing
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph, batch_graph
+from ..ops.graph.batching import BatchedGraph
 from ..ops.graph.trace import TracedFunction, trace
 from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor
@@ -90,7 +93,6 @@ class UserFunction:
         self._output: Structure | None = None
         self._call_graph: Callable[..., list[Any]] | None = None
         self._call_block: Callable[..., list[Any]] | None = None
-        self._needs_index = False
         self._one_by_one = False
         if traced is None and traceable:
             self._trace()
@@ -98,8 +100,6 @@ class UserFunction:
             self.why_not = "it runs eagerly"
         if self.traced is not None:
             self._learn(self.traced.output_structure)
-            self._call_graph = self.traced.graph.compile()
-            self._batch(self.traced.graph)
 
     # -- making ---------------------------------------------------------------------------
 
@@ -115,28 +115,22 @@ class UserFunction:
                 raise
             self.why_not = f"{cause}{raised_at(cause)}"
 
-    def _batch(self, graph: Graph) -> None:
+    def vectorized(self) -> UserFunction:
+        """This function in the form that runs on blocks, or itself with `why_not` set."""
+        if self.traced is None or self._call_block is not None or self.why_not is not None:
+            return self
+        graph = self.traced.graph
         if graph.is_stateful:
             self.why_not = "it changes state outside, so it runs once per element, in order"
-            return
+            return self
         try:
             batched = batch_graph(graph)
         except UnimplementedError as error:
             self.why_not = str(error)
-            return
-        run = batched.graph.compile()
-        flags = batched.out_batched
-        needs_index = self._needs_index = batched.needs_index
-
-        def call(arrays: list[Any], n: int, first_index: int) -> list[Any]:
-            if needs_index:
-                arrays = [*arrays, np.arange(first_index, first_index + n, dtype=np.int64)]
-            out = run(*arrays)
-            return [
-                a if flag else _repeat(a, n) for a, flag in zip(out, flags, strict=True)
-            ]
-
-        self._call_block = call
+            return self
+        on_blocks = copy.copy(self)
+        on_blocks._call_block = _block_runner(batched)
+        return on_blocks
 
     def _learn(self, structure: Any) -> None:
         self._output = Structure(structure)
@@ -151,7 +145,7 @@ class UserFunction:
     @property
     def mode(self) -> str:
         """How it runs: "block", "graph" or "eager"."""
-        if self._call_graph is None:
+        if self.traced is None:
             return "eager"
         return "block" if self._call_block is not None else "graph"
 
@@ -187,12 +181,10 @@ class UserFunction:
             raise user_error(error, self.name, index) from error
 
     def _run_row(self, row: Sequence[Any], index: int) -> list[Any]:
-        if self._call_graph is not None:
-            inputs = component_inputs(row, self.input.leaves)
-            if self._needs_index:  # a random stream of its own: only the batched form has it
-                arrays = [a[0] for a in self._call_block([a[None] for a in inputs], 1, index)]
-            else:
-                arrays = self._call_graph(*inputs)
+        if self.traced is not None:
+            if self._call_graph is None:
+                self._call_graph = _row_runner(self.traced.graph)
+            arrays = self._call_graph(component_inputs(row, self.input.leaves), index)
             return pack_components(arrays, self.output.leaves)
         values, structure = flatten_result(self.call(row))
         if self._output is None:
@@ -219,7 +211,9 @@ class UserFunction:
                 return self._run_dense(arrays, block.num_rows, first_index)
         return self._run_rows(block.rows(), first_index)
 
-    def run_mask(self, block: Block, first_index: int = 0) -> tuple[np.ndarray, Exception | None]:
+    def run_mask(
+        self, block: Block, first_index: int = 0
+    ) -> tuple[np.ndarray, Exception | None]:
         """A predicate's results as a bool vector, up to the first row that fails.
 
         Raises:
@@ -244,15 +238,18 @@ class UserFunction:
             columns.append(column)
         return columns
 
-    def _run_dense(self, arrays: list[Any], n: int, first: int) -> tuple[Block, Exception | None]:
+    def _run_dense(
+        self, arrays: list[Any], n: int, first: int
+    ) -> tuple[Block, Exception | None]:
         """Run on a block; where that fails, on its halves, down to the row that fails."""
         try:
             return self._packed(self._call_block(arrays, n, first), n), None
         except Exception:
             if n == 1:
                 leaves = self.input.leaves
-                row = iter(a[0, ...] if isinstance(a, np.ndarray) else a[0] for a in arrays)
-                return self._run_rows([[None if s is None else next(row) for s in leaves]], first)
+                values = map(_first, arrays)
+                row = [None if s is None else next(values) for s in leaves]
+                return self._run_rows([row], first)
         half = n // 2
         left, error = self._run_dense([a[:half] for a in arrays], half, first)
         if error is not None:
@@ -273,7 +270,9 @@ class UserFunction:
             columns = columns_of([pack_components(r, leaves) for r in rows], leaves)
         return Block(columns, n, self.output)
 
-    def _run_rows(self, rows: Sequence[Sequence[Any]], first: int) -> tuple[Block, Exception | None]:
+    def _run_rows(
+        self, rows: Sequence[Sequence[Any]], first: int
+    ) -> tuple[Block, Exception | None]:
         done: list[list[Any]] = []
         failed: Exception | None = None
         for k, row in enumerate(rows):
@@ -304,7 +303,8 @@ def compose(first: UserFunction, second: UserFunction) -> UserFunction | None:
         middle = f.graph.replay(inputs)
         outputs = g.graph.replay(middle)
     graph.outputs = [
-        t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t) for t in outputs
+        t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t)
+        for t in outputs
     ]
     fused = UserFunction(
         second.fn, first.input.spec, what=second.what, line=second.line,
@@ -317,8 +317,8 @@ def compose(first: UserFunction, second: UserFunction) -> UserFunction | None:
 def predicate_text(spec: Any) -> str:
     """TensorFlow's message for a predicate that does not return a scalar bool."""
     return (
-        f"Invalid `predicate`. `predicate` must return a `hr.bool` scalar tensor, but its return "
-        f"type is {spec}."
+        f"Invalid `predicate`. `predicate` must return a `hr.bool` scalar tensor, but its "
+        f"return type is {spec}."
     )
 
 
@@ -327,9 +327,43 @@ def check_predicate(function: UserFunction) -> None:
     spec = function.output_spec
     if spec is None:
         return
-    ok = isinstance(spec, TensorSpec) and spec.dtype.is_bool and spec.shape.is_compatible_with([])
-    if not ok:
+    if not (isinstance(spec, TensorSpec) and spec.dtype.is_bool
+            and spec.shape.is_compatible_with([])):  # fmt: skip
         raise ValueError(predicate_text(spec))
+
+
+def _row_runner(graph: Graph) -> Callable[[list[Any], int], list[Any]]:
+    """`run(arrays, element_index)`: the graph on one element."""
+    if any(node.primitive.random for node in graph.nodes):
+        # Only the batched form gives each element its own stream: blocks of one element.
+        try:
+            run_block = _block_runner(batch_graph(graph))
+        except UnimplementedError:
+            pass
+        else:
+            return lambda arrays, index: [
+                _first(a) for a in run_block([a[None] for a in arrays], 1, index)
+            ]
+    run = graph.compile()
+    return lambda arrays, index: run(*arrays)
+
+
+def _block_runner(batched: BatchedGraph) -> Callable[[list[Any], int, int], list[Any]]:
+    """`run(arrays, n, first_index)`: the graph on columns of n elements."""
+    run = batched.graph.compile()
+    flags, needs_index = batched.out_batched, batched.needs_index
+
+    def call(arrays: list[Any], n: int, first_index: int) -> list[Any]:
+        if needs_index:
+            arrays = [*arrays, np.arange(first_index, first_index + n, dtype=np.int64)]
+        out = run(*arrays)
+        return [a if flag else _repeat(a, n) for a, flag in zip(out, flags, strict=True)]
+
+    return call
+
+
+def _first(column: Any) -> Any:
+    return column[0, ...] if isinstance(column, np.ndarray) else column[0]
 
 
 def _repeat(array: Any, n: int) -> Any:

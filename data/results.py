@@ -172,9 +172,7 @@ def user_error(error: Exception, name: str, index: int) -> Exception:
         except TypeError:
             return error
     else:
-        for kinds, kind in _KINDS:
-            if isinstance(error, kinds):
-                break
+        kind = next(kind for kinds, kind in _KINDS if isinstance(error, kinds))
         made = kind(f"{type(error).__name__}: {error} {where}{raised_at(error)}")
     made.__cause__ = error
     return made

@@ -10,14 +10,15 @@ Stages form a tree; each pulls blocks from its inputs.  The rules every stage ke
   strings, bytes; never aliased with anything that changes later; cheap, because consumers that
   read ahead take it before every block they pull.  ``restore(state)`` on a fresh stage of an
   equal node goes there: what follows is exactly the same.
-- A stage that reads ahead of what it has returned saves the input's state from *before* the
-  first block of which rows are still to be returned, and how many output rows to drop after
-  replaying it (`skip_rows`).
+- A stage that holds rows (or an error) back calls ``_hold(state)`` with its own state from
+  before it read them: until ``_release()``, ``state()`` is that state plus the number of rows and
+  errors handed out since, and restoring replays and drops those.
 - ``restart()`` goes back to the beginning for a further iteration (``repeat``); a reshuffling
   ``shuffle`` then takes its next epoch.
 - If row k of a block cannot be made, the rows before it are returned and the error is raised
-  by the next call; the call after that goes on behind the bad element.  The base class adds
-  stage and user line to the error's text, once.
+  by the next call (`_raise_later`); the call after that goes on behind the bad element.  The
+  base class adds stage and user line to the error's text, once.
+- `pure` says that reading beyond what is needed has no side effects.
 - ``close()`` stops threads and frees files; idempotent; `next_block` is not called after it.
 
 A stage is used by one thread at a time.  Subclasses write `_next`, `_state`, `_restore`,
@@ -37,6 +38,7 @@ from .block import Block
 
 if TYPE_CHECKING:
     from .node import Node
+    from .structure import Structure
 
 __all__ = ["Context", "Stage", "State", "build_stage"]
 
@@ -58,6 +60,15 @@ class Context:
         self.stages: list[Stage] = []
 
 
+class _Held:
+    __slots__ = ("errors", "rows", "state")
+
+    def __init__(self, state: State):
+        self.state = state
+        self.rows = 0
+        self.errors = 0
+
+
 class Stage(ABC):
     """The running form of a node.
 
@@ -65,18 +76,27 @@ class Stage(ABC):
         node: the node it runs.
         inputs: the stages it pulls from.
         context: shared by the stages of the iterator.
+        pure: whether it may be read beyond what is needed without side effects.
         calls, rows, seconds: how often it was asked, rows returned, time spent in it and its
             inputs together.
     """
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of the elements."""
+        return self.node.structure
 
     def __init__(self, node: Node, inputs: Sequence[Stage], context: Context):
         self.node = node
         self.inputs = tuple(inputs)
         self.context = context
-        self.structure = node.structure
+        self.pure = all(stage.pure for stage in self.inputs)
         self.calls = 0
         self.rows = 0
         self.seconds = 0.0
+        self._held: _Held | None = None
+        self._pending: Exception | None = None
+        self._release_after = False
 
     # -- for consumers --------------------------------------------------------------------
 
@@ -84,32 +104,60 @@ class Stage(ABC):
         """The next 1 to `max_rows` rows, or None at the end."""
         began = time.perf_counter()
         try:
+            if self._pending is not None:
+                raise self._take_pending()
             block = self._next(max_rows, need_rows)
         except Exception as error:
+            if self._held is not None:
+                self._held.errors += 1
             raise add_origin(error, self.node) from error.__cause__
         finally:
             self.seconds += time.perf_counter() - began
             self.calls += 1
         if block is not None:
             self.rows += block.num_rows
+            if self._held is not None:
+                self._held.rows += block.num_rows
         return block
 
     def skip_rows(self, count: int) -> int:
         """Drop the next `count` rows; returns how many there were before the end."""
+        if self._held is not None or self._pending is not None:
+            return Stage._skip(self, count)
         return self._skip(count)
 
     def state(self) -> State:
         """The position after all rows returned so far."""
+        held = self._held
+        if held is not None:
+            return {"replay": held.state, "rows": held.rows, "errors": held.errors}
         return self._state()
 
     def restore(self, state: State) -> None:
         """Go to a saved position."""
-        self._restore(state)
+        self._held = self._pending = None
+        if "replay" not in state:
+            self._restore(state)
+            return
+        self._restore(state["replay"])
+        rows, errors = state["rows"], state["errors"]
+        while rows or errors:
+            try:
+                block = self.next_block(rows or 1, rows or 1)
+            except Exception:
+                if not errors:
+                    raise
+                errors -= 1
+            else:
+                if block is None:
+                    break
+                rows -= block.num_rows
 
     def restart(self) -> None:
         """Go back to the beginning, as a further iteration over the same node."""
         for stage in self.inputs:
             stage.restart()
+        self._held = self._pending = None
         self._restart()
 
     def close(self) -> None:
@@ -119,6 +167,26 @@ class Stage(ABC):
             stage.close()
 
     # -- for subclasses -------------------------------------------------------------------
+
+    def _hold(self, state: State) -> None:
+        """Rows returned from now on (this call's included) are counted from `state`."""
+        self._held = _Held(state)
+
+    def _release(self) -> None:
+        """Nothing is held back any more: `_state` tells the position again."""
+        self._held = None
+
+    def _raise_later(self, error: Exception, release: bool = False) -> None:
+        """Have the next call raise `error`; `release` then ends the hold."""
+        self._pending = error
+        self._release_after = release
+
+    def _take_pending(self) -> Exception:
+        error, self._pending = self._pending, None
+        assert error is not None
+        if self._release_after:
+            self._release()
+        return error
 
     @property
     def input(self) -> Stage:

@@ -1,122 +1,23 @@
 """Counters of a running pipeline and the table that shows them.
 
-Every stage has one `StageStats`.  It is touched once per block, never per element, so that
-counting costs nothing measurable.  Times are exclusive: while a stage pulls from its input, on
-the same thread, the time counts for the input (`timed` keeps a per-thread account for that).
+Stages count for themselves, once per block and never per element (`Stage.next_block`), so that
+counting costs nothing measurable.  This module reads the counters: `pipeline_stats(stage)` turns a
+tree of stages into a `PipelineStats`, a printable table that names the bottleneck and what would
+relieve it.
 
-`pipeline_stats(stage)` turns a tree of stages into a `PipelineStats`: a printable table that
-names the bottleneck and what would relieve it.  A stage is anything with `.stats` (a `StageStats`)
-and `.inputs` (stages).
-
-A counter is written by the one thread that works for its stage at that moment; stages that run on
-several threads at once count under a lock of their own (`add_busy`).
+A stage that works on the thread of its consumer has spent, itself, its `seconds` less its inputs'.
+A stage with threads of its own says so: it has `threads` (how many may work at a time), `work_s`
+(seconds they worked, without its inputs' time), and its `seconds` are its consumer's waiting.
+Stages that hold elements say how many with ``buffered() -> (elements, bytes)``.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PipelineStats", "StageRow", "StageStats", "pipeline_stats", "timed", "waiting"]
-
-
-class _Account(threading.local):
-    inner_s = 0.0  # time of this thread that belongs to stages further in, or to waiting
-
-
-_account = _Account()
-_clock = time.perf_counter
-
-
-class StageStats:
-    """Counters of one stage.
-
-    Attributes:
-        name: the stage's name, e.g. ``"Map(parse)"``.
-        line: the user's line that made it, or "".
-        elements: elements delivered.
-        blocks: blocks delivered.
-        busy_s: seconds of work, summed over threads, without its inputs' work.
-        wait_s: seconds its consumer waited for it while other threads worked.
-        parallelism: threads that may work for it at a time.
-        buffered: gives `(elements, bytes)` held at this moment, or None if it holds none.
-        advice: what would make this stage faster, or "" for the general advice.
-    """
-
-    __slots__ = (
-        "_lock", "advice", "blocks", "buffered", "busy_s", "elements", "line", "name",
-        "parallelism", "started", "wait_s",
-    )  # fmt: skip
-
-    def __init__(self, name: str, line: str = "", parallelism: int = 1, advice: str = ""):
-        self.name = name
-        self.line = line
-        self.elements = 0
-        self.blocks = 0
-        self.busy_s = 0.0
-        self.wait_s = 0.0
-        self.parallelism = parallelism
-        self.buffered: Callable[[], tuple[int, int]] | None = None
-        self.advice = advice
-        self.started = _clock()
-        self._lock = threading.Lock()
-
-    def count(self, elements: int) -> None:
-        """One more block of so many elements was delivered."""
-        self.elements += elements
-        self.blocks += 1
-
-    def add_busy(self, seconds: float) -> None:
-        """Work done for this stage on whatever thread."""
-        with self._lock:
-            self.busy_s += seconds
-
-    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """`fn(*args)`, its time counted as this stage's work, without inner stages' time."""
-        account = _account
-        outer = account.inner_s
-        account.inner_s = 0.0
-        began = _clock()
-        try:
-            return fn(*args)
-        finally:
-            spent = _clock() - began
-            with self._lock:
-                self.busy_s += spent - account.inner_s
-            account.inner_s = outer + spent
-
-
-@contextmanager
-def timed(stats: StageStats) -> Iterator[None]:
-    """Count the block's time as the stage's work, without inner stages' time."""
-    account = _account
-    outer = account.inner_s
-    account.inner_s = 0.0
-    began = _clock()
-    try:
-        yield
-    finally:
-        spent = _clock() - began
-        stats.add_busy(spent - account.inner_s)
-        account.inner_s = outer + spent
-
-
-@contextmanager
-def waiting(stats: StageStats) -> Iterator[None]:
-    """Count the block's time as waiting for other threads; it is nobody's work."""
-    account = _account
-    outer = account.inner_s
-    began = _clock()
-    try:
-        yield
-    finally:
-        spent = _clock() - began
-        stats.wait_s += spent
-        account.inner_s = outer + spent
+__all__ = ["PipelineStats", "StageRow", "pipeline_stats"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +31,7 @@ class StageRow:
     rate: float
     busy_s: float
     wait_s: float
-    parallelism: int
+    threads: int
     buffered_elements: int
     buffered_bytes: int
     advice: str = field(default="", repr=False)
@@ -152,13 +53,13 @@ class PipelineStats:
     def bottleneck(self) -> StageRow | None:
         """The stage whose threads worked longest; None if nothing has run."""
         busy = [r for r in self.rows if r.busy_s > 0]
-        return max(busy, key=lambda r: r.busy_s / r.parallelism) if busy else None
+        return max(busy, key=lambda r: r.busy_s / r.threads) if busy else None
 
     @property
     def consumer_bound(self) -> bool:
         """Whether the consumer, not the pipeline, sets the pace: the pipeline mostly idles."""
         slowest = self.bottleneck
-        return slowest is not None and slowest.busy_s / slowest.parallelism < 0.5 * self.elapsed_s
+        return slowest is not None and slowest.busy_s / slowest.threads < 0.5 * self.elapsed_s
 
     @property
     def relief(self) -> str:
@@ -179,7 +80,7 @@ class PipelineStats:
             held = f"{r.buffered_elements:,} ({_bytes(r.buffered_bytes)})"
             table.append((
                 "  " * r.depth + r.name, f"{r.elements:,}", f"{_count(r.rate)}/s",
-                _seconds(r.busy_s), _seconds(r.wait_s), str(r.parallelism),
+                _seconds(r.busy_s), _seconds(r.wait_s), str(r.threads),
                 held if r.buffered_elements or r.buffered_bytes else "-",
             ))  # fmt: skip
         widths = [max(len(row[k]) for row in table) for k in range(len(heads))]
@@ -192,7 +93,7 @@ class PipelineStats:
         slowest = self.bottleneck
         if slowest is not None:
             place = f" ({slowest.line})" if slowest.line else ""
-            share = slowest.busy_s / slowest.parallelism / self.elapsed_s if self.elapsed_s else 0
+            share = slowest.busy_s / slowest.threads / self.elapsed_s if self.elapsed_s else 0
             lines.append(
                 f"bottleneck: {slowest.name}{place}, at work {min(share, 1):.0%} of the time"
             )
@@ -202,25 +103,43 @@ class PipelineStats:
     __repr__ = __str__
 
 
-def pipeline_stats(stage: Any, elapsed_s: float | None = None) -> PipelineStats:
-    """The counters of `stage` and all stages before it."""
+def pipeline_stats(stage: Any, started: float) -> PipelineStats:
+    """The counters of `stage` and all stages before it, `started` being when (by
+    ``time.perf_counter()``) the iterator was made."""
     rows: list[StageRow] = []
-    now = _clock()
-    if elapsed_s is None:
-        elapsed_s = now - stage.stats.started
+    elapsed_s = max(time.perf_counter() - started, 1e-9)
 
     def walk(one: Any, depth: int) -> None:
-        s = one.stats
-        held = s.buffered() if s.buffered is not None else (0, 0)
-        rate = s.elements / elapsed_s if elapsed_s > 0 else 0.0
-        rows.append(StageRow(s.name, s.line, depth, s.elements, rate, s.busy_s, s.wait_s,
-                             s.parallelism, *held, s.advice))  # fmt: skip
-        inputs = tuple(one.inputs)
-        for inner in inputs:
-            walk(inner, depth + (len(inputs) > 1))
+        rows.append(_row(one, depth, elapsed_s))
+        for inner in one.inputs:
+            walk(inner, depth + (len(one.inputs) > 1))
 
     walk(stage, 0)
     return PipelineStats(tuple(rows), elapsed_s)
+
+
+def _row(stage: Any, depth: int, elapsed_s: float) -> StageRow:
+    threads = getattr(stage, "threads", 0)
+    inner_s = sum(inner.seconds for inner in stage.inputs)
+    held = stage.buffered() if hasattr(stage, "buffered") else (0, 0)
+    return StageRow(
+        name=stage.node.label,
+        line=short_line(stage.node.source),
+        depth=depth,
+        elements=stage.rows,
+        rate=stage.rows / elapsed_s,
+        busy_s=stage.work_s if threads else max(stage.seconds - inner_s, 0.0),
+        wait_s=stage.seconds if threads else 0.0,
+        threads=threads or 1,
+        buffered_elements=held[0],
+        buffered_bytes=held[1],
+        advice=getattr(stage, "advice", ""),
+    )
+
+
+def short_line(source: str) -> str:
+    """"/long/way/train.py:12" as "train.py:12"."""
+    return source.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _seconds(s: float) -> str:

@@ -1,0 +1,116 @@
+"""explain: what a dataset will do, as text: the plan as written, as it runs, and why.
+
+Plans are shown in the order elements flow, sources first; inputs of a stage with several are
+indented above it.  Next to each stage stand how its function runs and the user's line.  Below, a
+line per rule says what it changed, or why it left alone what it is about.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .node import INFINITE, UNKNOWN, Node
+from .options import Options
+from .rules import PlanReport, RuleReport, optimize
+from .rules.common import function_of
+from .stats import short_line
+
+__all__ = ["explain_plan", "plan_lines", "report_text"]
+
+_MODES = {"block": "by the block", "graph": "per element, traced", "eager": "per element, Python"}
+
+
+def explain_plan(node: Node, options: Options | None = None) -> str:
+    """The explanation of the plan that ends in `node`."""
+    return report_text(optimize(node, options)[1])
+
+
+def report_text(report: PlanReport) -> str:
+    """The explanation of a plan that was rewritten."""
+    before = _table(report.before)
+    after = _table(report.after)
+    out = ["As written:", *before]
+    if report.after is report.before:
+        out += ["", "It runs as written."]
+    else:
+        out += ["", "As it runs:", *after]
+    out += ["", "Rules:"]
+    width = max(len(r.rule.name) for r in report.rules)
+    for one in report.rules:
+        out += _rule_lines(one, width)
+    return "\n".join(out)
+
+
+def plan_lines(node: Node, depth: int = 0) -> list[tuple[str, Node]]:
+    """A text and its node for every stage, sources first."""
+    lines: list[tuple[str, Node]] = []
+    inputs = node.inputs
+    for k, inner in enumerate(inputs):
+        branch = plan_lines(inner, depth + (len(inputs) > 1))
+        if len(inputs) > 1 and branch:
+            text, first = branch[0]
+            indent = "  " * (depth + 1)
+            branch[0] = (f"{indent}{k + 1}. {text[len(indent):]}", first)
+            branch[1:] = [(f"{indent}   {t[len(indent):]}", n) for t, n in branch[1:]]
+        lines += branch
+    lines.append(("  " * depth + node.describe(), node))
+    return lines
+
+
+def _table(node: Node) -> list[str]:
+    rows = [(text, _how(one), short_line(one.source)) for text, one in plan_lines(node)]
+    widths = [max(len(r[k]) for r in rows) for k in range(2)]
+    lines = []
+    for text, how, line in rows:
+        lines.append(f"  {text:<{widths[0]}}  {how:<{widths[1]}}  {line}".rstrip())
+    lines.append(f"  = {_cardinality(node.cardinality)} of {_spec_text(node)}")
+    return lines
+
+
+def _how(node: Node) -> str:
+    function = function_of(node)
+    return "" if function is None else _MODES[function.mode]
+
+
+def _cardinality(n: int) -> str:
+    if n == INFINITE:
+        return "elements without end"
+    if n == UNKNOWN:
+        return "an unknown number of elements"
+    return f"{n:,} element{'' if n == 1 else 's'}"
+
+
+def _spec_text(node: Node) -> str:
+    try:
+        spec: Any = node.element_spec
+    except Exception:  # an eager function's results are known once it has run
+        return "a kind known when its function has run"
+    return _short_spec(spec)
+
+
+def _short_spec(spec: Any) -> str:
+    if isinstance(spec, dict):
+        return "{" + ", ".join(f"{k}: {_short_spec(v)}" for k, v in spec.items()) + "}"
+    if isinstance(spec, (tuple, list)):
+        inner = ", ".join(map(_short_spec, spec))
+        return f"({inner},)" if len(spec) == 1 else f"({inner})"
+    if hasattr(spec, "dtype") and hasattr(spec, "shape"):
+        kind = type(spec).__name__
+        name = "" if kind == "TensorSpec" else kind.removesuffix("Spec") + " "
+        if spec.shape.rank is None:
+            return f"{name}{spec.dtype.name}<unknown shape>"
+        dims = ", ".join("?" if d is None else str(d) for d in spec.shape.as_list())
+        return f"{name}{spec.dtype.name}[{dims}]"
+    return str(spec)
+
+
+def _rule_lines(one: RuleReport, width: int) -> list[str]:
+    head = f"  {one.rule.name:<{width}}  "
+    pad = " " * len(head)
+    if not one.enabled:
+        return [f"{head}off: switched off by the options"]
+    told = [f"applied: {text}" for text in one.applied]
+    told += [f"not for {text}" for text in one.declined]
+    if not told:
+        told = ["nothing to do"]
+    return [(head if k == 0 else pad) + text for k, text in enumerate(told)]

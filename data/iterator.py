@@ -1,0 +1,279 @@
+"""Iterator: one run over a dataset; NumpyIterator: the same with NumPy values.
+
+The iterator holds one block and hands out its elements; `state()` tells exactly how many were
+taken.  Blocks grow from a few rows to what fills half a megabyte, so the first element comes at
+once and later ones cost a list step each.
+
+A dropped or closed iterator stops its threads.  One thread at a time may use it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from operator import length_hint
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..ops.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
+from ..ops.string_array import StringArray
+from ..ops.tensor import Tensor
+from .block import Block
+from .columns import ListColumn
+from .node import Node
+from .stage import Context, Stage, State, build_stage
+from .structure import Structure
+
+__all__ = ["FORMAT_VERSION", "Iterator", "NumpyIterator", "RawIterator"]
+
+FORMAT_VERSION = 1
+_FIRST_ROWS, _MOST_ROWS, _MOST_BYTES = 16, 1 << 16, 1 << 19
+
+
+class RawIterator:
+    """Elements as nested structures of raw arrays (NumPy arrays and `StringArray`s).
+
+    Args:
+        plan: the node to run, rules applied.
+        options: merged `Options`.
+    """
+
+    def __init__(self, plan: Node, options: Any = None):
+        self._plan = plan
+        self._context = Context(options)
+        self._stage: Stage = build_stage(plan, self._context)
+        self._rows: Any = iter(())
+        self._taken_from = 0
+        self._before: State = {}
+        self._ask = _FIRST_ROWS
+        self._closed = False
+        self._started = time.perf_counter()
+
+    # -- elements -------------------------------------------------------------------------
+
+    def __iter__(self) -> RawIterator:
+        return self
+
+    def __next__(self) -> Any:
+        for element in self._rows:
+            return element
+        return self._advance()
+
+    def next_block(self, max_rows: int) -> Block | None:
+        """The next 1 to `max_rows` elements in columns, or None at the end.
+
+        For consumers that work on blocks; not to be mixed with `__next__` inside a block.
+        """
+        self._check_open()
+        assert not length_hint(self._rows)
+        return self._stage.next_block(max_rows, max_rows)
+
+    def _advance(self) -> Any:
+        self._check_open()
+        stage = self._stage
+        before = stage.state()
+        block = stage.next_block(self._ask)
+        if block is None:
+            raise StopIteration
+        n = block.num_rows
+        if n >= self._ask and self._ask < _MOST_ROWS:
+            if block.nbytes < _MOST_BYTES // 2:
+                self._ask *= 4
+        rows = self._elements(block)
+        self._before = before
+        self._taken_from = n
+        self._rows = iter(rows)
+        return next(self._rows)
+
+    def _elements(self, block: Block) -> list[Any]:
+        return _pack([_raw_rows(c) for c in block.columns], block)
+
+    # -- state ----------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Where the iterator is: a small dictionary of plain values (JSON except for bytes).
+
+        Saved before any element and restored into a fresh iterator of an equal dataset, it
+        gives exactly the elements that would have come.
+
+        >>> import headrace as hr
+        >>> iterator = iter(hr.data.Dataset.range(5))
+        >>> _ = next(iterator), next(iterator)
+        >>> fresh = iter(hr.data.Dataset.range(5))
+        >>> fresh.restore(iterator.state())
+        >>> int(next(fresh))
+        2
+        """
+        self._check_open()
+        left = length_hint(self._rows)
+        state = {"version": FORMAT_VERSION, "plan": _outline(self._plan)}
+        if left:
+            return {**state, "stage": self._before, "skip": self._taken_from - left}
+        return {**state, "stage": self._stage.state(), "skip": 0}
+
+    def restore(self, state: State) -> None:
+        """Go to a position that `state()` told.
+
+        Raises:
+            InvalidArgumentError: the state is of another format version or another pipeline.
+        """
+        self._check_open()
+        version = state.get("version")
+        if version != FORMAT_VERSION:
+            raise InvalidArgumentError(
+                f"iterator state has format version {version!r}, but this Headrace reads "
+                f"version {FORMAT_VERSION}; save it again with the same release"
+            )
+        outline = _outline(self._plan)
+        if state["plan"] != outline:
+            raise InvalidArgumentError(
+                f"iterator state belongs to the pipeline {state['plan']}, but the dataset is "
+                f"{outline}; build the same dataset to restore it"
+            )
+        self._rows = iter(())
+        self._stage.restore(state["stage"])
+        if state["skip"]:
+            self._stage.skip_rows(state["skip"])
+
+    # -- life -----------------------------------------------------------------------------
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested specs of the elements."""
+        return self._plan.element_spec
+
+    def stats(self) -> Any:
+        """Counters per stage: a printable `PipelineStats` that names the bottleneck."""
+        from .stats import pipeline_stats
+
+        return pipeline_stats(self._stage, self._started)
+
+    def close(self) -> None:
+        """Stop threads and free files; the iterator cannot be used after it."""
+        if not self._closed:
+            self._closed = True
+            self._rows = iter(())
+            self._context.stopping.set()
+            self._stage.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FailedPreconditionError(
+                "the iterator was closed; make a new one with iter(dataset)"
+            )
+
+    def __enter__(self) -> RawIterator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
+
+class Iterator(RawIterator):
+    """Elements as nested structures of tensors; made by ``iter(dataset)``.
+
+    >>> import headrace as hr
+    >>> [int(x) for x in hr.data.Dataset.range(3)]
+    [0, 1, 2]
+    """
+
+    def _elements(self, block: Block) -> list[Any]:
+        return _pack([_tensor_rows(c) for c in block.columns], block)
+
+    def get_next(self) -> Any:
+        """The next element.
+
+        Raises:
+            OutOfRangeError: there is none.
+        """
+        try:
+            return next(self)
+        except StopIteration:
+            raise OutOfRangeError("End of sequence") from None
+
+    def get_next_as_optional(self) -> Any:
+        """Not available; use ``next(iterator, None)``."""
+        raise NotImplementedError("hr.experimental.Optional does not exist; use next(it, None).")
+
+
+class NumpyIterator(RawIterator):
+    """Elements as nested structures of NumPy arrays and scalars; read-only, as in tf.data."""
+
+    def _elements(self, block: Block) -> list[Any]:
+        return _pack([_numpy_rows(c) for c in block.columns], block)
+
+    next = RawIterator.__next__
+
+
+def _pack(columns: list[list[Any]], block: Block) -> list[Any]:
+    structure: Structure = block.structure
+    if structure.is_single:
+        return columns[0]
+    if not columns:
+        return [structure.pack(()) for _ in range(block.num_rows)]
+    pack: Callable[[Any], Any] = structure.pack
+    rows = zip(*columns, strict=True)
+    return list(rows) if pack is tuple else [pack(row) for row in rows]
+
+
+def _raw_rows(column: Any) -> list[Any]:
+    if isinstance(column, np.ndarray):
+        column = _read_only(column)
+        if column.ndim > 1:
+            return list(column)
+        return [column[i, ...] for i in range(len(column))]
+    if isinstance(column, ListColumn):
+        return column.items
+    return [column[i] for i in range(len(column))]
+
+
+def _tensor_rows(column: Any) -> list[Any]:
+    of = Tensor.of
+    if isinstance(column, np.ndarray):
+        if column.ndim > 1:
+            return [of(row) for row in column]
+        return [of(column[i, ...]) for i in range(len(column))]
+    return [
+        of(row) if isinstance(row, (np.ndarray, StringArray)) else row
+        for row in _raw_rows(column)
+    ]
+
+
+def _numpy_rows(column: Any) -> list[Any]:
+    if isinstance(column, np.ndarray):
+        return list(_read_only(column))
+    if isinstance(column, StringArray):
+        return list(column.numpy())
+    return [
+        row.numpy() if isinstance(row, StringArray) else _as_numpy(row)
+        for row in _raw_rows(column)
+    ]
+
+
+def _as_numpy(row: Any) -> Any:
+    if isinstance(row, (np.ndarray, np.generic)):
+        return row
+    return row.as_numpy_iterator() if hasattr(row, "as_numpy_iterator") else row
+
+
+def _read_only(column: np.ndarray) -> np.ndarray:
+    column = column.view()
+    column.setflags(write=False)
+    return column
+
+
+def _outline(plan: Node) -> str:
+    """The pipeline's shape, to recognise states of others: "batch(shuffle(range))"."""
+    inner = ", ".join(_outline(n) for n in plan.inputs)
+    return f"{plan.label}({inner})" if inner else plan.label

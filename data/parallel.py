@@ -1,0 +1,248 @@
+"""parallel_map, parallel_filter: a user's function on several blocks at a time, in order.
+
+The rules put `ParallelNode` where a traced function stands.  Traced functions are pure, so blocks
+are pulled ahead and worked on by the shared pool (`executor.ParallelBlocks`); delivery, errors and
+state are those of the plain transformation.  An eager function runs here only because the user
+asked for `num_parallel_calls`; then every element is an item of work.
+
+Blocks are cut to about `TARGET_BYTES` of input and output together, so that a block's work takes
+long enough to be worth handing over (50 us and more) and short enough for the caches; the number
+of rows is a multiple of `multiple`, the size of the batches made later, so that batches are views
+of blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from typing import Any
+
+from .block import Block
+from .executor import ParallelBlocks
+from .functions import UserFunction
+from .node import UNKNOWN, UnaryNode
+from .pool import WorkerPool, usable_cpus
+from .stage import Context, Stage, State
+from .stats import short_line
+
+__all__ = ["TARGET_BYTES", "ParallelNode"]
+
+TARGET_BYTES = 1 << 20
+_FIRST_ROWS = 128
+_MAX_ROWS = 1 << 16
+_MAX_AHEAD_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParallelNode(UnaryNode):
+    """`function` mapped over the elements, or filtering them, by `parallelism` threads.
+
+    `parallelism` 0 means one thread per usable CPU.
+    """
+
+    function: UserFunction
+    kind: str
+    parallelism: int = 0
+    deterministic: bool = True
+    multiple: int = 1
+
+    def _element_spec(self) -> Any:
+        return self.input.element_spec if self.kind == "filter" else self.function.output_spec
+
+    def _cardinality(self) -> int:
+        n = self.input.cardinality
+        return n if self.kind == "map" or n == 0 else UNKNOWN
+
+    @property
+    def label(self) -> str:
+        """``parallel_map`` or ``parallel_filter``, with the user's name for it."""
+        return f"parallel_{self.kind}:{self.name}" if self.name else f"parallel_{self.kind}"
+
+    def describe(self) -> str:
+        """The function, the threads and the order."""
+        threads = self.parallelism or "one per CPU"
+        order = "" if self.deterministic else ", in any order"
+        return f"{self.label}({self.function.name}, threads={threads}{order})"
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return _ParallelStage(self, inputs, context)
+
+
+class _ParallelStage(Stage):
+    """Holds the block it is handing out; all others are the executor's."""
+
+    node: ParallelNode
+
+    def __init__(self, node: ParallelNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        asked = getattr(context.options, "num_threads", None)
+        self.threads = node.parallelism or asked or usable_cpus()
+        self.work_s = 0.0
+        self.advice = (
+            f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it less "
+            f"to do, or run the pipeline on more than {self.threads} core(s)"
+        )
+        self._eager = node.function.traced is None
+        # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.
+        self._ordered = node.deterministic or not self._eager
+        self._pool = WorkerPool.shared()
+        if self._eager and self.threads > self._pool.size:
+            self._pool = WorkerPool(self.threads)  # the user's function may wait, not compute
+        self._lock = threading.Lock()
+        self._executor: ParallelBlocks | None = None
+        self._restart()
+
+    @property
+    def _rows_per_item(self) -> int:
+        if self._eager:
+            return 1
+        rows = max(1, min(_MAX_ROWS, TARGET_BYTES // self._row_bytes if self._row_bytes
+                          else _FIRST_ROWS))  # fmt: skip
+        multiple = self.node.multiple
+        return max(rows // multiple, 1) * multiple if multiple <= _MAX_ROWS else rows
+
+    # -- the executor's side ----------------------------------------------------------------
+
+    def pull(self) -> tuple[Block, int] | None:
+        """The next input block and the position of its first row; one thread at a time."""
+        rows = self._rows_per_item
+        while True:
+            block = self.input.next_block(rows, rows)
+            if block is None:
+                return None
+            first = self._pulled
+            self._pulled += block.num_rows
+            if first not in self._dropped:
+                return block, first
+
+    def save(self) -> State:
+        """Where `pull` stands."""
+        return {"input": self.input.state(), "position": self._pulled}
+
+    def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Exception | None, Any]:
+        block, first = pulled
+        began = time.perf_counter()
+        function = self.node.function
+        if self.node.kind == "map":
+            out, error = function.run_block(block, first)
+            done = out.num_rows
+        else:
+            mask, error = function.run_mask(block, first)
+            done = len(mask)
+            out = block[:done].mask(mask)
+        rest = None
+        if error is not None and done + 1 < block.num_rows:
+            rest = block[done + 1 :], first + done + 1
+        spent = time.perf_counter() - began
+        with self._lock:
+            self.work_s += spent
+        if out.num_rows and not self._row_bytes:
+            self._row_bytes = max(1, (block.nbytes + out.nbytes) // block.num_rows)
+        return out, error, rest
+
+    # -- the consumer's side ----------------------------------------------------------------
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        while self._ready is None:
+            if self._rest is not None:
+                self._take(self._work(self._rest))
+                continue
+            item = self._open().next()
+            if item is None:
+                return None
+            if item.error is not None:
+                raise item.result()
+            if not self._ordered:
+                self._done.add(item.state["position"])
+            self._hold(item.state)
+            self._take(item.value)
+        block, self._ready = self._ready, None
+        if block.num_rows > max_rows:
+            block, self._ready = block[:max_rows], block[max_rows:]
+        elif self._failed is not None:
+            error, self._failed = self._failed, None
+            if block.num_rows == 0:
+                if self._rest is None:
+                    self._release()
+                raise error
+            self._raise_later(error, release=self._rest is None)
+        elif self._rest is None:
+            self._release()
+        return block
+
+    def _take(self, result: tuple[Block, Exception | None, Any]) -> None:
+        out, self._failed, self._rest = result
+        if out.num_rows or self._failed is not None:
+            self._ready = out
+        elif self._rest is None:
+            self._release()
+
+    def _open(self) -> ParallelBlocks:
+        if self._executor is None:
+            self._executor = ParallelBlocks(
+                _Input(self), self._work, parallelism=self.threads,
+                ordered=self._ordered, pool=self._pool,
+            )  # fmt: skip
+        return self._executor
+
+    # -- state ------------------------------------------------------------------------------
+
+    def _state(self) -> State:
+        if self._executor is None:
+            return self.save()
+        state = dict(self._executor.state())
+        if not self._ordered:
+            done = {p for p in self._done if p >= state["position"]}
+            self._done = done
+            state["done"] = sorted(done)
+        return state
+
+    def _restore(self, state: State) -> None:
+        self._stop()
+        self.input.restore(state["input"])
+        self._restart()
+        self._pulled = state["position"]
+        self._done = set(state.get("done", ()))
+        self._dropped = frozenset(self._done)
+
+    def restart(self) -> None:
+        """Back to the beginning; no thread may be reading the input by then."""
+        self._stop()
+        super().restart()
+
+    def _restart(self) -> None:
+        self._pulled = 0  # rows pulled from the input
+        self._row_bytes = 0
+        self._ready: Block | None = None
+        self._failed: Exception | None = None
+        self._rest: tuple[Block, int] | None = None
+        self._done: set[int] = set()  # out of order: positions handed out, the latest ones
+        self._dropped: frozenset[int] = frozenset()
+
+    def _stop(self) -> None:
+        if self._executor is not None:
+            self._executor.close(keep_source=True)
+            self._executor = None
+
+    def close(self) -> None:
+        """Stop the threads; the last of them to leave closes the input."""
+        if self._executor is not None:
+            self._executor.close()
+        else:
+            self.input.close()
+
+    def buffered(self) -> tuple[int, int]:
+        """Elements and bytes worked on and not yet delivered."""
+        items = self._executor.items() if self._executor is not None else []
+        blocks = [item.value[0] for item in items if item.done and item.error is None]
+        return sum(b.num_rows for b in blocks), sum(b.nbytes for b in blocks)
+
+
+class _Input:
+    """The stage's input as an executor's source."""
+
+    def __init__(self, stage: _ParallelStage):
+        self.pull = stage.pull
+        self.save = stage.save
+        self.close = stage.input.close

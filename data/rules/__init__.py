@@ -1,0 +1,145 @@
+"""The rewrite rules, in the order they are applied, and `optimize`, which applies them.
+
+A rule is a module with one pure function, ``rewrite(node) -> Node | None``: a better plan for the
+same elements, or None.  ``why_not(node) -> str | None`` says why a node the rule is about stays as
+it is; `explain()` shows it.  Rules see a plan from its sources to its end, each until it finds
+nothing more, and each may be switched off by its name in
+``Options().experimental_optimization``.
+
+Rules change how a pipeline runs and what its stages are called, never what it delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..node import Node
+from ..options import Options
+from . import (
+    feature_projection,
+    inject_prefetch,
+    map_fusion,
+    map_parallelization,
+    map_vectorization,
+    noop_elimination,
+    parallel_file_reading,
+)
+
+__all__ = ["RULES", "PlanReport", "Rule", "RuleReport", "optimize", "rewrite_plan"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as `optimize` applies it.
+
+    Attributes:
+        name: its name among the options.
+        title: what it does, in a few words.
+        rewrite, why_not: see the module's text.
+        at_end: whether it looks at the plan's last node only.
+    """
+
+    name: str
+    title: str
+    rewrite: Callable[[Node], Node | None]
+    why_not: Callable[[Node], str | None]
+    at_end: bool = False
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("noop_elimination", "drop stages that change nothing",
+         noop_elimination.rewrite, noop_elimination.why_not),
+    Rule("map_fusion", "fuse maps that follow each other",
+         map_fusion.rewrite, map_fusion.why_not),
+    Rule("feature_projection", "parse only the features that are used",
+         feature_projection.rewrite, feature_projection.why_not),
+    Rule("map_vectorization", "run functions on whole blocks",
+         map_vectorization.rewrite, map_vectorization.why_not),
+    Rule("parallel_file_reading", "read files ahead on other threads",
+         parallel_file_reading.rewrite, parallel_file_reading.why_not),
+    Rule("map_parallelization", "run functions on several threads",
+         map_parallelization.rewrite, map_parallelization.why_not),
+    Rule("inject_prefetch", "prepare elements while the last ones are used",
+         inject_prefetch.rewrite, inject_prefetch.why_not, at_end=True),
+)  # fmt: skip
+
+
+@dataclass
+class RuleReport:
+    """What one rule did to a plan.
+
+    Attributes:
+        rule: the rule.
+        enabled: whether the options allowed it.
+        applied: descriptions of the nodes it made.
+        declined: why nodes it is about stayed as they were.
+    """
+
+    rule: Rule
+    enabled: bool
+    applied: list[str] = field(default_factory=list)
+    declined: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlanReport:
+    """The plan before and after the rules, and what each rule did.
+
+    Attributes:
+        before, after: the last nodes of the plans.
+        rules: a report per rule, in the order they were applied.
+    """
+
+    before: Node
+    after: Node
+    rules: list[RuleReport]
+
+
+def optimize(node: Node, options: Options | None = None) -> tuple[Node, PlanReport]:
+    """The plan that runs in place of the one ending in `node`, and how it came about."""
+    options = options or Options()
+    switches = options.experimental_optimization
+    plan = node
+    reports = []
+    for rule in RULES:
+        report = RuleReport(rule, switches.enabled(rule.name))
+        reports.append(report)
+        if report.enabled:
+            plan = rewrite_plan(plan, rule, report)
+    return plan, PlanReport(node, plan, reports)
+
+
+def rewrite_plan(node: Node, rule: Rule, report: RuleReport | None = None) -> Node:
+    """The plan after one rule."""
+    report = report or RuleReport(rule, True)
+    if rule.at_end:
+        return _rewrite_node(node, rule, report)
+    done: dict[int, Node] = {}  # a node may be the input of several: it stays one
+
+    def visit(one: Node) -> Node:
+        if id(one) not in done:
+            inputs = [visit(i) for i in one.inputs]
+            if any(a is not b for a, b in zip(inputs, one.inputs, strict=True)):
+                rebuilt = one.with_inputs(*inputs)
+            else:
+                rebuilt = one
+            done[id(one)] = _rewrite_node(rebuilt, rule, report)
+        return done[id(one)]
+
+    return visit(node)
+
+
+def _rewrite_node(node: Node, rule: Rule, report: RuleReport) -> Node:
+    while (better := rule.rewrite(node)) is not None:
+        report.applied.append(f"{_place(node)} -> {better.describe()}")
+        node = better
+    reason = rule.why_not(node)
+    if reason is not None:
+        report.declined.append(f"{_place(node)}: {reason}")
+    return node
+
+
+def _place(node: Node) -> str:
+    line = node.source.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{node.describe()} ({line})" if line else node.describe()

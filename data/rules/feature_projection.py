@@ -1,0 +1,65 @@
+"""feature_projection: parsed features nobody reads are not parsed.
+
+Once maps are fused, a graph says which outputs of a parsing operation are used; the others are
+taken out of the operation's feature list (the primitive's `prune`), so that the parser skips
+them without looking.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+from ...ops.graph import Graph
+from ...ops.graph.passes import optimize
+from ...ops.graph.passes.dead_nodes import dead_nodes
+from ...ops.graph.trace import TracedFunction
+from ..node import Node
+from .common import function_of
+
+__all__ = ["rewrite", "why_not"]
+
+
+def rewrite(node: Node) -> Node | None:
+    """The node with a parser that makes only what is used."""
+    function = function_of(node)
+    if function is None or function.traced is None or function.mode == "block":
+        return None
+    graph = function.traced.graph
+    if _unused(graph) == 0:
+        return None
+    pruned = optimize(graph, [dead_nodes])
+    if _parsed(pruned) >= _parsed(graph):
+        return None
+    smaller = copy.copy(function)
+    smaller.traced = TracedFunction(
+        pruned, function.traced.input_specs, function.traced.output_structure
+    )
+    return dataclasses.replace(node, function=smaller)  # type: ignore[call-arg]
+
+
+def why_not(node: Node) -> str | None:
+    """Why all features of a parser are parsed: they are used."""
+    function = function_of(node)
+    if function is None or function.traced is None:
+        return None
+    graph = function.traced.graph
+    parsed = _parsed(graph)
+    if not parsed or _unused(graph):
+        return None
+    return f"{function.name!r} uses all of the {parsed} components that it parses"
+
+
+def _parsed(graph: Graph) -> int:
+    return sum(len(n.outputs) for n in graph.nodes if hasattr(n.primitive, "prune"))
+
+
+def _unused(graph: Graph) -> int:
+    used = graph.uses()
+    return sum(
+        1
+        for n in graph.nodes
+        if hasattr(n.primitive, "prune")
+        for t in n.outputs
+        if not used.get(id(t))
+    )

@@ -1,0 +1,57 @@
+"""map_parallelization: traced functions run on several blocks at a time, in order.
+
+Maps of traced functions without effects outside become `ParallelNode`s on the shared pool, with
+as many threads as there are CPUs or as `num_parallel_calls` says.  A function that was not
+traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A batch that
+follows makes its size known, so that blocks are cut into whole batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..node import Node
+from ..parallel import ParallelNode
+from ..transforms.batch import BatchNode
+from ..transforms.map import MapNode
+from .common import python_step
+
+__all__ = ["rewrite", "why_not"]
+
+
+def rewrite(node: Node) -> Node | None:
+    """A parallel form of a map; or a batch whose parallel input knows the batch's size."""
+    if isinstance(node, MapNode) and _reason(node) is None:
+        asked = node.num_parallel_calls
+        return ParallelNode(
+            node.input, node.function, "map", parallelism=max(asked or 0, 0),
+            deterministic=node.deterministic is not False, name=node.name, source=node.source,
+        )  # fmt: skip
+    if isinstance(node, BatchNode) and isinstance(node.input, ParallelNode):
+        if node.input.multiple == 1 and node.batch_size > 1:
+            sized = dataclasses.replace(node.input, multiple=node.batch_size)
+            return dataclasses.replace(node, input=sized)
+    return None
+
+
+def why_not(node: Node) -> str | None:
+    """Why a map stays on its consumer's thread."""
+    return _reason(node) if isinstance(node, MapNode) else None
+
+
+def _reason(node: MapNode) -> str | None:
+    function = node.function
+    if function.traced is None:
+        if node.num_parallel_calls is None:
+            return (
+                f"{function.name!r} was not traced, so it runs in order; num_parallel_calls "
+                f"would let it run on several threads"
+            )
+        return None
+    if function.is_stateful:
+        return f"{function.name!r} changes state outside, so it runs in order"
+    if node.num_parallel_calls is None:
+        before = python_step(node.input)
+        if before is not None:
+            return f"it would read ahead of {before.label}, which runs Python per element"
+    return None

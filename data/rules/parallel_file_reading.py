@@ -1,0 +1,15 @@
+"""parallel_file_reading: sources of several files read them ahead on other threads."""
+
+from __future__ import annotations
+
+from ..node import Node
+
+__all__ = ["rewrite", "why_not"]
+
+
+def rewrite(node: Node) -> Node | None:
+    """The source with parallel reads."""
+
+
+def why_not(node: Node) -> str | None:
+    """Why a source reads one file at a time."""

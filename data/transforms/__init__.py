@@ -1,0 +1,1 @@
+"""The transformations, one per file: the frozen node, then its stage."""

@@ -1,0 +1,79 @@
+"""repeat: the dataset several times over, or without end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..block import Block
+from ..node import INFINITE, UNKNOWN, UnaryNode
+from ..stage import Context, Stage, State
+
+__all__ = ["RepeatNode"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RepeatNode(UnaryNode):
+    """`count` iterations one after the other; without end if `count` is negative."""
+
+    count: int
+
+    def _cardinality(self) -> int:
+        n = self.input.cardinality
+        if self.count < 0:
+            return INFINITE if n != 0 else 0
+        if self.count == 0:
+            return 0
+        return n * self.count if n >= 0 else n if n in (INFINITE, UNKNOWN) else UNKNOWN
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return _RepeatStage(self, inputs, context)
+
+
+class _RepeatStage(Stage):
+    node: RepeatNode
+
+    def __init__(self, node: RepeatNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        self._restart()
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        # Short iterations are joined, so that later stages get blocks worth their while.
+        goal = max_rows if self.pure else min(need_rows, max_rows)
+        blocks: list[Block] = []
+        rows = 0
+        while self._more:
+            left = max_rows - rows
+            block = self.input.next_block(left, max(1, need_rows - rows))
+            if block is None:
+                self._epoch += 1
+                self._more = self._nonempty and self._epoch != self.node.count
+                if self._more:
+                    self.input.restart()
+                    self._nonempty = False
+                continue
+            self._nonempty = True
+            blocks.append(block)
+            rows += block.num_rows
+            if rows >= goal or len(blocks) >= 256 or 4 * block.num_rows >= goal:
+                break
+        return Block.concat(blocks) if blocks else None
+
+    def _state(self) -> State:
+        return {
+            "input": self.input.state(),
+            "epoch": self._epoch,
+            "nonempty": self._nonempty,
+            "more": self._more,
+        }
+
+    def _restore(self, state: State) -> None:
+        self.input.restore(state["input"])
+        self._epoch = state["epoch"]
+        self._nonempty = state["nonempty"]
+        self._more = state["more"]
+
+    def _restart(self) -> None:
+        self._epoch = 0
+        self._nonempty = False
+        self._more = self.node.count != 0
+

@@ -1,0 +1,58 @@
+"""shard: every num_shards-th element."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..block import Block
+from ..node import UnaryNode
+from ..stage import Context, Stage, State
+
+__all__ = ["ShardNode"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardNode(UnaryNode):
+    """The elements whose number is `index` modulo `num_shards`."""
+
+    num_shards: int
+    index: int
+
+    def _cardinality(self) -> int:
+        n = self.input.cardinality
+        return len(range(self.index, n, self.num_shards)) if n >= 0 else n
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return _ShardStage(self, inputs, context)
+
+
+class _ShardStage(Stage):
+    node: ShardNode
+
+    def __init__(self, node: ShardNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        self._position = 0
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        shards, index = self.node.num_shards, self.node.index
+        while True:
+            gap = (index - self._position) % shards
+            # A side effect may happen for the elements up to the last one needed.
+            block = self.input.next_block(
+                min(max_rows * shards, max(shards, 1 << 16)), gap + (need_rows - 1) * shards + 1
+            )
+            if block is None:
+                return None
+            self._position += block.num_rows
+            if gap < block.num_rows:
+                return block[gap::shards]
+
+    def _state(self) -> State:
+        return {"input": self.input.state(), "position": self._position}
+
+    def _restore(self, state: State) -> None:
+        self.input.restore(state["input"])
+        self._position = state["position"]
+
+    def _restart(self) -> None:
+        self._position = 0

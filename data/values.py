@@ -1,0 +1,126 @@
+"""User values to components and back: nested Python values, raw arrays, tensors and specs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops import nest
+from ..ops.convert import convert_to_tensor
+from ..ops.string_array import StringArray
+from ..ops.tensor import SymbolicTensor, Tensor
+from ..ops.tensor_shape import TensorShape
+from ..ops.tensor_spec import TensorSpec
+
+__all__ = ["Components", "as_int", "batched_spec", "from_raw", "spec_of", "to_raw",
+           "unbatched_spec"]  # fmt: skip
+
+
+class Components:
+    """A nested user value taken apart: lists have become tensors.
+
+    Attributes:
+        spec: the nested specs.
+        values: raw values (or composite tensors) in flat order.
+    """
+
+    __slots__ = ("spec", "values")
+
+    def __init__(self, value: Any, name: str = "tensors"):
+        def convert(leaf: Any, _: Any = None) -> Any:
+            if is_composite(leaf):
+                return leaf
+            try:
+                return convert_to_tensor(leaf)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"`{name}` has a component that is no tensor: {error}") from None
+
+        tensors = nest.map_structure(convert, nest.lists_to_tensors(value, convert))
+        self.spec = nest.map_structure(spec_of, tensors)
+        self.values = [to_raw(leaf) for leaf in nest.flatten(tensors)]
+
+    def sliced_spec(self) -> Any:
+        """The spec of one slice along the first axis.
+
+        Raises:
+            ValueError: a component is a scalar.
+        """
+        try:
+            return nest.map_structure(unbatched_spec, self.spec)
+        except ValueError:
+            raise ValueError("Unbatching a tensor is only supported for rank >= 1") from None
+
+
+def is_composite(value: Any) -> bool:
+    """Whether `value` is a component that is no plain tensor: sparse, ragged, a dataset."""
+    return (
+        getattr(value, "_is_headrace_value", False) and not isinstance(value, Tensor)
+        and hasattr(value, "_type_spec")
+    ) or hasattr(value, "_dataset_spec")  # fmt: skip
+
+
+def spec_of(value: Any) -> Any:
+    """The spec of one component, a tensor or composite."""
+    if isinstance(value, Tensor):
+        return TensorSpec(value.shape, value.dtype)
+    if hasattr(value, "_dataset_spec"):
+        return value._dataset_spec
+    if hasattr(value, "_type_spec"):
+        return value._type_spec
+    return TensorSpec(value.shape, value.dtype)
+
+
+def to_raw(value: Any) -> Any:
+    """The raw array of a tensor; composites stay as they are."""
+    if isinstance(value, Tensor) and not isinstance(value, SymbolicTensor):
+        raw = value._value
+        return np.asarray(raw) if isinstance(raw, np.generic) else raw
+    return value
+
+
+def from_raw(value: Any) -> Any:
+    """A tensor around a raw array or scalar; other objects stay as they are."""
+    if isinstance(value, (np.ndarray, StringArray)):
+        return Tensor.of(value)
+    if isinstance(value, np.generic):
+        return Tensor.of(np.asarray(value))
+    return value
+
+
+def batched_spec(spec: Any, size: int | None) -> Any:
+    """The spec of `size` stacked components."""
+    if isinstance(spec, TensorSpec):
+        return TensorSpec(TensorShape([size]).concatenate(spec.shape), spec.dtype)
+    if hasattr(spec, "_batch"):
+        return spec._batch(size)
+    raise TypeError(f"Elements with a component {spec!r} cannot be batched.")
+
+
+def unbatched_spec(spec: Any) -> Any:
+    """The spec of one slice along the first axis.
+
+    Raises:
+        ValueError: the component is a scalar.
+    """
+    if isinstance(spec, TensorSpec):
+        if spec.shape.rank == 0:
+            raise ValueError("Cannot unbatch an input with scalar components.")
+        return TensorSpec(spec.shape[1:], spec.dtype)
+    if hasattr(spec, "_unbatch"):
+        return spec._unbatch()
+    raise TypeError(f"Elements with a component {spec!r} cannot be unbatched.")
+
+
+def as_int(name: str, value: Any) -> int:
+    """`value`, a Python, NumPy or tensor integer, as an int.
+
+    Raises:
+        TypeError: it is no integer.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return value.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}") from None
