@@ -202,7 +202,12 @@ JOBS = {
         ),
         Job("fit-32", "the same, batch 32", 1.3, "rows", models.fit_arrays_32),
         Job(
-            "fit-files", "the same from TFRecord files, batch 128", 2, "rows", models.fit_files
+            "fit-files",
+            "the same from TFRecord files, batch 128",
+            2,
+            "rows",
+            models.fit_files,
+            files=True,
         ),
         Job("add", "`add` of two 8x8 tensors, eager", 5, "calls", models.add_eager),
     )
