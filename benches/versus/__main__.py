@@ -22,7 +22,6 @@ from jobs import JOBS, Job
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benches" / "results"
 DATA = ROOT / "out" / "versus"
-LOG = DATA / "stderr.log"
 COLD = "images"  # the pipeline whose first batch is timed from a cold process
 
 
@@ -44,7 +43,7 @@ def arguments() -> argparse.Namespace:
 
 
 def compare(
-    job: Job, players: dict[str, duel.Player], options: argparse.Namespace
+    job: Job, players: dict[str, duel.Player], options: argparse.Namespace, log: Path
 ) -> dict[str, Any]:
     """Everything measured of one job."""
     rounds = duel.alternate(players, job.name, options.rounds, options.seconds)
@@ -66,11 +65,11 @@ def compare(
         result["same"] = job.same
     if job.pipeline:
         result["memory"] = {
-            side: duel.memory(side, job.name, options.data, LOG) for side in players
+            side: duel.memory(side, job.name, options.data, log) for side in players
         }
     if job.name == COLD:
         result["first_batch_s"] = {
-            side: duel.first_batches(side, job.name, options.data, LOG) for side in players
+            side: duel.first_batches(side, job.name, options.data, log) for side in players
         }
     return result
 
@@ -106,10 +105,9 @@ def main() -> int:
 
     sides = (options.only,) if options.only else duel.SIDES
     options.data.mkdir(parents=True, exist_ok=True)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    LOG.write_text("")
-    RESULTS.mkdir(exist_ok=True)
-    players = {side: duel.Player(side, options.data, LOG) for side in sides}
+    log = options.data / "stderr.log"
+    log.write_text("")
+    players = {side: duel.Player(side, options.data, log) for side in sides}
     failed = []
     try:
         names = options.job or list(JOBS)
@@ -118,14 +116,15 @@ def main() -> int:
         for name in names:
             start = time.perf_counter()
             try:
-                result = compare(JOBS[name], players, options)
+                result = compare(JOBS[name], players, options, log)
             except duel.SideError as error:
                 failed.append(name)
-                print(f"{name:18} failed: {error} (traceback in {LOG})", flush=True)
+                print(f"{name:18} failed: {error} (traceback in {log})", flush=True)
                 continue
             print(f"{report(result)} | {time.perf_counter() - start:.0f} s", flush=True)
             if not options.only:
                 result["machine"] = machine.describe()
+                RESULTS.mkdir(exist_ok=True)
                 text = json.dumps(result, indent=1) + "\n"
                 (RESULTS / f"{name}.json").write_text(text)
     finally:
