@@ -49,6 +49,20 @@ _ONES = 0x8080808080808080
 
 
 @_inline
+def _compress(word):  # type: ignore[no-untyped-def]
+    """The value of a varint of at most 8 bytes, given as a word without other bytes."""
+    word = (word & uint64(0x007F007F007F007F)) | (
+        (word & uint64(0x7F007F007F007F00)) >> uint64(1)
+    )
+    word = (word & uint64(0x00003FFF00003FFF)) | (
+        (word & uint64(0x3FFF00003FFF0000)) >> uint64(2)
+    )
+    return (word & uint64(0x000000000FFFFFFF)) | (
+        (word & uint64(0x0FFFFFFF00000000)) >> uint64(4)
+    )
+
+
+@_inline
 def _varint(p, end):  # type: ignore[no-untyped-def]
     """(value, position after it) of the varint at `p`; position 0 if there is none."""
     value = uint64(0)
@@ -62,16 +76,7 @@ def _varint(p, end):  # type: ignore[no-untyped-def]
         if stops != uint64(0):
             bits = count_trailing_zeros(stops)  # 8 * bytes - 1
             word = word & (uint64(0xFFFFFFFFFFFFFFFF) >> uint64(63 - bits))
-            word = (word & uint64(0x007F007F007F007F)) | (
-                (word & uint64(0x7F007F007F007F00)) >> uint64(1)
-            )
-            word = (word & uint64(0x00003FFF00003FFF)) | (
-                (word & uint64(0x3FFF00003FFF0000)) >> uint64(2)
-            )
-            word = (word & uint64(0x000000000FFFFFFF)) | (
-                (word & uint64(0x0FFFFFFF00000000)) >> uint64(4)
-            )
-            return word, p + ((bits + 1) >> 3)
+            return _compress(word), p + ((bits + 1) >> 3)
     shift = uint64(0)
     while p < end and shift < uint64(70):
         b = uint64(load_u8(p))
@@ -299,7 +304,50 @@ def _missing(row, column, table):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size):  # type: ignore[no-untyped-def]
+def _scalar(row, p, value_end, base, column, table):  # type: ignore[no-untyped-def]
+    """Decode a short Feature field at `p` that holds one packed value; whether it does.
+
+    With one value everything but the value's bytes follows from the size:
+    12 size | list tag, size-2 | 0a, size-4 | value.  So six bytes are checked at once.
+    The caller has seen to it that 8 bytes can be read at `p` and that ``value_end - p < 130``.
+    """
+    if value_end - p < 6:
+        return False
+    size = uint64(value_end - p - 2)
+    kind = uint64(table[column, KIND])
+    expected = (
+        uint64(0x0A00020012)
+        + (kind << uint64(19))
+        + (size << uint64(8))
+        + ((size - uint64(2)) << uint64(24))
+        + ((size - uint64(4)) << uint64(40))
+    )
+    if load_u64(p) & uint64(0xFFFFFFFFFFFF) != expected:
+        return False
+    out = table[column, OUT_A]
+    size -= uint64(4)
+    if kind == uint64(3):
+        if size - uint64(1) > uint64(7):
+            return False
+        # The field is at least 7 bytes long and follows a key field: 8 bytes end here.
+        word = load_u64(value_end - 8) >> (uint64(64) - (size << uint64(3)))
+        stops = uint64(_ONES) >> (uint64(64) - (size << uint64(3)))
+        if word & stops != stops & ~(uint64(0x80) << ((size - uint64(1)) << uint64(3))):
+            return False
+        store_i64(out + 8 * row, int64(_compress(word)))
+        return True
+    if kind == uint64(2):
+        if size != uint64(4):
+            return False
+        store_u32(out + 4 * row, load_u32(p + 6))
+        return True
+    store_i64(out + 8 * row, p + 6 - base)
+    store_i64(table[column, OUT_B] + 8 * row, value_end - base)
+    return True
+
+
+@_inline
+def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, words, masks):  # type: ignore[no-untyped-def]
     """Parse one record to row `row`; whether it was a plain one."""
     entry = 0
     found = 0
@@ -313,50 +361,92 @@ def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size):  #
             if load_u8(p) != 0x0A:
                 return False
             p, entry_end = _length(p + 1, features_end)
-            if p == 0 or p == entry_end or load_u8(p) != 0x0A:
+            if p == 0 or p == entry_end:
                 return False
-            key, p = _length(p + 1, entry_end)
-            if key == 0 or p == entry_end or load_u8(p) != 0x12:
-                return False
-            size = p - key
-            p, value_end = _length(p + 1, entry_end)
-            if p == 0 or value_end != entry_end:
-                return False
-            if entry < PREDICTED and guess_size[entry] == size and _equal(
-                guess_at[entry], key, size
+            # The first word of the entry holds the key's tag and size and, mostly, the key.
+            if (
+                entry < PREDICTED
+                and entry_end - p >= 8
+                and load_u64(p) & masks[entry] == words[entry]
+                and guess_size[entry] < entry_end - p - 2
+                and (
+                    guess_size[entry] <= 6
+                    or _equal(guess_at[entry] + 6, p + 8, guess_size[entry] - 6)
+                )
             ):
+                guess_at[entry] = p + 2
                 column = guess[entry]
+                p += 2 + guess_size[entry]
             else:
+                if load_u8(p) != 0x0A:
+                    return False
+                key, p = _length(p + 1, entry_end)
+                if key == 0 or p == entry_end:
+                    return False
+                size = p - key
                 column = _lookup(key, size, table, slots)
                 if entry < PREDICTED:
                     guess[entry] = column
+                    guess_at[entry] = key
                     guess_size[entry] = size
-            if entry < PREDICTED:
-                guess_at[entry] = key
+                    masks[entry] = uint64(0)
+                    words[entry] = uint64(1)  # matches nothing
+                    if (
+                        size < 128
+                        and entry_end - key >= 6
+                        and load_u8(key - 2) == 0x0A
+                        and int64(load_u8(key - 1)) == size
+                    ):
+                        if size < 6:
+                            masks[entry] = uint64(0xFFFFFFFFFFFFFFFF) >> uint64(48 - 8 * size)
+                        else:
+                            masks[entry] = uint64(0xFFFFFFFFFFFFFFFF)
+                        words[entry] = load_u64(key - 2) & masks[entry]
             entry += 1
-            if column >= 0 and p < entry_end:
-                if seen[column] == row:
+            if column < 0:
+                # Skipped, once it is seen to be a well-formed entry.
+                if load_u8(p) != 0x12:
                     return False
-                seen[column] = row
-                found += 1
-                kind = table[column, KIND]
-                if int64(load_u8(p)) != (kind << 3 | 2):
+                p, value_end = _length(p + 1, entry_end)
+                if p == 0 or value_end != entry_end:
                     return False
-                p, list_end = _length(p + 1, entry_end)
-                if p == 0:
+                p = entry_end
+                continue
+            if seen[column] == row:
+                return False
+            if table[column, WANT] == 1 and entry_end - p < 130 and end - p >= 8:
+                if _scalar(row, p, entry_end, base, column, table):
+                    seen[column] = row
+                    found += 1
+                    p = entry_end
+                    continue
+            if load_u8(p) != 0x12:
+                return False
+            p, value_end = _length(p + 1, entry_end)
+            if p == 0 or value_end != entry_end:
+                return False
+            if p == entry_end:
+                # An empty Feature: missing if dense, but it may hide an earlier one if not.
+                if table[column, WANT] < 0:
                     return False
-                if table[column, WANT] >= 0:
-                    if not _dense(row, p, list_end, base, column, table):
-                        return False
-                else:
-                    count = _count_list(kind, p, list_end)
-                    if count < 0:
-                        return False
-                    store_i64(table[column, OUT_A] + 8 * row, p)
-                    store_i64(table[column, OUT_B] + 8 * row, list_end)
-                    store_i64(table[column, OUT_C] + 8 * row, count)
-            elif column >= 0 and table[column, WANT] < 0:
-                return False  # an empty Feature hides an earlier one, or does not
+                continue
+            seen[column] = row
+            found += 1
+            if int64(load_u8(p)) != (table[column, KIND] << 3 | 2):
+                return False
+            p, list_end = _length(p + 1, entry_end)
+            if p == 0:
+                return False
+            if table[column, WANT] >= 0:
+                if not _dense(row, p, list_end, base, column, table):
+                    return False
+            else:
+                count = _count_list(table[column, KIND], p, list_end)
+                if count < 0:
+                    return False
+                store_i64(table[column, OUT_A] + 8 * row, p)
+                store_i64(table[column, OUT_B] + 8 * row, list_end)
+                store_i64(table[column, OUT_C] + 8 * row, count)
             p = entry_end
         # Further Features messages are merged by the loop.
     if found < len(table):
@@ -379,12 +469,14 @@ def parse_examples(base, starts, ends, table, slots, unusual):  # type: ignore[n
     seen = np.full(len(table), -1, np.int64)
     guess = np.full(PREDICTED, -1, np.int64)
     guess_at = np.zeros(PREDICTED, np.int64)
-    guess_size = np.full(PREDICTED, -1, np.int64)
+    guess_size = np.zeros(PREDICTED, np.int64)
+    words = np.ones(PREDICTED, np.uint64)
+    masks = np.zeros(PREDICTED, np.uint64)
     left = 0
     for row in range(len(starts)):
         plain = _row(
             row, base + starts[row], base + ends[row], base, table, slots, seen,
-            guess, guess_at, guess_size,
+            guess, guess_at, guess_size, words, masks,
         )  # fmt: skip
         unusual[row] = not plain
         if not plain:
