@@ -1,19 +1,21 @@
-"""Work on blocks by several threads, in order: `ParallelBlocks`, and reading ahead: `Prefetcher`.
+"""ParallelBlocks: several threads work on blocks, in order.  Prefetcher: reads ahead.
 
 Both sit between a *source* (anything with the pull side of a stage: `pull() -> item | None`,
 `save() -> state`, `close()`) and one consumer, and keep these laws:
 
-* **Order.** Items leave in the order they were pulled (or, if `ordered=False`, as they are done).
-  An error leaves in its item's place, after everything before it.
-* **State.** Each item remembers the source's state from before it was pulled, so `state()` always
-  describes what was *delivered*, no matter how far the threads have run ahead.
+* **Order.** Items leave in the order they were pulled (or, if `ordered=False`, as they are
+  done). An error leaves in its item's place, after everything before it.
+* **State.** Each item remembers the source's state from before it was pulled, so `state()`
+  always describes what was *delivered*, no matter how far the threads have run ahead.
 * **Bounds.** At most so many items (and bytes) are pulled and not yet delivered.
-* **Threads.** The source is pulled by one thread at a time.  Threads start with the first `next`;
-  `close()` may come from any thread, any number of times.  Whoever leaves last closes the source,
-  so `close()` never waits longer than `CLOSE_WAIT_S` for a thread inside a user's function.
-* **Interrupts.** The main thread only waits (interruptibly) and never works, so Ctrl-C answers at
-  once.  Other threads that find the pool busy do the work they wait for themselves: since waits
-  only ever point from a stage to stages before it, some thread can always go on.
+* **Threads.** The source is pulled by one thread at a time.  Threads start with the first
+  `next`; `close()` may come from any thread, any number of times.  Whoever leaves last closes
+  the source, so `close()` never waits longer than `CLOSE_WAIT_S` for a thread inside a user's
+  function.
+* **Interrupts.** The main thread only waits (interruptibly) and never works, so Ctrl-C
+  answers at once.  Other threads that find the pool busy do the work they wait for
+  themselves: since waits only ever point from a stage to stages before it, some thread can
+  always go on.
 """
 
 from __future__ import annotations
@@ -85,6 +87,7 @@ class _Executor:
         self._pulling = threading.Lock()
         self._items: deque[Item] = deque()
         self._inside: set[int] = set()  # threads at work for this executor
+        self._in_flight: Any = None  # the source's state from before the pull under way
         self._closed = False
         self._source_closed = False
         self._exhausted = False
@@ -97,7 +100,12 @@ class _Executor:
         return len(self._items)
 
     def state(self) -> Any:
-        """The source's state as of the last item delivered; at rest while this is called."""
+        """The source's state as of the last item delivered."""
+        with self._changed:
+            if self._items:
+                return self._items[0].state
+            if self._in_flight is not None:
+                return self._in_flight
         with self._pulling:
             with self._changed:
                 if self._items:
@@ -240,7 +248,7 @@ class ParallelBlocks(_Executor):
             self._pool.submit(self._task)
 
     def _task(self) -> None:
-        """Pull one item and work on it; stale calls (the task was done by a helper) do nothing."""
+        """Pull one item and work on it; nothing if a helper has done it already."""
         with self._changed:
             if self._queued == 0 or self._closed:
                 return
@@ -273,6 +281,7 @@ class ParallelBlocks(_Executor):
             if self._exhausted or self._closed:
                 return None
             item = Item(self._source.save())
+            self._in_flight = item.state
             try:
                 item.value = self._source.pull()
                 end = item.value is None
@@ -280,6 +289,7 @@ class ParallelBlocks(_Executor):
                 item.error = error
                 end = False
             with self._changed:
+                self._in_flight = None
                 if end:
                     self._exhausted = True
                     return None
@@ -351,6 +361,7 @@ class Prefetcher(_Executor):
             while self._wait_for_room():
                 with self._pulling:
                     item = Item(self._source.save())
+                    self._in_flight = item.state
                     try:
                         item.value = self._source.pull()
                         if item.value is not None:
@@ -358,6 +369,7 @@ class Prefetcher(_Executor):
                     except BaseException as error:
                         item.error = error
                     with self._changed:
+                        self._in_flight = None
                         if self._closed:
                             return
                         if item.value is None and item.error is None:

@@ -1,8 +1,8 @@
 """explain: what a dataset will do, as text: the plan as written, as it runs, and why.
 
 Plans are shown in the order elements flow, sources first; inputs of a stage with several are
-indented above it.  Next to each stage stand how its function runs and the user's line.  Below, a
-line per rule says what it changed, or why it left alone what it is about.
+indented above it.  Next to each stage stand how its function runs and the user's line.
+Below, a line per rule says what it changed, or why it left alone what it is about.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from .stats import short_line
 
 __all__ = ["explain_plan", "plan_lines", "report_text"]
 
-_MODES = {"block": "by the block", "graph": "per element, traced", "eager": "per element, Python"}
+_MODES = {
+    "block": "by the block",
+    "graph": "per element, traced",
+    "eager": "per element, Python",
+}
 
 
 def explain_plan(node: Node, options: Options | None = None) -> str:

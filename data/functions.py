@@ -4,12 +4,12 @@ The function is called once, when the transformation is made, on symbolic tensor
 specs of the input's elements.  What it did is a graph; with a leading block axis added to the
 inputs (`batch_graph`) it runs on whole columns.  There are three ways to run:
 
-* **block**: the batched graph, once per block; `vectorized()` gives this form, which a rule asks
-  for;
+* **block**: the batched graph, once per block; `vectorized()` gives this form, which a rule
+  asks for;
 * **graph**: the traced graph, once per element; the form a function is made in, and what a
   vectorised one falls back to where a block's rows differ in shape;
-* **eager**: the Python function itself, once per element, in order, on eager tensors; used where
-  it could not be traced.
+* **eager**: the Python function itself, once per element, in order, on eager tensors; used
+  where it could not be traced.
 
 `why_not` says why a function cannot run by the block.  A traced function is pure as far as the
 engine is concerned: it may run ahead, and Python side effects happened when it was traced.  An
@@ -18,9 +18,9 @@ eager function runs exactly once per element asked for.
 Errors never lose good rows: `run_block` gives the rows before the first bad one *and* the
 error, which names the element; the stage delivers first and raises then.
 
-A UserFunction is immutable after construction but for caches and two notes that only ever go one
-way (the specs learnt from the first result of an eager function; that block runs failed where
-single elements do not), so any number of threads may run it at a time.
+A UserFunction is immutable after construction but for caches and two notes that only ever go
+one way (the specs learnt from the first result of an eager function; that block runs failed
+where single elements do not), so any number of threads may run it at a time.
 """
 
 from __future__ import annotations

@@ -111,8 +111,9 @@ class OptionsBase:
     def __setattr__(self, name: str, value: Any) -> None:
         if not self._mutable:
             raise ValueError(
-                f"cannot set {name!r}: the Options that Dataset.options() returns are a copy, so "
-                "changing them has no effect; pass changed ones to Dataset.with_options(options)"
+                f"cannot set {name!r}: the Options that Dataset.options() returns are a copy, "
+                "so changing them has no effect; pass changed ones to "
+                "Dataset.with_options(options)"
             )
         if name not in self.names():
             raise AttributeError(
@@ -161,7 +162,9 @@ def merge_options(*options: OptionsT) -> OptionsT:
         raise ValueError("merge_options needs at least one set of options, got none")
     kind = type(options[0])
     if not isinstance(options[0], OptionsBase):
-        raise TypeError(f"options must be hr.data.Options or one of its parts, got {options[0]!r}")
+        raise TypeError(
+            f"options must be hr.data.Options or one of its parts, got {options[0]!r}"
+        )
     result = kind()
     for one in options:
         if type(one) is not kind:
@@ -207,8 +210,8 @@ class DistributeOptions(OptionsBase):
 class OptimizationOptions(OptionsBase):
     """Which rewrite rules may change the plan: True or False; None leaves it to the default.
 
-    With ``apply_default_optimizations = False`` only rules set to True are applied.  Rules change
-    how a pipeline runs, never what it delivers.
+    With ``apply_default_optimizations = False`` only rules set to True are applied.  Rules
+    change how a pipeline runs, never what it delivers.
     """
 
     apply_default_optimizations = _Option(bool, "Whether rules left at None may apply.")
@@ -261,9 +264,9 @@ class Options(OptionsBase):
 
     >>> options = Options()
     >>> options.deterministic = False
-    >>> options.experimental_optimization.map_fusion = False
+    >>> options.threading.private_threadpool_size = 4
     >>> options
-    Options(deterministic=False, experimental_optimization=OptimizationOptions(map_fusion=False))
+    Options(deterministic=False, threading=ThreadingOptions(private_threadpool_size=4))
     """
 
     autotune = _Option(AutotuneOptions, "Automatic tuning.", AutotuneOptions)

@@ -1,14 +1,14 @@
 """parallel_map, parallel_filter: a user's function on several blocks at a time, in order.
 
-The rules put `ParallelNode` where a traced function stands.  Traced functions are pure, so blocks
-are pulled ahead and worked on by the shared pool (`executor.ParallelBlocks`); delivery, errors and
-state are those of the plain transformation.  An eager function runs here only because the user
-asked for `num_parallel_calls`; then every element is an item of work.
+The rules put `ParallelNode` where a traced function stands.  Traced functions are pure, so
+blocks are pulled ahead and worked on by the shared pool (`executor.ParallelBlocks`);
+delivery, errors and state are those of the plain transformation.  An eager function runs here
+only because the user asked for `num_parallel_calls`; then every element is an item of work.
 
-Blocks are cut to about `TARGET_BYTES` of input and output together, so that a block's work takes
-long enough to be worth handing over (50 us and more) and short enough for the caches; the number
-of rows is a multiple of `multiple`, the size of the batches made later, so that batches are views
-of blocks.
+Blocks are cut to about `TARGET_BYTES` of input and output together, so that a block's work
+takes long enough to be worth handing over (50 us and more) and short enough for the caches;
+the number of rows is a multiple of `multiple`, the size of the batches made later, so that
+batches are views of blocks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ParallelNode(UnaryNode):
         return n if self.kind == "map" or n == 0 else UNKNOWN
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # type: ignore[override]
         """``parallel_map`` or ``parallel_filter``, with the user's name for it."""
         return f"parallel_{self.kind}:{self.name}" if self.name else f"parallel_{self.kind}"
 
@@ -66,6 +66,7 @@ class ParallelNode(UnaryNode):
         return f"{self.label}({self.function.name}, threads={threads}{order})"
 
     def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        """The stage, on the shared pool."""
         return _ParallelStage(self, inputs, context)
 
 
@@ -80,8 +81,8 @@ class _ParallelStage(Stage):
         self.threads = node.parallelism or asked or usable_cpus()
         self.work_s = 0.0
         self.advice = (
-            f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it less "
-            f"to do, or run the pipeline on more than {self.threads} core(s)"
+            f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it "
+            f"less to do, or run the pipeline on more than {self.threads} core(s)"
         )
         self._eager = node.function.traced is None
         # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.

@@ -2,12 +2,12 @@
 
 `WorkerPool.shared()` has one thread per usable CPU.  Threads exist while some stage holds the
 pool (`acquire`/`release`), sleep in a queue when there is nothing to do, and are daemons: they
-never keep the interpreter from ending.  What tasks are and in which order they matter is left to
-`executor`; a task here is a callable without arguments that raises nothing.
+never keep the interpreter from ending.  What tasks are and in which order they matter is left
+to `executor`; a task here is a callable without arguments that raises nothing.
 
 A task may wait for other tasks (a parallel stage that reads another one), so a fixed number of
-threads could all be waiting.  The rule that prevents deadlock is `executor`'s: whoever waits for
-work that no thread has begun does it itself when `all_busy()`.
+threads could all be waiting.  The rule that prevents deadlock is `executor`'s: whoever waits
+for work that no thread has begun does it itself when `all_busy()`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From what a user's function gave to columns: specs, flat raw values, and their checks.
 
 The results of a function follow tf.data's rules: lists become tensors, tuples, dictionaries and
-named tuples nest, `None` stays, Python and NumPy values become tensors, sparse and ragged tensors
-and datasets are components of their own.
+named tuples nest, `None` stays, Python and NumPy values become tensors, sparse and ragged
+tensors and datasets are components of their own.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def relaxed_spec(structure: Any) -> Any:
 
 
 def check_result(values: Sequence[Any], structure: Any, expected: Any, name: str) -> None:
-    """Raise InvalidArgumentError unless a result has the expected structure, dtypes and ranks."""
+    """Raise InvalidArgumentError unless structure, dtypes and ranks are as expected."""
     got = nest.flatten(structure)
     want = nest.flatten(expected)
     if nest.structure_of(structure) != nest.structure_of(expected):

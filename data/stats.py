@@ -1,14 +1,15 @@
 """Counters of a running pipeline and the table that shows them.
 
 Stages count for themselves, once per block and never per element (`Stage.next_block`), so that
-counting costs nothing measurable.  This module reads the counters: `pipeline_stats(stage)` turns a
-tree of stages into a `PipelineStats`, a printable table that names the bottleneck and what would
-relieve it.
+counting costs nothing measurable.  This module reads the counters: `pipeline_stats(stage)`
+turns a tree of stages into a `PipelineStats`, a printable table that names the bottleneck and
+what would relieve it.
 
-A stage that works on the thread of its consumer has spent, itself, its `seconds` less its inputs'.
-A stage with threads of its own says so: it has `threads` (how many may work at a time), `work_s`
-(seconds they worked, without its inputs' time), and its `seconds` are its consumer's waiting.
-Stages that hold elements say how many with ``buffered() -> (elements, bytes)``.
+A stage that works on the thread of its consumer has spent, itself, its `seconds` less its
+inputs'. A stage with threads of its own says so: it has `threads` (how many may work at a
+time), `work_s` (seconds they worked, without its inputs' time), and its `seconds` are its
+consumer's waiting. Stages that hold elements say how many with ``buffered() -> (elements,
+bytes)``.
 """
 
 from __future__ import annotations
@@ -104,8 +105,10 @@ class PipelineStats:
 
 
 def pipeline_stats(stage: Any, started: float) -> PipelineStats:
-    """The counters of `stage` and all stages before it, `started` being when (by
-    ``time.perf_counter()``) the iterator was made."""
+    """The counters of `stage` and all stages before it.
+
+    `started` is when the iterator was made, by ``time.perf_counter()``.
+    """
     rows: list[StageRow] = []
     elapsed_s = max(time.perf_counter() - started, 1e-9)
 

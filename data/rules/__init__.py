@@ -1,9 +1,9 @@
 """The rewrite rules, in the order they are applied, and `optimize`, which applies them.
 
-A rule is a module with one pure function, ``rewrite(node) -> Node | None``: a better plan for the
-same elements, or None.  ``why_not(node) -> str | None`` says why a node the rule is about stays as
-it is; `explain()` shows it.  Rules see a plan from its sources to its end, each until it finds
-nothing more, and each may be switched off by its name in
+A rule is a module with one pure function, ``rewrite(node) -> Node | None``: a better plan for
+the same elements, or None.  ``why_not(node) -> str | None`` says why a node the rule is about
+stays as it is; `explain()` shows it.  Rules see a plan from its sources to its end, each
+until it finds nothing more, and each may be switched off by its name in
 ``Options().experimental_optimization``.
 
 Rules change how a pipeline runs and what its stages are called, never what it delivers.

@@ -1,7 +1,8 @@
 """inject_prefetch: the pipeline's last stages run on a thread of their own.
 
-Added at the end of plans that have work worth overlapping with the consumer's: parallel stages or
-files.  Never where Python code runs per element, which must not run ahead of what is asked for.
+Added at the end of plans that have work worth overlapping with the consumer's: parallel
+stages or files.  Never where Python code runs per element, which must not run ahead of what
+is asked for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """map_fusion: maps that follow each other become one, their functions one graph.
 
 Between the functions nothing is stored, and what the second does not use the first need not
-compute.  Only traced functions without effects outside fuse, and only maps that ask for the same
-parallelism and order.
+compute.  Only traced functions without effects outside fuse, and only maps that ask for the
+same parallelism and order.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Maps of traced functions without effects outside become `ParallelNode`s on the shared pool, with
 as many threads as there are CPUs or as `num_parallel_calls` says.  A function that was not
-traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A batch that
-follows makes its size known, so that blocks are cut into whole batches.
+traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A batch
+that follows makes its size known, so that blocks are cut into whole batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """noop_elimination: stages that pass every element on unchanged are dropped.
 
-``take(-1)``, ``skip(0)``, ``repeat(1)``, ``shard(1, 0)``, ``prefetch(0)``, ``shuffle(1)``, a map
-that returns its argument, and a take of at least as many elements as there are.
+``take(-1)``, ``skip(0)``, ``repeat(1)``, ``shard(1, 0)``, ``prefetch(0)``, ``shuffle(1)``, a
+map that returns its argument, and a take of at least as many elements as there are.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ def test_unordered_delivers_everything_once_and_what_is_done_first():
 
 def test_work_runs_at_the_same_time():
     barrier = threading.Barrier(3, timeout=5)
-    executor = parallel(Count(3), lambda v: barrier.wait() and v, parallelism=3, pool=WorkerPool(3))
+    pool = WorkerPool(3)
+    executor = parallel(Count(3), lambda v: barrier.wait() and v, parallelism=3, pool=pool)
     drain(executor)
     executor.close()
     assert not barrier.broken
@@ -226,7 +227,12 @@ def test_close_does_not_wait_for_slow_work_and_the_last_one_out_closes_the_sourc
     executor = parallel(source, lambda v: go_on.wait(5), parallelism=1, pool=WorkerPool(1))
     threading.Thread(target=lambda: executor.close()).start()  # before: nothing started
     executor = parallel(source, lambda v: go_on.wait(5), parallelism=1, pool=WorkerPool(1))
-    reader = threading.Thread(target=lambda: pytest.raises(CancelledError, executor.next))
+
+    def read():
+        with pytest.raises(CancelledError):
+            executor.next()
+
+    reader = threading.Thread(target=read)
     reader.start()
     assert wait_until(lambda: source.position == 1)
     began = time.monotonic()

@@ -52,7 +52,7 @@ def test_merge_is_recursive_and_later_wins():
 def test_reading_a_default_does_not_override_in_a_merge():
     a, b = o.Options(), o.Options()
     a.experimental_distribute.auto_shard_policy = o.AutoShardPolicy.OFF
-    b.experimental_distribute.auto_shard_policy  # noqa: B018  # the read is the test
+    b.experimental_distribute.auto_shard_policy
     assert a.merge(b).experimental_distribute.auto_shard_policy is o.AutoShardPolicy.OFF
 
 

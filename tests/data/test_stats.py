@@ -1,72 +1,28 @@
 """Counters: exclusive times, one bottleneck, a table people can read."""
 
-import time
+from headrace.data.stats import PipelineStats, StageRow, pipeline_stats, short_line
 
-import pytest
 
-from headrace.data.stats import PipelineStats, StageRow, StageStats, pipeline_stats, timed, waiting
+class Node:
+    def __init__(self, label, source=""):
+        self.label, self.source = label, source
 
 
 class Stage:
-    def __init__(self, stats, *inputs):
-        self.stats = stats
-        self.inputs = inputs
+    def __init__(self, label, seconds, *inputs, rows=10, **more):
+        self.node = Node(label)
+        self.seconds, self.rows, self.inputs = seconds, rows, inputs
+        vars(self).update(more)
 
 
-def spin(seconds):
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
-
-
-@pytest.mark.parametrize("how", ["call", "timed"])
-def test_times_are_exclusive_of_inner_stages_and_of_waiting(how):
-    outer, inner = StageStats("Map"), StageStats("Source")
-
-    def run(stats, fn):
-        if how == "call":
-            return stats.call(fn)
-        with timed(stats):
-            return fn()
-
-    def work():
-        spin(0.02)
-        run(inner, lambda: spin(0.04))
-        with waiting(outer):
-            time.sleep(0.03)
-        return 7
-
-    assert run(outer, work) == 7
-    assert 0.015 < outer.busy_s < 0.039
-    assert 0.035 < inner.busy_s < 0.06
-    assert outer.wait_s >= 0.029
-
-
-def test_time_counts_although_the_work_raises():
-    stats = StageStats("Map")
-    with pytest.raises(KeyError):
-        stats.call(lambda: spin(0.01) or {}["no"])
-    assert stats.busy_s > 0.009
-
-
-def test_counting_is_cheap():
-    stats = StageStats("Map")
-    began = time.perf_counter()
-    for _ in range(10_000):
-        stats.call(int)
-        stats.count(128)
-    assert (time.perf_counter() - began) / 10_000 < 20e-6
-    assert (stats.elements, stats.blocks) == (1_280_000, 10_000)
-
-
-def row(name, busy_s, parallelism=1, **kw):
+def row(name, busy_s, threads=1, **kw):
     base = dict(line="", depth=0, elements=10, rate=5.0, wait_s=0.0, buffered_elements=0,
                 buffered_bytes=0)  # fmt: skip
-    return StageRow(name=name, busy_s=busy_s, parallelism=parallelism, **{**base, **kw})
+    return StageRow(name=name, busy_s=busy_s, threads=threads, **{**base, **kw})
 
 
 def test_the_bottleneck_is_per_thread():
-    stats = PipelineStats((row("Batch", 1.2), row("Map", 2.0, parallelism=2)), 1.3)
+    stats = PipelineStats((row("Batch", 1.2), row("Map", 2.0, threads=2)), 1.3)
     assert stats.bottleneck.name == "Batch"
     assert not stats.consumer_bound
 
@@ -88,7 +44,7 @@ def test_the_table_reads_well():
         (
             row("Prefetch", 0.0, elements=1000, rate=2.5e6, wait_s=0.5, buffered_elements=256,
                 buffered_bytes=3 << 20),
-            row("Map(parse)", 1.9, parallelism=2, line="train.py:12",
+            row("Map(parse)", 1.9, threads=2, line="train.py:12",
                 advice="run it on more cores"),
             row("TFRecord", 0.0012, elements=12, rate=12.0),
         ),
@@ -104,12 +60,30 @@ bottleneck: Map(parse) (train.py:12), at work 95% of the time
 to relieve it: run it on more cores"""
 
 
-def test_a_tree_of_stages_is_walked_last_stage_first_and_branches_are_indented():
-    source, other = StageStats("Range"), StageStats("Generator")
-    source.buffered = lambda: (5, 40)
-    top = Stage(StageStats("Batch"), Stage(StageStats("Zip"), Stage(source), Stage(other)))
-    stats = pipeline_stats(top, 1.0)
-    assert [(r.name, r.depth) for r in stats.rows] == [
-        ("Batch", 0), ("Zip", 0), ("Range", 1), ("Generator", 1)]  # fmt: skip
-    assert stats.rows[2].buffered_bytes == 40
-    assert pipeline_stats(top).elapsed_s > 0
+def test_times_are_exclusive_of_inputs_on_the_same_thread():
+    source = Stage("range", 0.3, rows=100)
+    stats = pipeline_stats(Stage("batch", 1.0, Stage("map", 0.9, source)), 0.0)
+    assert [r.name for r in stats.rows] == ["batch", "map", "range"]
+    assert [round(r.busy_s, 3) for r in stats.rows] == [0.1, 0.6, 0.3]
+    assert [r.wait_s for r in stats.rows] == [0, 0, 0]
+    assert stats.rows[2].elements == 100
+
+
+def test_a_stage_with_threads_reports_its_own_work_and_its_consumers_waiting():
+    source = Stage("range", 0.3)
+    top = Stage("parallel_map", 0.2, source, threads=2, work_s=1.5, buffered=lambda: (5, 40))
+    row = pipeline_stats(top, 0.0).rows[0]
+    assert (row.busy_s, row.wait_s, row.threads) == (1.5, 0.2, 2)
+    assert (row.buffered_elements, row.buffered_bytes) == (5, 40)
+
+
+def test_branches_are_indented():
+    zipped = Stage("zip", 0, Stage("a", 0), Stage("b", 0))
+    stats = pipeline_stats(Stage("batch", 0, zipped), 0.0)
+    found = [(r.name, r.depth) for r in stats.rows]
+    assert found == [("batch", 0), ("zip", 0), ("a", 1), ("b", 1)]
+
+
+def test_short_line():
+    assert short_line("/long/way/train.py:12") == "train.py:12"
+    assert short_line("") == ""
