@@ -12,7 +12,7 @@ from typing import Any
 from .node import INFINITE, UNKNOWN, Node
 from .options import Options
 from .rules import PlanReport, RuleReport, optimize
-from .rules.common import function_of
+from .rules.common import describe, function_of
 from .stats import short_line
 
 __all__ = ["explain_plan", "plan_lines", "report_text"]
@@ -57,7 +57,7 @@ def plan_lines(node: Node, depth: int = 0) -> list[tuple[str, Node]]:
             branch[0] = (f"{indent}{k + 1}. {text[len(indent):]}", first)
             branch[1:] = [(f"{indent}   {t[len(indent):]}", n) for t, n in branch[1:]]
         lines += branch
-    lines.append(("  " * depth + node.describe(), node))
+    lines.append(("  " * depth + describe(node), node))
     return lines
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from functools import cached_property
 from typing import Any
 
 from .block import Block
@@ -25,6 +26,7 @@ from .node import UNKNOWN, UnaryNode
 from .pool import WorkerPool, usable_cpus
 from .stage import Context, Stage, State
 from .stats import short_line
+from .transforms.map import locate
 
 __all__ = ["TARGET_BYTES", "ParallelNode"]
 
@@ -54,8 +56,8 @@ class ParallelNode(UnaryNode):
         n = self.input.cardinality
         return n if self.kind == "map" or n == 0 else UNKNOWN
 
-    @property
-    def label(self) -> str:  # type: ignore[override]
+    @cached_property
+    def label(self) -> str:
         """``parallel_map`` or ``parallel_filter``, with the user's name for it."""
         return f"parallel_{self.kind}:{self.name}" if self.name else f"parallel_{self.kind}"
 
@@ -133,8 +135,10 @@ class _ParallelStage(Stage):
             done = len(mask)
             out = block[:done].mask(mask)
         rest = None
-        if error is not None and done + 1 < block.num_rows:
-            rest = block[done + 1 :], first + done + 1
+        if error is not None:
+            locate(error, block, done)
+            if done + 1 < block.num_rows:
+                rest = block[done + 1 :], first + done + 1
         spent = time.perf_counter() - began
         with self._lock:
             self.work_s += spent

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ..node import Node
 from ..options import Options
+from ..stats import short_line
 from . import (
     feature_projection,
     inject_prefetch,
@@ -25,6 +26,7 @@ from . import (
     noop_elimination,
     parallel_file_reading,
 )
+from .common import describe
 
 __all__ = ["RULES", "PlanReport", "Rule", "RuleReport", "optimize", "rewrite_plan"]
 
@@ -132,7 +134,7 @@ def rewrite_plan(node: Node, rule: Rule, report: RuleReport | None = None) -> No
 
 def _rewrite_node(node: Node, rule: Rule, report: RuleReport) -> Node:
     while (better := rule.rewrite(node)) is not None:
-        report.applied.append(f"{_place(node)} -> {better.describe()}")
+        report.applied.append(f"{_place(node)} -> {describe(better)}")
         node = better
     reason = rule.why_not(node)
     if reason is not None:
@@ -141,5 +143,5 @@ def _rewrite_node(node: Node, rule: Rule, report: RuleReport) -> Node:
 
 
 def _place(node: Node) -> str:
-    line = node.source.replace("\\", "/").rsplit("/", 1)[-1]
-    return f"{node.describe()} ({line})" if line else node.describe()
+    line = short_line(node.source)
+    return f"{describe(node)} ({line})" if line else describe(node)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..functions import UserFunction
 from ..node import Node
 
-__all__ = ["function_of", "python_step", "walk"]
+__all__ = ["describe", "function_of", "python_step", "walk"]
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -20,6 +20,16 @@ def walk(node: Node) -> Iterator[Node]:
             seen.add(id(one))
             yield one
             stack.extend(reversed(one.inputs))
+
+
+def describe(node: Node) -> str:
+    """One line about a node, its function's name included."""
+    function = function_of(node)
+    if function is None or function.name in node.describe():
+        return node.describe()
+    calls = getattr(node, "num_parallel_calls", None)
+    threads = "" if calls is None else f", num_parallel_calls={'auto' if calls < 0 else calls}"
+    return f"{node.label}({function.name}{threads})"
 
 
 def function_of(node: Node) -> UserFunction | None:
