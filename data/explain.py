@@ -2,11 +2,12 @@
 
 Plans are shown in the order elements flow, sources first; inputs of a stage with several are
 indented above it.  Next to each stage stand how its function runs and the user's line.
-Below, a line per rule says what it changed, or why it left alone what it is about.
+Below, a rule says what it changed (+) and why it left alone what it is about (-).
 """
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from .node import INFINITE, UNKNOWN, Node
@@ -22,6 +23,7 @@ _MODES = {
     "graph": "per element, traced",
     "eager": "per element, Python",
 }
+_WIDTH = 96
 
 
 def explain_plan(node: Node, options: Options | None = None) -> str:
@@ -38,7 +40,7 @@ def report_text(report: PlanReport) -> str:
         out += ["", "It runs as written."]
     else:
         out += ["", "As it runs:", *after]
-    out += ["", "Rules:"]
+    out += ["", "Rules (+ applied, - not applied):"]
     width = max(len(r.rule.name) for r in report.rules)
     for one in report.rules:
         out += _rule_lines(one, width)
@@ -113,8 +115,13 @@ def _rule_lines(one: RuleReport, width: int) -> list[str]:
     pad = " " * len(head)
     if not one.enabled:
         return [f"{head}off: switched off by the options"]
-    told = [f"applied: {text}" for text in one.applied]
-    told += [f"not for {text}" for text in one.declined]
-    if not told:
-        told = ["nothing to do"]
-    return [(head if k == 0 else pad) + text for k, text in enumerate(told)]
+    told = [f"+ {text}" for text in one.applied] + [f"- {text}" for text in one.declined]
+    lines: list[str] = []
+    for text in told or ["nothing to do"]:
+        start = pad if lines else head
+        rest = pad + ("  " if told else "")
+        lines += textwrap.wrap(
+            text, _WIDTH, initial_indent=start, subsequent_indent=rest,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return lines

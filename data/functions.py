@@ -113,7 +113,7 @@ class UserFunction:
                 note = f"[{self.what}{f', {self.line}' if self.line else ''}]"
                 error.add_note(f"raised while {self.name!r} was traced {note}")
                 raise
-            self.why_not = f"{cause}{raised_at(cause)}"
+            self.why_not = f"{cause}{raised_at(cause, short=True)}"
 
     def vectorized(self) -> UserFunction:
         """This function in the form that runs on blocks, or itself with `why_not` set."""

@@ -7,6 +7,7 @@ tensors and datasets are components of their own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -187,13 +188,15 @@ _KINDS: tuple[tuple[Any, type[OpError]], ...] = (
 )
 
 
-def raised_at(error: BaseException) -> str:
+def raised_at(error: BaseException, short: bool = False) -> str:
     """", raised at file:line" of the innermost frame outside this package, or ""."""
     frame = error.__traceback__
     found = ""
     while frame is not None:
         code = frame.tb_frame
         if not code.f_globals.get("__name__", "").startswith("headrace."):
-            found = f", raised at {code.f_code.co_filename}:{frame.tb_lineno}"
+            path = code.f_code.co_filename
+            name = os.path.basename(path) if short else path
+            found = f", raised at {name}:{frame.tb_lineno}"
         frame = frame.tb_next
     return found

@@ -38,32 +38,34 @@ class Rule:
     Attributes:
         name: its name among the options.
         title: what it does, in a few words.
-        rewrite, why_not: see the module's text.
+        rewrite, told, why_not: see the module's text.
         at_end: whether it looks at the plan's last node only.
     """
 
     name: str
     title: str
     rewrite: Callable[[Node], Node | None]
+    told: Callable[[Node, Node], str]
     why_not: Callable[[Node], str | None]
     at_end: bool = False
 
 
 RULES: tuple[Rule, ...] = (
     Rule("noop_elimination", "drop stages that change nothing",
-         noop_elimination.rewrite, noop_elimination.why_not),
+         noop_elimination.rewrite, noop_elimination.told, noop_elimination.why_not),
     Rule("map_fusion", "fuse maps that follow each other",
-         map_fusion.rewrite, map_fusion.why_not),
+         map_fusion.rewrite, map_fusion.told, map_fusion.why_not),
     Rule("feature_projection", "parse only the features that are used",
-         feature_projection.rewrite, feature_projection.why_not),
+         feature_projection.rewrite, feature_projection.told, feature_projection.why_not),
     Rule("map_vectorization", "run functions on whole blocks",
-         map_vectorization.rewrite, map_vectorization.why_not),
+         map_vectorization.rewrite, map_vectorization.told, map_vectorization.why_not),
     Rule("parallel_file_reading", "read files ahead on other threads",
-         parallel_file_reading.rewrite, parallel_file_reading.why_not),
+         parallel_file_reading.rewrite, parallel_file_reading.told,
+         parallel_file_reading.why_not),
     Rule("map_parallelization", "run functions on several threads",
-         map_parallelization.rewrite, map_parallelization.why_not),
+         map_parallelization.rewrite, map_parallelization.told, map_parallelization.why_not),
     Rule("inject_prefetch", "prepare elements while the last ones are used",
-         inject_prefetch.rewrite, inject_prefetch.why_not, at_end=True),
+         inject_prefetch.rewrite, inject_prefetch.told, inject_prefetch.why_not, at_end=True),
 )  # fmt: skip
 
 
@@ -134,14 +136,10 @@ def rewrite_plan(node: Node, rule: Rule, report: RuleReport | None = None) -> No
 
 def _rewrite_node(node: Node, rule: Rule, report: RuleReport) -> Node:
     while (better := rule.rewrite(node)) is not None:
-        report.applied.append(f"{_place(node)} -> {describe(better)}")
+        report.applied.append(rule.told(node, better))
         node = better
     reason = rule.why_not(node)
     if reason is not None:
-        report.declined.append(f"{_place(node)}: {reason}")
+        line = f" ({short_line(node.source)})" if node.source else ""
+        report.declined.append(f"{describe(node)}{line}: {reason}")
     return node
-
-
-def _place(node: Node) -> str:
-    line = short_line(node.source)
-    return f"{describe(node)} ({line})" if line else describe(node)

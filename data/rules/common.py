@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from ..functions import UserFunction
@@ -23,13 +24,25 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def describe(node: Node) -> str:
-    """One line about a node, its function's name included."""
-    function = function_of(node)
-    if function is None or function.name in node.describe():
+    """One line about a node: its function's name and the arguments that are not defaults."""
+    if type(node).describe is not Node.describe:
         return node.describe()
-    calls = getattr(node, "num_parallel_calls", None)
-    threads = "" if calls is None else f", num_parallel_calls={'auto' if calls < 0 else calls}"
-    return f"{node.label}({function.name}{threads})"
+    function = function_of(node)
+    shown = [] if function is None else [function.name]
+    inputs = {id(n) for n in node.inputs}
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if field.name in ("name", "source") or not field.repr or id(value) in inputs:
+            continue
+        if not isinstance(value, (int, float, str, bool)) or value == field.default:
+            continue
+        required = field.default is dataclasses.MISSING
+        text = "AUTOTUNE" if value == -1 and field.name in _COUNTS else repr(value)
+        shown.append(text if required else f"{field.name}={text}")
+    return f"{node.label}({', '.join(shown)})"
+
+
+_COUNTS = ("num_parallel_calls", "buffer_size", "cycle_length", "num_parallel_reads")
 
 
 def function_of(node: Node) -> UserFunction | None:

@@ -15,9 +15,9 @@ from ...ops.graph.passes import optimize
 from ...ops.graph.passes.dead_nodes import dead_nodes
 from ...ops.graph.trace import TracedFunction
 from ..node import Node
-from .common import function_of
+from .common import describe, function_of
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
@@ -36,6 +36,12 @@ def rewrite(node: Node) -> Node | None:
         pruned, function.traced.input_specs, function.traced.output_structure
     )
     return dataclasses.replace(node, function=smaller)  # type: ignore[call-arg]
+
+
+def told(before: Node, after: Node) -> str:
+    """How many components are left."""
+    counts = [_parsed(function_of(n).traced.graph) for n in (before, after)]  # type: ignore[union-attr]
+    return f"{describe(after)} parses {counts[1]} of {counts[0]} components"
 
 
 def why_not(node: Node) -> str | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.prefetch import PrefetchNode
-from .common import python_step, walk
+from .common import describe, python_step, walk
 
-__all__ = ["AUTOTUNE", "rewrite", "why_not"]
+__all__ = ["AUTOTUNE", "rewrite", "told", "why_not"]
 
 AUTOTUNE = -1
 
@@ -22,6 +22,11 @@ def rewrite(node: Node) -> Node | None:
     if isinstance(node, PrefetchNode) or _reason(node) is not None:
         return None
     return PrefetchNode(node, AUTOTUNE, source=node.source)
+
+
+def told(before: Node, after: Node) -> str:
+    """Where it was added."""
+    return f"prefetch added after {describe(before)}"
 
 
 def why_not(node: Node) -> str | None:

@@ -13,8 +13,9 @@ from ..functions import compose
 from ..node import Node
 from ..stats import short_line
 from ..transforms.map import MapNode
+from .common import describe
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
@@ -32,6 +33,11 @@ def rewrite(node: Node) -> Node | None:
         node, input=first.input, function=function, source=", ".join(dict.fromkeys(lines)),
         num_parallel_calls=node.num_parallel_calls or first.num_parallel_calls,
     )  # fmt: skip
+
+
+def told(before: Node, after: Node) -> str:
+    """The fused function."""
+    return describe(after)
 
 
 def why_not(node: Node) -> str | None:

@@ -14,9 +14,9 @@ from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.batch import BatchNode
 from ..transforms.map import MapNode
-from .common import python_step
+from .common import describe, python_step
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
@@ -32,6 +32,13 @@ def rewrite(node: Node) -> Node | None:
             sized = dataclasses.replace(node.input, multiple=node.batch_size)
             return dataclasses.replace(node, input=sized)
     return None
+
+
+def told(before: Node, after: Node) -> str:
+    """The parallel stage, or the size its blocks are cut to."""
+    if isinstance(after, BatchNode):
+        return f"{after.input.label} works on whole batches of {after.batch_size}"
+    return describe(after)
 
 
 def why_not(node: Node) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 from ..node import Node
-from .common import function_of
+from .common import describe, function_of
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
@@ -23,6 +23,11 @@ def rewrite(node: Node) -> Node | None:
     if on_blocks is function:
         return None
     return dataclasses.replace(node, function=on_blocks)  # type: ignore[call-arg]
+
+
+def told(before: Node, after: Node) -> str:
+    """Which function runs on blocks."""
+    return f"{describe(after)} runs by the block"
 
 
 def why_not(node: Node) -> str | None:

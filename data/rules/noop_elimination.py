@@ -14,13 +14,19 @@ from ..transforms.shard import ShardNode
 from ..transforms.shuffle import ShuffleNode
 from ..transforms.skip import SkipNode
 from ..transforms.take import TakeNode
+from .common import describe
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
     """The input of a node that changes nothing."""
     return node.inputs[0] if _changes_nothing(node) else None
+
+
+def told(before: Node, after: Node) -> str:
+    """What was dropped."""
+    return f"{describe(before)} dropped"
 
 
 def why_not(node: Node) -> str | None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from ..node import Node
+from .common import describe
 
-__all__ = ["rewrite", "why_not"]
+__all__ = ["rewrite", "told", "why_not"]
 
 
 def rewrite(node: Node) -> Node | None:
     """The source with parallel reads."""
+
+
+def told(before: Node, after: Node) -> str:
+    """The new source."""
+    return describe(after)
 
 
 def why_not(node: Node) -> str | None:
