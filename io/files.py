@@ -15,8 +15,6 @@ import os
 import zlib
 from typing import Any, Protocol
 
-import numpy as np
-
 from ..ops.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -27,7 +25,7 @@ from ..ops.errors import (
     UnknownError,
 )
 
-__all__ = ["Stream", "check_compression", "file_error", "open_stream", "read_full"]
+__all__ = ["Stream", "check_compression", "file_error", "looks_like", "open_stream"]
 
 _COMPRESSED_BLOCK = 1 << 18
 _LOOKS = {
@@ -90,18 +88,6 @@ def open_stream(path: Any, compression: str | None = "", offset: int = 0) -> Str
             break
         offset -= got
     return stream
-
-
-def read_full(stream: Stream, buffer: np.ndarray) -> int:
-    """Fill `buffer`; the bytes read, fewer than asked only at the end of the stream."""
-    view = memoryview(buffer)
-    done = 0
-    while done < len(view):
-        got = stream.readinto(view[done:])
-        if not got:
-            break
-        done += got
-    return done
 
 
 def looks_like(first: bytes) -> str:
@@ -176,14 +162,24 @@ class _Inflated:
         self._input = bytearray(_COMPRESSED_BLOCK)
         self._decompressor: Any = None
         self._pending = b""
+        self._produced = 0
         self._first = b""
         self._ended = False
+        self._failure: DataLossError | None = None
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and not self._ended:
-            data = self._decompress(len(view) - done)
+            if self._failure is not None:
+                raise self._failure
+            try:
+                data = self._decompress(len(view) - done)
+            except DataLossError as error:
+                self._failure = error
+                if done:
+                    break  # what came out well goes first
+                raise
             view[done : done + len(data)] = data
             done += len(data)
         return done
@@ -209,19 +205,21 @@ class _Inflated:
         data = self._pending or self._read()
         if not data:
             raise DataLossError(
-                f"truncated {self._kind} data in {self._path}: the file ends in the middle of "
-                "the compressed stream; write or copy it again"
+                f"truncated {self._kind} data: the file ends in the middle of the compressed "
+                "stream"
             )
         try:
             out: bytes = self._decompressor.decompress(data, most)
         except (isal_zlib.error, zlib.error) as error:
             hint = looks_like(self._first)
             if not hint and len(self._first) >= 2:
-                hint = "if it is not compressed, pass compression_type=''"
+                hint = "if the file is not compressed, pass compression_type=''"
+            hint = f"; {hint}" if hint and self._produced == 0 else ""
             raise DataLossError(
-                f"inflate() failed: {error}: {self._path} is not valid {self._kind}; {hint}"
+                f"inflate() failed: {error}: this is no valid {self._kind} data{hint}"
             ) from None
         self._pending = self._decompressor.unconsumed_tail
+        self._produced += len(out)
         return out
 
     def _read(self) -> bytes:

@@ -26,13 +26,13 @@ import numpy as np
 
 from ..ops.errors import DataLossError, InvalidArgumentError
 from ..ops.string_array import StringArray
-from . import buffers, jit
+from . import jit
 from .crc32c import crc32c_ranges, mask
-from .files import check_compression, looks_like, open_stream, read_full
+from .files import check_compression, looks_like, open_stream
+from .window import CHUNK_BYTES, Window
 
 __all__ = ["RecordChunk", "RecordReader", "tf_record_iterator"]
 
-CHUNK_BYTES = 1 << 20
 _HEADER, _FRAME = 12, 16
 COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
 _UNLIMITED = 1 << 62
@@ -49,7 +49,9 @@ class RecordChunk(StringArray):
 
     __slots__ = ("base", "first_record", "path")
 
-    def __init__(self, data: Any, starts: Any, ends: Any, path: str, first_record: int, base: int):
+    def __init__(
+        self, data: Any, starts: Any, ends: Any, path: str, first_record: int, base: int
+    ):
         super().__init__(data, starts, ends)
         self.path = path
         self.first_record = first_record
@@ -96,23 +98,17 @@ class RecordReader:
             raise InvalidArgumentError(
                 f"offset and record must not be negative, got {offset} and {record}"
             )
-        if chunk_bytes <= 0:
-            raise InvalidArgumentError(f"chunk_bytes must be positive, got {chunk_bytes}")
         self.path = os.fsdecode(os.fspath(path))
         self.compression = check_compression(compression)
-        self._chunk_bytes = max(int(chunk_bytes), 4096)
-        self._stream = open_stream(self.path, self.compression, offset)
-        self._buffer = np.empty(0, np.uint8)
-        self._low = self._high = 0  # valid bytes of the buffer not yet returned
-        self._base = int(offset)  # file offset of the buffer's first byte
+        stream = open_stream(self.path, self.compression, offset)
+        self._window = Window(stream, offset, chunk_bytes)
         self._record = int(record)
-        self._ended = False
         self._error: DataLossError | None = None
 
     @property
     def position(self) -> tuple[int, int]:
         """(number, byte offset) of the record that the next chunk begins with."""
-        return self._record, self._base + self._low
+        return self._record, self._window.offset
 
     def read_chunk(
         self, max_records: int | None = None, max_bytes: int | None = None
@@ -132,86 +128,63 @@ class RecordReader:
             raise InvalidArgumentError(f"max_bytes must be positive, got {max_bytes}")
         if self._error is not None:
             raise self._error
+        window = self._window
         while True:
-            room = (self._high - self._low) // _FRAME + 1
+            room = window.kept // _FRAME + 1
             count = room if max_records is None else min(room, max_records)
             starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
-            low = self._low
-            found, self._low, status, size = _scan(
-                self._buffer, low, self._high, count, max_bytes or _UNLIMITED, starts, ends
+            buffer, base = window.buffer, window.base
+            found, window.low, status, size = _scan(
+                buffer, window.low, window.high, count, max_bytes or _UNLIMITED, starts, ends
             )
             if found:
-                chunk = RecordChunk(
-                    self._buffer, starts[:found], ends[:found], self.path, self._record, self._base
-                )
+                first = self._record
                 self._record += found
-                return chunk
+                return RecordChunk(buffer, starts[:found], ends[:found], self.path, first, base)
             if status in (BAD_LENGTH_CRC, BAD_DATA_CRC):
                 raise self._damaged(status)
-            if self._ended:
-                if self._high == self._low:
+            if window.ended:
+                if window.failure is not None:
+                    raise self._located(str(window.failure), "")
+                if not window.kept:
                     return None
                 raise self._truncated(size)
-            self._refill(size)
-
-    def _refill(self, needed: int) -> None:
-        """Read on, keeping the incomplete record; `needed` is its size if that is known."""
-        kept = self._high - self._low
-        size = self._chunk_bytes
-        if needed > size:
-            # Believe a large length as far as the file has the bytes; else double, so that
-            # memory stays within twice what the file really delivered.
-            left = None if self._stream.size is None else (
-                self._stream.size - self._base - self._high
-            )  # fmt: skip
-            size = needed if left is not None and needed <= kept + left else (
-                max(min(needed, 2 * kept), self._chunk_bytes)
-            )  # fmt: skip
-        if size <= kept:
-            size = 2 * kept
-        fresh = buffers.take(size) if size == self._chunk_bytes else np.empty(size, np.uint8)
-        fresh[:kept] = self._buffer[self._low : self._high]
-        self._base += self._low
-        self._buffer, self._low = fresh, 0
-        got = read_full(self._stream, fresh[kept:])
-        self._high = kept + got
-        self._ended = got < size - kept
+            window.refill(size)
 
     def _damaged(self, status: int) -> DataLossError:
-        offset = self._base + self._low
+        window = self._window
         if status == BAD_DATA_CRC:
-            what = f"corrupted record at {offset + _HEADER}"
-            why = "the payload's CRC32C does not match: the file was damaged after writing"
+            what = f"corrupted record at {window.offset + _HEADER}"
+            why = "the payload's CRC32C does not match: the file was damaged after writing. "
         else:
-            what = f"corrupted record at {offset} (Is this even a TFRecord file?)"
+            what = f"corrupted record at {window.offset}"
             why = "the length field's CRC32C does not match"
-            hint = looks_like(self._buffer[self._low : self._low + 2].tobytes())
-            if self._record == 0 and not self.compression:
-                why += f"; {hint or 'it is not a TFRecord file, or compression_type is missing'}"
+            if window.offset == 0:
+                what += " (Is this even a TFRecord file?)"
+                first = window.buffer[window.low : window.low + 2].tobytes()
+                hint = looks_like(first) or "check compression_type too"
+                why += f"; {hint}" * (not self.compression)
+            why += ". "
         return self._located(what, why)
 
     def _truncated(self, size: int) -> DataLossError:
-        offset = self._base + self._low
-        there = self._high - self._low
         wanted = f"{size} bytes" if size else f"a header of {_HEADER} bytes"
         return self._located(
-            f"truncated record at {offset}", f"{wanted} expected, the file ends after {there}"
+            f"truncated record at {self._window.offset}",
+            f"{wanted} expected, the file ends after {self._window.kept}. ",
         )
 
     def _located(self, what: str, why: str) -> DataLossError:
-        offset = self._base + self._low
         of = "decompressed file" if self.compression else "file"
         self._error = DataLossError(
-            f"{what}: record {self._record} at byte offset {offset} of {of} {self.path!r}: "
-            f"{why}. Copy or write the file again, or leave it out."
+            f"{what}: record {self._record} at byte offset {self._window.offset} of {of} "
+            f"{self.path!r}: {why}Copy or write the file again, or leave it out."
         )
         return self._error
 
     def close(self) -> None:
         """Close the file; chunks already returned stay valid."""
-        self._stream.close()
-        self._ended = True
-        self._low = self._high
+        self._window.close()
 
     def __enter__(self) -> RecordReader:
         return self
