@@ -241,7 +241,7 @@ class MetricsContainer:
             else:
                 metric.update_state(trues[i], preds[i])
 
-    def result(self) -> dict[str, Any]:
+    def results(self) -> dict[str, Any]:
         """The metrics' values by name."""
         if not self.built:
             return {}

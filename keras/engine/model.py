@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ...ops import nest
 from . import masks
+from .call_signature import shapes_of, tensor_arguments
 from .function_graph import FunctionGraph
 from .functional_config import graph_config, graph_from_config
 from .keras_tensor import KerasTensor
@@ -109,6 +110,15 @@ class Model(Trainer, Layer):
             return
         placeholders = placeholders_of_shapes(input_shape, self.compute_dtype)
         infer_specs(self.call, (placeholders,), {}, f'model "{self.name}"')
+
+    def _build_on(self, arguments: dict[str, Any]) -> None:
+        """A subclassed model needs no build step: its layers build themselves when called."""
+        if type(self).build is Model.build and self._graph is None:
+            shapes = {n: shapes_of(v) for n, v in tensor_arguments(arguments).items()}
+            self._engine.build_shapes = {"input_shape": next(iter(shapes.values()), None)}
+            self.built = True
+            return
+        super()._build_on(arguments)
 
     # -- structure ------------------------------------------------------------------------
 

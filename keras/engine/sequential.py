@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import masks
+from .call_signature import is_tensor_like, shapes_of
 from .function_graph import FunctionGraph
 from .input_layer import Input, InputLayer
 from .keras_tensor import KerasTensor
@@ -32,6 +33,7 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._stack: list[Any] = []
         self._input_layer: Any = None
+        self._given_input_dtype: str | None = None
         self.supports_masking = True
         for layer in layers or ():
             self.add(layer, rebuild=False)
@@ -117,12 +119,21 @@ class Sequential(Model):
                 "`model.add(layer)`."
             )
         self._input_layer = Input(
-            batch_shape=tuple(input_shape), dtype=self.compute_dtype
+            batch_shape=tuple(input_shape), dtype=self._given_input_dtype or self.compute_dtype
         )._keras_history[0]
         try:
             self._try_build()
         except NotImplementedError:  # a layer's shapes cannot be found: run without a graph
             self._input_layer = None
+
+    def _build_on(self, arguments: dict[str, Any]) -> None:
+        """Build for the shape and, so that ids stay integers, the dtype of the first input."""
+        inputs = arguments.get("inputs")
+        if is_tensor_like(inputs):
+            self._given_input_dtype = getattr(inputs.dtype, "name", inputs.dtype)
+            shape = shapes_of(inputs)
+            self.build((None, *shape[1:]) if shape else shape)
+        self.built = True
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """The top layer's output."""

@@ -23,7 +23,7 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(f"Expected `seed` argument to be an integer. Received: seed={seed!r}")
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    hr.set_random_seed(seed)
+    hr.set_seed(seed)
     _generator[:] = [np.random.default_rng(seed)]
 
 

@@ -1,0 +1,242 @@
+"""The loops of `fit`, `evaluate` and `predict`.
+
+A step must cost little beyond the compiled graph: metrics stay variables, and their values are
+computed only when a callback or the progress bar asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...ops import nest
+from ...ops.string_array import StringArray
+from ..callbacks.callback_list import CallbackList
+from .array_adapter import split_validation
+from .data_adapter import EpochIterator, make_adapter, unpack_x_y_sample_weight
+
+__all__ = ["as_array", "evaluate", "fit", "predict"]
+
+
+def fit(
+    model: Any,
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    epochs: int,
+    verbose: Any,
+    callbacks: Any,
+    validation_split: float,
+    validation_data: Any,
+    shuffle: Any,
+    class_weight: Any,
+    sample_weight: Any,
+    initial_epoch: int,
+    steps_per_epoch: int | None,
+    validation_steps: int | None,
+    validation_batch_size: int | None,
+    validation_freq: Any,
+) -> Any:
+    """See `Trainer.fit`."""
+    if validation_split and validation_data is None:
+        (x, y, sample_weight), validation_data = split_validation(
+            (x, y, sample_weight), validation_split
+        )
+    data = EpochIterator(
+        make_adapter(x, y, sample_weight, batch_size, shuffle, class_weight), steps_per_epoch
+    )
+    validation = None
+    if validation_data is not None:
+        validation = _validation(
+            validation_data, validation_batch_size or batch_size, validation_steps
+        )
+    hooks = CallbackList.of(
+        callbacks,
+        add_history=True,
+        add_progbar=_verbosity(verbose) != 0,
+        verbose=_verbosity(verbose),
+        epochs=epochs,
+        steps=data.num_batches,
+        model=model,
+    )
+    _build(model, data)
+    step = model.make_train_function()
+    model.stop_training = False
+    hooks.on_train_begin()
+    logs: dict[str, Any] = {}
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        hooks.on_epoch_begin(epoch)
+        last = _run_epoch(model, step, data, hooks.on_train_batch_begin, hooks.on_train_batch_end)
+        logs = _epoch_logs(model, last)
+        if validation is not None and _validates(epoch, validation_freq):
+            found = _run_evaluation(model, validation, hooks)
+            logs.update({f"val_{name}": value for name, value in found.items()})
+        hooks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    hooks.on_train_end(logs)
+    model.history = hooks.history
+    return hooks.history
+
+
+def _run_epoch(
+    model: Any, step: Any, data: EpochIterator, before: Any, after: Callable[..., None]
+) -> Any:
+    """All steps of one epoch; the last step's own result, if it has one.
+
+    Raises:
+        ValueError: the epoch had no batch.
+    """
+    last = None
+    index = -1
+
+    def logs() -> dict[str, Any]:
+        return model._pythonify(model.get_metrics_result() if last is None else last)
+
+    for index, batch in enumerate(data):
+        if before is not None:
+            before(index)
+        last = step(batch)
+        after(index, logs)
+        if model.stop_training:
+            break
+    if index < 0:
+        raise ValueError(
+            "The data gave no batch in this epoch; check that it is not empty, and that a "
+            "generator is not exhausted (it gives one pass only)."
+        )
+    return last
+
+
+def _epoch_logs(model: Any, last: Any) -> dict[str, Any]:
+    """The metrics' values, or what the user's own step returned last."""
+    results = model.get_metrics_result()
+    if last is None or set(results) == set(last):
+        return model._pythonify(results)
+    return model._pythonify(last)
+
+
+def _validation(data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
+    if isinstance(data, (tuple, list)):
+        if not 1 < len(data) <= 3:
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight), a Dataset or a "
+                f"generator of batches; got a {type(data).__name__} of length {len(data)}"
+            )
+        x, y, weight = unpack_x_y_sample_weight(tuple(data))
+        return EpochIterator(make_adapter(x, y, weight, batch_size), steps)
+    return EpochIterator(make_adapter(data), steps)
+
+
+def _validates(epoch: int, frequency: Any) -> bool:
+    if isinstance(frequency, (int, np.integer)):
+        return (epoch + 1) % frequency == 0
+    return (epoch + 1) in frequency
+
+
+def _run_evaluation(model: Any, data: EpochIterator, hooks: CallbackList) -> dict[str, Any]:
+    step = model.make_test_function()
+    model.reset_metrics()
+    hooks.on_test_begin()
+    stopped, model.stop_training = model.stop_training, False
+    # Each evaluation starts at the data's beginning, also under `validation_steps`.
+    data._open = None
+    last = _run_epoch(model, step, data, hooks.on_test_batch_begin, hooks.on_test_batch_end)
+    model.stop_training = stopped
+    logs = _epoch_logs(model, last)
+    hooks.on_test_end(logs)
+    return logs
+
+
+def evaluate(
+    model: Any,
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    verbose: Any,
+    sample_weight: Any,
+    steps: int | None,
+    callbacks: Any,
+) -> dict[str, Any]:
+    """See `Trainer.evaluate`; always the dictionary."""
+    data = EpochIterator(make_adapter(x, y, sample_weight, batch_size), steps)
+    hooks = CallbackList.of(
+        callbacks,
+        add_history=False,
+        add_progbar=_verbosity(verbose) != 0,
+        verbose=_verbosity(verbose),
+        epochs=1,
+        steps=data.num_batches,
+        model=model,
+    )
+    return _run_evaluation(model, data, hooks)
+
+
+def predict(
+    model: Any, x: Any, batch_size: int | None, verbose: Any, steps: int | None, callbacks: Any
+) -> Any:
+    """See `Trainer.predict`."""
+    data = EpochIterator(make_adapter(x, None, None, batch_size), steps)
+    hooks = CallbackList.of(
+        callbacks,
+        add_history=False,
+        add_progbar=_verbosity(verbose) != 0,
+        verbose=_verbosity(verbose),
+        epochs=1,
+        steps=data.num_batches,
+        model=model,
+    )
+    step = model.make_predict_function()
+    hooks.on_predict_begin()
+    parts: list[list[Any]] = []
+    structure: Any = None
+    for index, batch in enumerate(data):
+        if hooks.on_predict_batch_begin is not None:
+            hooks.on_predict_batch_begin(index)
+        outputs = step(batch)
+        leaves, structure = nest.flatten_with_spec(outputs)
+        parts.append([as_array(leaf) for leaf in leaves])
+        hooks.on_predict_batch_end(index, lambda outputs=outputs: {"outputs": outputs})
+    hooks.on_predict_end()
+    if not parts:
+        raise ValueError("predict received no data: the input gave no batch.")
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return nest.pack_sequence_as(structure, joined)
+
+
+def as_array(leaf: Any) -> Any:
+    """A result as a NumPy array, without a copy where possible."""
+    value = getattr(leaf, "_value", leaf)
+    return leaf.numpy() if isinstance(value, StringArray) else np.asarray(leaf)
+
+
+def _verbosity(verbose: Any) -> int:
+    return 1 if verbose == "auto" else int(verbose)
+
+
+def _build(model: Any, data: EpochIterator) -> None:
+    """Create a subclassed model's weights before the step is traced, so that the trace finds
+    them; callbacks that look at the model see them, too."""
+    if model.built or model.run_eagerly:
+        return
+    from ...ops.errors import UntraceableError
+    from .keras_tensor import KerasTensor
+    from .symbolic import infer_specs, map_leaves
+
+    x, _, _ = unpack_x_y_sample_weight(data.peek())
+
+    def placeholder(leaf: Any) -> Any:
+        if leaf is None or not hasattr(leaf, "shape"):
+            return leaf
+        shape = tuple(leaf.shape)
+        return KerasTensor((None, *shape[1:]) if shape else shape, leaf.dtype)
+
+    try:
+        infer_specs(model.__call__, (map_leaves(placeholder, x),), {}, f'model "{model.name}"')
+    except (NotImplementedError, UntraceableError):
+        return  # it will run eagerly, and be built by its first step
+
+
