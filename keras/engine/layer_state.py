@@ -295,7 +295,29 @@ class StatefulLayer:
                     f"with provided weight shape {tuple(np.shape(value))}."
                 )
         for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
+            variable.assign(np.asarray(value).astype(variable.dtype.np_dtype, copy=False))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the layer's own variables into a mapping, under ``"0"``, ``"1"``, ..."""
+        for i, variable in enumerate(self._own_variables()):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read the layer's own variables from a mapping that `save_own_variables` filled.
+
+        Raises:
+            ValueError: it holds another number of variables.
+        """
+        variables = self._own_variables()
+        if len(store.keys()) != len(variables):
+            raise ValueError(
+                f"Layer '{self.name}' expected {len(variables)} variables, but received "
+                f"{len(store.keys())} variables during loading. Expected: "
+                f"{[v.name for v in variables]}"
+            )
+        for i, variable in enumerate(variables):
+            value = np.asarray(store[str(i)])
+            variable.assign(value.astype(variable.dtype.np_dtype, copy=False))
 
     def count_params(self) -> int:
         """Number of scalars in the weights.

@@ -11,6 +11,8 @@ import json
 from typing import Any, ClassVar
 
 from ...ops import nest
+from ..saving.model_file import save_model
+from ..saving.weights_file import load_weights, save_weights
 from . import masks
 from .call_signature import shapes_of, tensor_arguments
 from .function_graph import FunctionGraph
@@ -215,20 +217,14 @@ class Model(Trainer, Layer):
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights (and the optimizer's state) to a ``.weights.h5`` file."""
-        from ..saving import save_weights
-
         save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Read weights that `save_weights` (or Keras 3's) wrote."""
-        from ..saving import load_weights
-
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
         """Write the whole model to a ``.keras`` file."""
-        from ..saving import save_model
-
         save_model(self, filepath, overwrite=overwrite, **kwargs)
 
     def to_json(self, **kwargs: Any) -> str:

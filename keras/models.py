@@ -1,0 +1,16 @@
+"""Models: `keras.models`."""
+
+from .engine.functional import Functional
+from .engine.model import Model, model_from_config, model_from_json
+from .engine.sequential import Sequential
+from .saving.model_file import load_model, save_model
+
+__all__ = [
+    "Functional",
+    "Model",
+    "Sequential",
+    "load_model",
+    "model_from_config",
+    "model_from_json",
+    "save_model",
+]

@@ -1,0 +1,91 @@
+"""Whole models as ``.keras`` files: a zip of metadata, config and weights, as Keras 3 writes it."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import os
+import zipfile
+from typing import Any
+
+from ...ops.errors import DataLossError, NotFoundError
+from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from .atomic import replacing
+from .weights_file import read_state, write_state
+
+__all__ = ["load_model", "save_model"]
+
+# The Keras version whose layout the files follow; Keras itself only shows it.
+_KERAS_VERSION = "3.15.1"
+_PARTS = ("metadata.json", "config.json", "model.weights.h5")
+
+
+def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+    """Write architecture, weights and training configuration of `model` to a ``.keras`` file.
+
+    Raises:
+        ValueError: `filepath` does not end in ``.keras``.
+        AlreadyExistsError: the file exists and `overwrite` is False.
+    """
+    import h5py
+
+    path = os.fspath(filepath)
+    if not path.endswith(".keras"):
+        raise ValueError(
+            "Invalid filepath extension for saving. Please add a `.keras` extension for the "
+            f"native Keras format. Received: filepath={path}"
+        )
+    metadata = {
+        "keras_version": _KERAS_VERSION,
+        "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
+    }
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        write_state(model, file)
+    with replacing(path, overwrite) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(metadata))
+        archive.writestr("config.json", json.dumps(serialize_keras_object(model)))
+        archive.writestr("model.weights.h5", weights.getvalue())
+
+
+def load_model(
+    filepath: Any,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """The model of a ``.keras`` file.
+
+    Args:
+        filepath: written by `save_model` or by Keras 3.
+        custom_objects: name -> class or function that the config may name.
+        compile: whether to compile it as it was.
+        safe_mode: refuse lambdas, which are arbitrary code.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataLossError: it is no such zip file, or a part is missing.
+    """
+    import h5py
+
+    path = os.fspath(filepath)
+    if not os.path.exists(path):
+        raise NotFoundError(
+            f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` "
+            "zip file."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _, config, weights = (archive.read(part) for part in _PARTS)
+    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+        raise DataLossError(f"{path} is no complete `.keras` file: {e}") from e
+    described = json.loads(config)
+    if not compile:
+        described.pop("compile_config", None)
+    model = deserialize_keras_object(
+        described, custom_objects=custom_objects, safe_mode=safe_mode
+    )
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        read_state(model, file, origin=path)
+    return model
