@@ -59,6 +59,12 @@ class Context:
         self.stopping = threading.Event()
         self.stages: list[Stage] = []
 
+    def nested(self) -> Context:
+        """A context for stages made while others run; closing is theirs who made them."""
+        inner = Context(self.options)
+        inner.stopping = self.stopping
+        return inner
+
 
 class _Held:
     __slots__ = ("errors", "rows", "state")

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..ops import nest
+from ..ops.composite import Composite
 from ..ops.convert import convert_to_tensor
+from ..ops.errors import UntraceableError
 from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_shape import TensorShape
@@ -54,18 +56,13 @@ class Components:
 
 def is_composite(value: Any) -> bool:
     """Whether `value` is a component that is no plain tensor: sparse, ragged, a dataset."""
-    return (
-        getattr(value, "_is_headrace_value", False) and not isinstance(value, Tensor)
-        and hasattr(value, "_type_spec")
-    ) or hasattr(value, "_dataset_spec")  # fmt: skip
+    return isinstance(value, Composite) or hasattr(value, "element_spec")
 
 
 def spec_of(value: Any) -> Any:
     """The spec of one component, a tensor or composite."""
     if isinstance(value, Tensor):
         return TensorSpec(value.shape, value.dtype)
-    if hasattr(value, "_dataset_spec"):
-        return value._dataset_spec
     if hasattr(value, "_type_spec"):
         return value._type_spec
     return TensorSpec(value.shape, value.dtype)
@@ -122,5 +119,7 @@ def as_int(name: str, value: Any) -> int:
         if isinstance(value, bool):
             raise TypeError
         return value.__index__()
+    except UntraceableError:
+        raise
     except (AttributeError, TypeError):
         raise TypeError(f"`{name}` must be an integer, got {value!r}") from None

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...ops.string_array import StringArray
+from ...ops.tensor import SymbolicTensor
 from ..block import Block
 from ..columns import ListColumn, unstack_row
 from ..node import Node
 from ..stage import Context, Stage, State
 from ..values import Components
+from .symbolic import SymbolicNode
 
 __all__ = ["TensorSlicesNode", "TensorsNode", "tensor_slices"]
 
@@ -58,7 +60,7 @@ class TensorSlicesNode(Node):
         return _ColumnsStage(self, self.columns, self.num_rows, context)
 
 
-def tensor_slices(components: Components, **common: Any) -> TensorSlicesNode:
+def tensor_slices(components: Components, **common: Any) -> Node:
     """The node for the slices of `components`.
 
     Raises:
@@ -67,6 +69,8 @@ def tensor_slices(components: Components, **common: Any) -> TensorSlicesNode:
     if not components.values:
         raise ValueError("Invalid `tensors`. `tensors` should not be empty.")
     spec = components.sliced_spec()
+    if any(isinstance(value, SymbolicTensor) for value in components.values):
+        return SymbolicNode(spec, **common)
     columns = []
     for value in components.values:
         column = unstack_row(value)

@@ -1,0 +1,28 @@
+"""hr.data: tf.data's interface on a vectorised, columnar engine.
+
+A `Dataset` is a plan of `node`s; `rules` rewrite it; `stage`s run it on `block`s of elements in
+columns.
+"""
+
+from .dataset import Dataset, FixedLengthRecordDataset, TextLineDataset, TFRecordDataset
+from .dataset_base import DatasetSpec
+from .dataset_transforms import AUTOTUNE
+from .iterator import Iterator, NumpyIterator
+from .node import INFINITE as INFINITE_CARDINALITY
+from .node import UNKNOWN as UNKNOWN_CARDINALITY
+from .options import Options, ThreadingOptions
+
+__all__ = [
+    "AUTOTUNE",
+    "INFINITE_CARDINALITY",
+    "UNKNOWN_CARDINALITY",
+    "Dataset",
+    "DatasetSpec",
+    "FixedLengthRecordDataset",
+    "Iterator",
+    "NumpyIterator",
+    "Options",
+    "TFRecordDataset",
+    "TextLineDataset",
+    "ThreadingOptions",
+]

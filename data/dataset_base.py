@@ -1,0 +1,212 @@
+"""DatasetBase: what every dataset can do apart from being transformed: iteration, specs, options.
+
+A dataset is a plan node plus options.  It is immutable; the plan that runs (rules applied) is
+made once, when it is first iterated.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..ops import nest
+from ..ops.errors import InvalidArgumentError
+from ..ops.tensor import Tensor
+from ..ops.tensor_shape import TensorShape, as_shape
+from ..ops.tensor_spec import TypeSpec
+from .explain import report_text
+from .iterator import Iterator, NumpyIterator, RawIterator
+from .node import INFINITE, UNKNOWN, Node, user_line
+from .options import Options, merge_options
+from .rules import PlanReport, optimize
+from .values import from_raw
+
+__all__ = ["DatasetBase", "DatasetSpec"]
+
+
+class DatasetBase:
+    """A plan and its options."""
+
+    _plain: ClassVar[type]
+    """The class of derived datasets: `Dataset`, set where that is defined."""
+
+    _node: Node
+    _own_options: Options
+
+    def __init__(self, node: Node, options: Options | None = None):
+        if not isinstance(node, Node):
+            raise TypeError(
+                "Dataset is not made directly; use Dataset.from_tensor_slices, Dataset.range, "
+                f"TFRecordDataset, ... (got {type(node).__name__})"
+            )
+        self._node = node
+        self._own_options = options if options is not None else Options()
+
+    def _derive(self, make: Callable[..., Node], *args: Any, **kwargs: Any) -> Any:
+        """A dataset of this one's options around ``make(*args, source=..., **kwargs)``."""
+        return self._plain(make(*args, source=user_line(), **kwargs), self._own_options)
+
+    # -- what it is -----------------------------------------------------------------------
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested `TypeSpec`s of an element.
+
+        >>> import headrace as hr
+        >>> hr.data.Dataset.range(3).batch(2).element_spec
+        TensorSpec(shape=(None,), dtype=hr.int64, name=None)
+        """
+        return self._node.element_spec
+
+    @property
+    def _type_spec(self) -> DatasetSpec:
+        return DatasetSpec(self.element_spec)
+
+    def cardinality(self) -> Tensor:
+        """The number of elements as an int64 scalar, or `INFINITE_CARDINALITY` (-1), or
+        `UNKNOWN_CARDINALITY` (-2)."""
+        return Tensor.of(np.array(self._node.cardinality, np.int64))
+
+    def __len__(self) -> int:
+        """The number of elements.
+
+        Raises:
+            TypeError: it is infinite or unknown.
+        """
+        n = self._node.cardinality
+        if n == INFINITE:
+            raise TypeError("The dataset is infinite.")
+        if n == UNKNOWN:
+            raise TypeError("The dataset length is unknown.")
+        return n
+
+    def __bool__(self) -> bool:
+        return True
+
+    def options(self) -> Options:
+        """The options in force, as a copy that refuses changes."""
+        return merge_options(self._own_options).freeze()
+
+    def with_options(self, options: Options, name: str | None = None) -> Any:
+        """This dataset with `options` set, over those it has.
+
+        Raises:
+            TypeError: `options` is not an `Options`.
+        """
+        if not isinstance(options, Options):
+            raise TypeError(f"options must be hr.data.Options, got {type(options).__name__}")
+        return self._plain(self._node, merge_options(self._own_options, options))
+
+    # -- running --------------------------------------------------------------------------
+
+    @cached_property
+    def _report(self) -> PlanReport:
+        return optimize(self._node, self._own_options)[1]
+
+    def __iter__(self) -> Iterator:
+        return Iterator(self._report.after, self._own_options)
+
+    def as_numpy_iterator(self) -> NumpyIterator:
+        """An iterator over the elements as NumPy arrays and scalars (read-only), ``bytes`` for
+        strings.
+
+        >>> import headrace as hr
+        >>> list(hr.data.Dataset.range(3).as_numpy_iterator())
+        [np.int64(0), np.int64(1), np.int64(2)]
+        """
+        return NumpyIterator(self._report.after, self._own_options)
+
+    def raw_iterator(self) -> RawIterator:
+        """An iterator over the elements as raw arrays (NumPy arrays, `StringArray`s), without
+        any wrapping; for consumers like ``fit`` that wrap, move or count them anyway."""
+        return RawIterator(self._report.after, self._own_options)
+
+    def explain(self) -> str:
+        """The plan as written and as it runs, with what each rewrite rule did or why not.
+
+        >>> import headrace as hr
+        >>> print(hr.data.Dataset.range(3).take(-1).explain().splitlines()[0])
+        As written:
+        """
+        return report_text(self._report)
+
+    def get_single_element(self, name: str | None = None) -> Any:
+        """The only element.
+
+        Raises:
+            InvalidArgumentError: there is none, or more than one.
+        """
+        with iter(self) as iterator:
+            for element in iterator:
+                for _ in iterator:
+                    raise InvalidArgumentError("Dataset had more than one element.")
+                return element
+        raise InvalidArgumentError("Dataset was empty.")
+
+    def __repr__(self) -> str:
+        kind = type(self._node).__name__.removesuffix("Node")
+        name = type(self).__name__ if type(self) is not self._plain else f"_{kind}Dataset"
+        try:
+            spec = repr(self.element_spec)
+        except Exception as error:  # a function that cannot be traced and fails when run
+            spec = f"<unknown: {error}>"
+        return f"<{name} element_spec={spec}>"
+
+
+class DatasetSpec(TypeSpec):
+    """The spec of a dataset as a component of another dataset's elements.
+
+    Args:
+        element_spec: nested specs of its elements.
+        dataset_shape: shape of a tensor of datasets; scalar for all that Headrace makes.
+    """
+
+    __slots__ = ("element_spec", "shape")
+
+    def __init__(self, element_spec: Any, dataset_shape: Any = ()):
+        self.element_spec = element_spec
+        self.shape: TensorShape = as_shape(dataset_shape)
+
+    @property
+    def value_type(self) -> type:
+        """`Dataset`."""
+        return DatasetBase._plain
+
+    def is_compatible_with(self, value: Any) -> bool:
+        """Whether `value` is a dataset or spec of compatible elements."""
+        other = getattr(value, "element_spec", None)
+        if other is None or nest.structure_of(other) != nest.structure_of(self.element_spec):
+            return False
+        pairs = zip(nest.flatten(self.element_spec), nest.flatten(other), strict=True)
+        return all(a.is_compatible_with(b) for a, b in pairs)
+
+    def most_specific_common_supertype(self, others: Any) -> DatasetSpec | None:
+        """This spec if all others are equal to it, else None."""
+        return self if all(other == self for other in others) else None
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, DatasetSpec)
+            and self.element_spec == other.element_spec
+            and self.shape == other.shape
+        )
+
+    def __hash__(self) -> int:
+        return hash((DatasetSpec, tuple(nest.flatten(self.element_spec))))
+
+    def __repr__(self) -> str:
+        return f"DatasetSpec({self.element_spec!r}, {self.shape!r})"
+
+
+def warn_unused(what: str) -> None:
+    """Warn, at the user's line, about an argument that has no effect."""
+    warnings.warn(what, stacklevel=3)
+
+
+def as_element(row: list[Any], node: Node) -> Any:
+    """A flat row of raw values as the nested tensors a user sees."""
+    return node.structure.pack([from_raw(v) for v in row])

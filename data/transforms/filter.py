@@ -1,0 +1,88 @@
+"""filter: the elements for which a predicate holds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..block import Block
+from ..functions import UserFunction
+from ..node import UNKNOWN, UnaryNode
+from ..stage import Context, Stage, State
+from .map import locate
+
+__all__ = ["FilterNode"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FilterNode(UnaryNode):
+    """Elements for which `function` returns True."""
+
+    function: UserFunction = dataclasses.field(repr=False)
+
+    def _cardinality(self) -> int:
+        return 0 if self.input.cardinality == 0 else UNKNOWN
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return _FilterStage(self, inputs, context)
+
+
+class _FilterStage(Stage):
+    node: FilterNode
+
+    def __init__(self, node: FilterNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        self.pure = self.pure and not node.function.is_stateful
+        self._index = 0
+        self._rest: Block | None = None
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        while True:
+            block = self._pull(max_rows, need_rows)
+            if block is None:
+                return None
+            keep, error = self.node.function.run_mask(block, self._index)
+            done = len(keep)
+            self._index += done
+            kept = block[:done].mask(keep)
+            if error is not None:
+                self._index += 1
+                rest = block[done + 1 :]
+                if self._rest is not None:
+                    rest = Block.concat([rest, self._rest])
+                self._rest = rest if rest.num_rows else None
+                if self._held is None:
+                    self._hold(self._before)
+                locate(error, block, done)
+                if kept.num_rows:
+                    self._raise_later(error, release=self._rest is None)
+                    return kept
+                if self._rest is None:
+                    self._release()
+                raise error
+            if self._rest is None:
+                self._release()
+            if kept.num_rows:
+                return kept
+
+    def _pull(self, max_rows: int, need_rows: int) -> Block | None:
+        held, self._rest = self._rest, None
+        if held is not None:
+            if held.num_rows > max_rows:
+                self._rest = held[max_rows:]
+            return held[:max_rows]
+        if not self.pure:
+            max_rows = min(max_rows, need_rows)
+        self._before = self._state()
+        return self.input.next_block(max_rows, need_rows)
+
+    def _state(self) -> State:
+        return {"input": self.input.state(), "index": self._index}
+
+    def _restore(self, state: State) -> None:
+        self._rest = None
+        self.input.restore(state["input"])
+        self._index = state["index"]
+
+    def _restart(self) -> None:
+        self._rest = None
+        self._index = 0

@@ -1,0 +1,130 @@
+"""map: a function of every element.
+
+The function has been traced into a `UserFunction` when the node was made; blocks go through it
+as they come.  `parallel_map` (same file of the executor's side) is what the rules make of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..block import Block
+from ..functions import UserFunction
+from ..node import UnaryNode
+from ..stage import Context, Stage, State
+
+__all__ = ["MapNode", "MapStage"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapNode(UnaryNode):
+    """`function` of every element.
+
+    Attributes:
+        function: the user's function.
+        num_parallel_calls: None for one after the other, -1 for the engine's choice.
+        deterministic: whether the order is kept; None leaves it to the options.
+    """
+
+    function: UserFunction = dataclasses.field(repr=False)
+    num_parallel_calls: int | None = None
+    deterministic: bool | None = None
+
+    def _element_spec(self) -> Any:
+        if self.function.output_spec is None:
+            learn_from_first(self.function, self.input)
+        return self.function.output_spec
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return MapStage(self, inputs, context)
+
+
+def learn_from_first(function: UserFunction, source: Any) -> None:
+    """Run an untraceable function on the first element to learn what it returns.
+
+    Raises:
+        ValueError: there is no first element.
+    """
+    from ..iterator import RawIterator
+
+    with RawIterator(source) as iterator:
+        block = iterator.next_block(1)
+    if block is None:
+        raise ValueError(
+            f"The element_spec of {function.name!r}'s results is unknown: it could not be traced "
+            f"({function.why_not}), and the dataset has no element to run it on."
+        )
+    function.learn(block.row(0))
+
+
+class MapStage(Stage):
+    """Rows behind a failing one are held back until the error has been raised."""
+
+    node: MapNode
+
+    def __init__(self, node: MapNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        self.function = node.function
+        self.pure = self.pure and not self.function.is_stateful
+        self._index = 0
+        self._rest: Block | None = None
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        held = self._rest
+        self._rest = None
+        before = None
+        if held is None:
+            if not self.pure:
+                max_rows = min(max_rows, need_rows)
+            before = self._state()
+            block = self.input.next_block(max_rows, need_rows)
+            if block is None:
+                return None
+        elif held.num_rows > max_rows:
+            block, self._rest = held[:max_rows], held[max_rows:]
+        else:
+            block = held
+        result, error = self.function.run_block(block, self._index)
+        self._index += result.num_rows
+        if error is None:
+            if self._rest is None:
+                self._release()
+            return result
+        self._index += 1
+        done = result.num_rows
+        rest = block[done + 1 :]
+        if self._rest is not None:
+            rest = Block.concat([rest, self._rest])
+        self._rest = rest if rest.num_rows else None
+        if before is not None:
+            self._hold(before)
+        locate(error, block, done)
+        if not done:
+            if self._rest is None:
+                self._release()
+            raise error
+        self._raise_later(error, release=self._rest is None)
+        return result
+
+    def _state(self) -> State:
+        return {"input": self.input.state(), "index": self._index}
+
+    def _restore(self, state: State) -> None:
+        self._rest = None
+        self.input.restore(state["input"])
+        self._index = state["index"]
+
+    def _restart(self) -> None:
+        self._rest = None
+        self._index = 0
+
+
+def locate(error: Exception, block: Block, row: int) -> None:
+    """Add to `error` the file, record and offset of the row that it is about, if known."""
+    for column in block.columns:
+        describe = getattr(column, "describe", None)
+        if describe is not None:
+            error.message = f"{error.message} [{describe(row)}]"  # type: ignore[attr-defined]
+            error.args = (error.message, *error.args[1:])  # type: ignore[attr-defined]
+            return

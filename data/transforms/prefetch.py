@@ -1,0 +1,148 @@
+"""prefetch: a thread reads ahead of the consumer.
+
+`buffer_size` counts elements.  Where reading ahead has no side effects the thread reads whole
+blocks, at least as many elements as asked for; otherwise it keeps to `buffer_size` exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+from ..block import Block
+from ..executor import Prefetcher
+from ..node import UnaryNode
+from ..stage import Context, Stage, State
+
+__all__ = ["AUTO_ROWS", "PrefetchNode"]
+
+AUTO_ROWS = -1
+_MOST_ROWS, _BLOCK_BYTES, _MOST_BYTES = 1 << 16, 1 << 19, 16 << 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PrefetchNode(UnaryNode):
+    """The same elements, made ahead; `buffer_size` -1 means the engine's choice."""
+
+    buffer_size: int
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return _PrefetchStage(self, inputs, context)
+
+
+class _Reader:
+    """The executor's source: blocks of the input; grows them until they are worth a handover.
+
+    Closing it tells whoever waits that the thread has left.
+    """
+
+    def __init__(self, stage: Stage, buffer_size: int, close_input: threading.Event):
+        self._stage = stage
+        self._exact = 0 if stage.pure else max(1, buffer_size)
+        self._rows = 16
+        self._close_input = close_input
+        self.left = threading.Event()
+
+    def pull(self) -> Block | None:
+        if self._exact:
+            return self._stage.next_block(1, 1)
+        block = self._stage.next_block(self._rows, 1)
+        if block is not None and block.num_rows >= self._rows:
+            if block.nbytes < _BLOCK_BYTES // 2 and self._rows < _MOST_ROWS:
+                self._rows *= 4
+        return block
+
+    def save(self) -> State:
+        return self._stage.state()
+
+    def close(self) -> None:
+        self.left.set()
+        if self._close_input.is_set():
+            self._stage.close()
+
+
+class _PrefetchStage(Stage):
+    """Hands out the head block in parts; its state is the input's before that block."""
+
+    node: PrefetchNode
+    threads = 1
+
+    def __init__(self, node: PrefetchNode, inputs: list[Stage], context: Context):
+        super().__init__(node, inputs, context)
+        self._closing = threading.Event()
+        self._reader: _Reader | None = None
+        self._executor: Prefetcher | None = None
+        self._head: Block | None = None
+        self._ended = False
+
+    @property
+    def work_s(self) -> float:
+        """The thread itself only hands over."""
+        return 0.0
+
+    def _start(self) -> Prefetcher:
+        if self._executor is None:
+            size = self.node.buffer_size
+            self._reader = _Reader(self.input, size, self._closing)
+            pure = self.input.pure
+            self._executor = Prefetcher(
+                self._reader,
+                max_items=max(2, min(size, 8)) if pure else max(1, size),
+                max_bytes=_MOST_BYTES,
+                size_bytes=lambda block: block.nbytes,
+            )
+        return self._executor
+
+    def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        head = self._head
+        if head is None:
+            if self._ended:
+                return None
+            item = self._start().next()
+            if item is None:
+                self._ended = True
+                return None
+            head = item.result()
+            if head.num_rows <= max_rows:
+                return head
+            self._hold(item.state)
+        self._head = head[max_rows:] if head.num_rows > max_rows else None
+        if self._head is None:
+            self._release()
+        return head[:max_rows]
+
+    def _state(self) -> State:
+        return self._executor.state() if self._executor is not None else self.input.state()
+
+    def _stop(self) -> None:
+        """Stop the thread and wait until it has left the input."""
+        if self._executor is not None:
+            self._executor.close()
+            assert self._reader is not None
+            self._reader.left.wait()
+        self._executor = self._reader = self._head = None
+        self._ended = False
+
+    def _restore(self, state: State) -> None:
+        self._stop()
+        self.input.restore(state)
+
+    def restart(self) -> None:
+        """Stop reading ahead before the input goes back."""
+        self._stop()
+        super().restart()
+
+    def close(self) -> None:
+        """Stop the thread; if it is inside a user's function, it closes the input itself."""
+        self._closing.set()
+        if self._executor is not None:
+            self._executor.close()
+        else:
+            self.input.close()
+
+    def buffered(self) -> tuple[int, int]:
+        """Elements and bytes read ahead."""
+        if self._executor is None:
+            return 0, 0
+        return self._executor.buffered, self._executor.buffered_bytes

@@ -1,0 +1,28 @@
+"""A source that is only known by its spec: what a dataset function makes of a symbolic tensor.
+
+`flat_map` and `interleave` call the user's function once with symbolic tensors to learn the spec
+of the datasets that it will return; sources made then from a symbolic tensor are these nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..node import Node
+from ..stage import Context, Stage
+
+__all__ = ["SymbolicNode"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SymbolicNode(Node):
+    """Elements of the given spec that nobody can ask for."""
+
+    spec: Any = dataclasses.field(repr=False)
+
+    def _element_spec(self) -> Any:
+        return self.spec
+
+    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        raise AssertionError("a dataset made while tracing is never run")
