@@ -416,7 +416,10 @@ def _feature(
     try:
         values = _values(buffer, low, high, kind, most)
     except _Malformed:
-        detail = f": Parsing {listed}_list failed." if single else "."
+        step = f"Parsing {listed}_list failed"
+        if kind == 1 and column.kind != DENSE:
+            step = "Could not get num elements in bytes_list"
+        detail = f": {step}." if single else "."
         raise ParseError(
             f"{where}Can't parse serialized Example{detail}", element_index=index
         ) from None

@@ -93,6 +93,25 @@ class Output:
     splits_dtype: dtypes.DType = dtypes.int32
     validate: bool = False
 
+    @property
+    def uniform_inner(self) -> tuple[int, ...]:
+        """Sizes of the innermost axes that are of uniform length, so that values are dense."""
+        sizes: list[int] = []
+        for kind, size in reversed(self.partitions):
+            if kind != "UniformRowLength":
+                break
+            sizes.insert(0, size)
+        return tuple(sizes)
+
+    def parts(self, single: bool) -> tuple[str, ...]:
+        """Names of the flat tensors it is made of, for one example or a batch."""
+        if self.kind in ("varlen", "sparse"):
+            return ("indices", "values", "dense_shape")
+        if self.kind != "ragged":
+            return ("values",)
+        levels = len(self.partitions) - len(self.uniform_inner) + (not single)
+        return ("values", *(f"row_splits_{i}" for i in range(levels)))
+
 
 @dataclasses.dataclass(frozen=True)
 class ParsePlan:

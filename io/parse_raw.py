@@ -65,9 +65,14 @@ def parse_raw(
     table = tables.table.copy()
     outs = [_allocate(column, n, table[i]) for i, column in enumerate(plan.columns)]
     unusual = np.empty(n, np.uint8)
-    exact: dict[int, list[Any]] = {}
-    if kernel(base, starts, ends, table, tables.slots(), unusual):
-        exact = {r: rows.parse(r) for r in np.flatnonzero(unusual).tolist()}
+    left = kernel(base, starts, ends, table, tables.slots(), unusual)
+    for column, out in zip(plan.columns, outs, strict=True):
+        if column.kind == SEQUENCE and column.size != 1:
+            uneven = out[2] % column.size != 0 if column.size else out[2] != 0
+            if uneven.any():
+                left += 1
+                unusual |= uneven
+    exact = {r: rows.parse(r) for r in np.flatnonzero(unusual).tolist()} if left else {}
     return [
         _finish(column, i, out, table, base, serialized, exact)
         for i, (column, out) in enumerate(zip(plan.columns, outs, strict=True))
