@@ -5,6 +5,10 @@ blocks are pulled ahead and worked on by the shared pool (`executor.ParallelBloc
 delivery, errors and state are those of the plain transformation.  An eager function runs here
 only because the user asked for `num_parallel_calls`; then every element is an item of work.
 
+Handing a block to another thread costs some 50 us.  A stage therefore begins on its consumer's
+thread and starts others once blocks take longer than `_WORTH_S`; cheap functions and small
+datasets never do.
+
 Blocks are cut to about `TARGET_BYTES` of input and output together, so that a block's work
 takes long enough to be worth handing over (50 us and more) and short enough for the caches;
 the number of rows is a multiple of `multiple`, the size of the batches made later, so that
@@ -20,7 +24,7 @@ from functools import cached_property
 from typing import Any
 
 from .block import Block
-from .executor import ParallelBlocks
+from .executor import Item, ParallelBlocks
 from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
 from .pool import WorkerPool, usable_cpus
@@ -31,7 +35,8 @@ from .transforms.map import locate
 __all__ = ["TARGET_BYTES", "ParallelNode"]
 
 TARGET_BYTES = 1 << 20
-_FIRST_ROWS = 128
+_FIRST_ROWS = 32
+_WORTH_S = 150e-6
 _MAX_ROWS = 1 << 16
 _MAX_AHEAD_BYTES = 64 << 20
 
@@ -80,21 +85,26 @@ class _ParallelStage(Stage):
     def __init__(self, node: ParallelNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         asked = getattr(context.options, "num_threads", None)
-        self.threads = node.parallelism or asked or usable_cpus()
+        self._threads = node.parallelism or asked or usable_cpus()
         self.work_s = 0.0
         self.advice = (
             f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it "
-            f"less to do, or run the pipeline on more than {self.threads} core(s)"
+            f"less to do, or run the pipeline on more than {self._threads} core(s)"
         )
         self._eager = node.function.traced is None
         # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.
         self._ordered = node.deterministic or not self._eager
         self._pool = WorkerPool.shared()
-        if self._eager and self.threads > self._pool.size:
-            self._pool = WorkerPool(self.threads)  # the user's function may wait, not compute
+        if self._eager and self._threads > self._pool.size:
+            self._pool = WorkerPool(self._threads)  # the user's function may wait, not compute
         self._lock = threading.Lock()
         self._executor: ParallelBlocks | None = None
         self._restart()
+
+    @property
+    def threads(self) -> int:
+        """Threads that may work at a time; 0 while all is done on the consumer's thread."""
+        return self._threads if self._executor is not None else 0
 
     @property
     def _rows_per_item(self) -> int:
@@ -153,7 +163,7 @@ class _ParallelStage(Stage):
             if self._rest is not None:
                 self._take(self._work(self._rest))
                 continue
-            item = self._open().next()
+            item = self._open().next() if self._worth >= 2 else self._inline()
             if item is None:
                 return None
             if item.error is not None:
@@ -176,6 +186,18 @@ class _ParallelStage(Stage):
             self._release()
         return block
 
+    def _inline(self) -> Item | None:
+        """One item of work on this thread; notes whether it was worth a handover."""
+        item = Item(self.save())
+        pulled = self.pull()
+        if pulled is None:
+            return None
+        began = time.perf_counter()
+        item.value = self._work(pulled)
+        slow = time.perf_counter() - began > _WORTH_S
+        self._worth = self._worth + 1 if slow else 0
+        return item
+
     def _take(self, result: tuple[Block, Exception | None, Any]) -> None:
         out, self._failed, self._rest = result
         if out.num_rows or self._failed is not None:
@@ -186,7 +208,7 @@ class _ParallelStage(Stage):
     def _open(self) -> ParallelBlocks:
         if self._executor is None:
             self._executor = ParallelBlocks(
-                _Input(self), self._work, parallelism=self.threads,
+                _Input(self), self._work, parallelism=self._threads,
                 ordered=self._ordered, pool=self._pool,
             )  # fmt: skip
         return self._executor
@@ -218,6 +240,7 @@ class _ParallelStage(Stage):
 
     def _restart(self) -> None:
         self._pulled = 0  # rows pulled from the input
+        self._worth = 2 if self._eager else 0  # items in a row that took long enough
         self._row_bytes = 0
         self._ready: Block | None = None
         self._failed: Exception | None = None

@@ -7,6 +7,7 @@ is asked for.
 
 from __future__ import annotations
 
+from ..auto_prefetch import AutoPrefetchNode
 from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.prefetch import PrefetchNode
@@ -21,7 +22,7 @@ def rewrite(node: Node) -> Node | None:
     """The plan with a prefetch at its end."""
     if isinstance(node, PrefetchNode) or _reason(node) is not None:
         return None
-    return PrefetchNode(node, AUTOTUNE, source=node.source)
+    return AutoPrefetchNode(node, AUTOTUNE, source=node.source)
 
 
 def told(before: Node, after: Node) -> str:

@@ -49,11 +49,17 @@ def _changes_nothing(node: Node) -> bool:
         case ShuffleNode():
             return node.buffer_size == 1
         case MapNode():
-            traced = node.function.traced
-            return (
-                traced is not None
-                and traced.graph.outputs == traced.graph.inputs
-                and not traced.graph.is_stateful
-                and node.element_spec == node.input.element_spec
-            )
+            return _is_identity(node)
     return False
+
+
+def _is_identity(node: MapNode) -> bool:
+    traced = node.function.traced
+    if traced is None or traced.graph.is_stateful:
+        return False
+    inputs, outputs = traced.graph.inputs, traced.graph.outputs
+    return (
+        len(inputs) == len(outputs)
+        and all(a is b for a, b in zip(inputs, outputs, strict=True))
+        and node.element_spec == node.input.element_spec
+    )

@@ -15,7 +15,7 @@ from ..executor import Prefetcher
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
-__all__ = ["AUTO_ROWS", "PrefetchNode"]
+__all__ = ["AUTO_ROWS", "PrefetchNode", "PrefetchStage"]
 
 AUTO_ROWS = -1
 _MOST_ROWS, _BLOCK_BYTES, _MOST_BYTES = 1 << 16, 1 << 19, 16 << 20
@@ -28,7 +28,7 @@ class PrefetchNode(UnaryNode):
     buffer_size: int
 
     def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _PrefetchStage(self, inputs, context)
+        return PrefetchStage(self, inputs, context)
 
 
 class _Reader:
@@ -62,7 +62,7 @@ class _Reader:
             self._stage.close()
 
 
-class _PrefetchStage(Stage):
+class PrefetchStage(Stage):
     """Hands out the head block in parts; its state is the input's before that block."""
 
     node: PrefetchNode

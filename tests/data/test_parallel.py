@@ -1,4 +1,4 @@
-"""Parallel maps and filters: order, errors in their place, the checkpoint law, few side effects."""
+"""Parallel maps and filters: order, errors in their place, the checkpoint law."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+import headrace as hr
 from headrace.data.functions import UserFunction
 from headrace.data.iterator import NumpyIterator
 from headrace.data.parallel import ParallelNode
@@ -67,6 +68,7 @@ PLANS = {
     "python map": lambda: parallel(numbers(300), lambda x: x.numpy() * 2),
     "python filter": lambda: parallel(numbers(300), lambda x: x.numpy() % 3 == 0, "filter"),
     "python map that fails": lambda: parallel(numbers(1600), fails_at_1500),
+    "heavy map": lambda: parallel(numbers(60_000), heavy),
     "under repeat": lambda: RepeatNode(parallel(numbers(150), lambda x: (x, x)), 3),
     "under take": lambda: TakeNode(parallel(numbers(3000), lambda x: (x, x)), 1000),
 }
@@ -140,9 +142,25 @@ def test_python_functions_run_at_the_same_time_once_per_element_and_not_far_ahea
     assert sorted(seen) == list(range(100))
 
 
+def heavy(x):
+    """Traced, and slow enough to be worth threads."""
+    for _ in range(40):
+        x = hr.stack([x, x])[0]
+    return x
+
+
+def test_cheap_functions_stay_on_the_consumers_thread_and_heavy_ones_leave_it():
+    for fn, threads in ((lambda x: (x, x), 0), (heavy, 3)):
+        with NumpyIterator(parallel(numbers(300_000), fn)) as iterator:
+            for _ in iterator:
+                pass
+            assert iterator._stage.threads == threads
+
+
 def test_stats_name_the_threads_and_what_is_buffered():
-    with NumpyIterator(parallel(numbers(100_000), lambda x: (x, x))) as iterator:
-        next(iterator)
+    with NumpyIterator(parallel(numbers(300_000), heavy)) as iterator:
+        while not iterator._stage.threads:
+            next(iterator)
         time.sleep(0.02)
         row = iterator.stats().rows[0]
         assert row.name == "parallel_map"

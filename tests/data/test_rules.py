@@ -198,7 +198,7 @@ def test_prefetch_is_injected_at_the_end_of_parallel_plans():
     parallel = ParallelNode(source, function(double, source).vectorized(), "map")
     node = BatchNode(TakeNode(parallel, 900), 7)
     after = apply("inject_prefetch", node)
-    assert kinds(after) == ["prefetch", "batch", "take", "parallel", "range"]
+    assert kinds(after) == ["autoprefetch", "batch", "take", "parallel", "range"]
     assert run(after) == run(node)
 
 

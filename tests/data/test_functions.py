@@ -1,0 +1,353 @@
+"""User functions: the three ways to run, specs by tf.data's rules, errors, composition."""
+
+import collections
+import traceback
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.data.block import Block
+from headrace.data.columns import ListColumn, RaggedColumn
+from headrace.data.functions import UserFunction, check_predicate, compose
+from headrace.data.structure import Structure
+from headrace.ops import errors
+from headrace.ops.string_array import StringArray
+from headrace.ops.tensor_spec import TensorSpec
+
+SCALAR = TensorSpec([], "int64")
+Point = collections.namedtuple("Point", "x y")
+
+
+def ints(*values):
+    return Block([np.array(values, np.int64)], len(values), Structure(SCALAR))
+
+
+def run(function, block, first=0):
+    out, error = function.run_block(block, first)
+    assert error is None
+    return [row if len(row) > 1 else row[0] for row in out.rows()]
+
+
+def values(function, block):
+    return [np.asarray(v).tolist() for v in run(function, block)]
+
+
+# -- the three ways -------------------------------------------------------------------------
+
+
+def test_a_traced_function_runs_by_the_block_once_vectorized_and_is_called_once():
+    calls = []
+
+    def twice(x):
+        calls.append(x)
+        return x * 2
+
+    function = UserFunction(twice, SCALAR)
+    assert (function.mode, function.why_not) == ("graph", None)
+    on_blocks = function.vectorized()
+    assert on_blocks.mode == "block"
+    assert on_blocks.vectorized() is on_blocks
+    for one in (function, on_blocks):
+        assert values(one, ints(1, 2, 3)) == [2, 4, 6]
+    assert len(calls) == 1
+    assert function.output_spec == SCALAR
+    assert not function.is_stateful
+
+
+def test_an_untraceable_function_runs_once_per_element_in_order_on_eager_tensors():
+    seen = []
+
+    def odd(x):
+        if x > 2:  # a Python bool
+            seen.append(int(x))
+        return x
+
+    function = UserFunction(odd, SCALAR, line="train.py:7")
+    assert function.mode == "eager"
+    assert function.is_stateful
+    assert "used as a Python bool" in function.why_not
+    assert "test_functions.py:" in function.why_not
+    assert function.output_spec is None
+    assert values(function, ints(3, 1, 5)) == [3, 1, 5]
+    assert seen == [3, 5]
+    assert function.output_spec == SCALAR
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x.numpy(),
+        lambda x: int(x),
+        lambda x: float(x),
+        lambda x: [0] * x,
+        lambda x: f"{x}",
+        lambda x: np.log1p(x),
+        lambda x: x if x else -x,
+        lambda x: sum(v for v in x),
+    ],
+    ids=["numpy", "int", "float", "index", "format", "ufunc", "bool", "iteration"],
+)
+def test_what_needs_values_makes_a_function_eager(fn):
+    assert UserFunction(fn, TensorSpec([None], "int64")).mode == "eager"
+
+
+def test_another_error_while_tracing_is_the_users_bug_and_names_the_line():
+    def broken(x):
+        return x + undefined  # noqa: F821
+
+    with pytest.raises(NameError, match="undefined") as caught:
+        UserFunction(broken, SCALAR, line="train.py:7")
+    assert "train.py:7" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_dtype_error_while_tracing_is_raised_as_tensorflow_does():
+    with pytest.raises((TypeError, ValueError)):
+        UserFunction(lambda x: x + 1.5, SCALAR)
+
+
+def test_a_function_that_changes_a_variable_is_traced_but_runs_in_order():
+    total = hr.Variable(0, dtype=hr.int64)
+    function = UserFunction(lambda x: total.assign_add(x), SCALAR)
+    assert function.vectorized() is function
+    assert function.is_stateful
+    assert "changes state" in function.why_not
+    assert values(function, ints(1, 2, 3)) == [1, 3, 6]
+
+
+def test_a_variable_that_is_read_is_read_when_the_block_runs():
+    scale = hr.Variable(2, dtype=hr.int64)
+    function = UserFunction(lambda x: x * scale, SCALAR).vectorized()
+    assert function.mode == "block"
+    assert values(function, ints(1, 2)) == [2, 4]
+    scale.assign(10)
+    assert values(function, ints(1, 2)) == [10, 20]
+
+
+# -- arguments and results --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_structures_of_arguments_and_results(vectorized):
+    spec = (SCALAR, {"b": SCALAR, "a": TensorSpec([2], "float32")})
+    block = Block(
+        [np.array([1, 2]), np.ones((2, 2), np.float32), np.array([5, 6])], 2, Structure(spec)
+    )
+
+    def fn(x, d):
+        return {"p": Point(x, d["b"]), "list": [x, d["b"]], "none": None, "const": 7,
+                "text": "t", "array": np.arange(3)}  # fmt: skip
+
+    function = UserFunction(fn, spec)
+    if vectorized:
+        function = function.vectorized()
+    out, error = function.run_block(block)
+    assert error is None
+    assert out.structure.spec == {
+        "p": Point(SCALAR, SCALAR), "list": TensorSpec([2], "int64"), "none": None,
+        "const": TensorSpec([], "int32"), "text": TensorSpec([], "string"),
+        "array": TensorSpec([3], "int64"),
+    }  # fmt: skip
+    element = out.structure.pack(out.row(1))
+    assert np.asarray(element["list"]).tolist() == [2, 6]
+    assert element["p"].y == 6
+    assert element["none"] is None
+    assert element["const"] == 7
+    assert element["text"].item() == b"t"
+    assert element["array"].tolist() == [0, 1, 2]
+
+
+def test_a_bare_dict_is_one_argument_and_so_is_a_named_tuple():
+    spec = {"a": SCALAR}
+    assert UserFunction(lambda d: d["a"], spec).output_spec == SCALAR
+    assert UserFunction(lambda p: p.x, Point(SCALAR, SCALAR)).output_spec == SCALAR
+
+
+def test_the_spec_of_eager_results_keeps_rank_and_forgets_sizes():
+    function = UserFunction(lambda x: np.zeros((int(x), 2)), SCALAR)
+    out, _ = function.run_block(ints(3, 1))
+    assert function.output_spec == TensorSpec([None, None], "float64")
+    assert isinstance(out.columns[0], RaggedColumn)
+    assert [r.shape for r, in out.rows()] == [(3, 2), (1, 2)]
+
+
+def test_learn_runs_once():
+    calls = []
+    function = UserFunction(lambda x: calls.append(x.numpy()) or x, SCALAR)
+    function.learn([np.asarray(4)])
+    function.learn([np.asarray(5)])
+    assert calls == [4]
+    assert function.output_spec == SCALAR
+
+
+@pytest.mark.parametrize(
+    "second", [1.5, [1, 2], (1, 2)], ids=["another dtype", "another rank", "another structure"]
+)
+def test_eager_results_must_agree(second):
+    function = UserFunction(lambda x: x if x < 2 else second, SCALAR)
+    out, error = function.run_block(ints(0, 1, 2))
+    assert out.num_rows == 2
+    assert isinstance(error, errors.InvalidArgumentError)
+    assert "every element" in str(error)
+
+
+def test_results_that_vary_in_shape_become_ragged_columns():
+    function = UserFunction(lambda x: hr.range(x), SCALAR).vectorized()
+    out, error = function.run_block(ints(2, 0, 3))
+    assert error is None
+    assert [np.asarray(r).tolist() for r, in out.rows()] == [[0, 1], [], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("kind", ["ragged", "list"])
+def test_columns_of_varying_shapes_run_row_by_row(kind):
+    rows = [np.array([1.0, 2.0]), np.array([3.0])]
+    column = (
+        RaggedColumn(np.concatenate(rows), np.array([0, 2, 3]))
+        if kind == "ragged"
+        else ListColumn(rows)
+    )
+    spec = TensorSpec([None], "float64")
+    function = UserFunction(lambda x: hr.reduce_sum(x), spec).vectorized()
+    assert values(function, Block([column], 2, Structure(spec))) == [3.0, 3.0]
+
+
+def test_strings():
+    spec = TensorSpec([], "string")
+    block = Block([StringArray.from_values([b"a", b"bcd"])], 2, Structure(spec))
+    function = UserFunction(lambda s: hr.strings.length(s), spec).vectorized()
+    assert values(function, block) == [1, 3]
+
+
+def test_results_independent_of_the_element_cost_no_memory():
+    function = UserFunction(lambda x: hr.zeros([1000]), SCALAR).vectorized()
+    out, _ = function.run_block(ints(*range(50)))
+    assert out.columns[0].shape == (50, 1000)
+    assert out.columns[0].strides[0] == 0
+
+
+# -- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("bad", [0, 1, 63, 64, 99])
+def test_rows_before_the_failing_one_come_first_and_the_error_names_it(vectorized, bad):
+    function = UserFunction(lambda x: 10 // x, SCALAR)
+    if vectorized:
+        function = function.vectorized()
+    numbers = np.arange(1, 101)
+    numbers[bad] = 0
+    out, error = function.run_block(ints(*numbers), 1000)
+    assert out.num_rows == bad
+    assert isinstance(error, errors.InvalidArgumentError)
+    assert f"(element {1000 + bad} of <lambda>)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (ValueError("a"), errors.InvalidArgumentError),
+        (TypeError("a"), errors.InvalidArgumentError),
+        (KeyError("a"), errors.UnknownError),
+        (StopIteration(), errors.OutOfRangeError),
+        (MemoryError(), errors.ResourceExhaustedError),
+        (NotImplementedError(), errors.UnimplementedError),
+        (errors.DataLossError("a"), errors.DataLossError),
+    ],
+    ids=lambda v: getattr(v, "__name__", type(v).__name__),
+)
+def test_python_exceptions_become_the_kinds_py_function_gives(raised, kind):
+    def fn(x):
+        x.numpy()
+        raise raised
+
+    out, error = UserFunction(fn, SCALAR).run_block(ints(1), 5)
+    assert out.num_rows == 0
+    assert type(error) is kind
+    assert error.__cause__ is raised
+    assert "(element 5 of fn)" in str(error)
+
+
+def test_keyboard_interrupt_is_not_an_error_of_an_element():
+    def fn(x):
+        x.numpy()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        UserFunction(fn, SCALAR).run_block(ints(1))
+
+
+def test_run_row_raises():
+    function = UserFunction(lambda x: 10 // x, SCALAR)
+    assert function.run_row([np.asarray(2)]) == [5]
+    with pytest.raises(errors.InvalidArgumentError, match="element 3"):
+        function.run_row([np.asarray(0)], 3)
+
+
+# -- predicates -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_run_mask(vectorized):
+    function = UserFunction(lambda x: x % 2 == 0, SCALAR, what="filter")
+    if vectorized:
+        function = function.vectorized()
+    mask, error = function.run_mask(ints(1, 2, 4))
+    assert error is None
+    assert mask.tolist() == [False, True, True]
+    assert function.run_mask(ints())[0].tolist() == []
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x: x, lambda x: (x > 1, x > 1), lambda x: hr.stack([x > 1, x > 1])],
+    ids=["int", "tuple", "vector"],
+)  # fmt: skip
+def test_a_predicate_must_return_a_scalar_bool(fn):
+    with pytest.raises(ValueError, match="must return a `hr.bool` scalar"):
+        check_predicate(UserFunction(fn, SCALAR))
+
+
+def test_an_eager_predicate_is_checked_when_it_runs():
+    function = UserFunction(lambda x: x.numpy(), SCALAR)
+    check_predicate(function)
+    mask, error = function.run_mask(ints(1, 2))
+    assert len(mask) == 0
+    assert isinstance(error, errors.InvalidArgumentError)
+
+
+# -- composition and randomness -----------------------------------------------------------------
+
+
+def test_compose_is_one_graph():
+    f = UserFunction(lambda x: (x, x * 2), SCALAR)
+    g = UserFunction(lambda a, b: {"sum": a + b}, f.output_spec)
+    h = compose(f, g)
+    assert h.name == "<lambda>+<lambda>"
+    assert h.output_spec == {"sum": SCALAR}
+    assert values(h.vectorized(), ints(1, 2)) == [3, 6]
+    assert values(h, ints(1, 2)) == [3, 6]
+
+
+def test_compose_needs_traces():
+    f = UserFunction(lambda x: x, SCALAR)
+    assert compose(f, UserFunction(lambda x: x.numpy(), SCALAR)) is None
+    assert compose(UserFunction(lambda x: x.numpy(), SCALAR), f) is None
+
+
+@pytest.mark.parametrize("first", [0, 7])
+def test_random_numbers_depend_on_the_elements_position_not_on_the_block(first):
+    function = UserFunction(lambda x: hr.random.uniform([2], seed=3), SCALAR)
+    on_blocks = function.vectorized()
+    assert on_blocks.mode == "block"
+    block = ints(*range(10))
+    whole = values(on_blocks, block)
+    parts = []
+    for k in (0, 4, 5):
+        part = block[k : {0: 4, 4: 5, 5: 10}[k]]
+        out, _ = on_blocks.run_block(part, k)
+        parts += out.columns[0].tolist()
+    assert parts == whole
+    assert len({tuple(v) for v in whole}) == 10
+    shifted = on_blocks.run_block(block, first)[0].columns[0]
+    assert (shifted[0].tolist() == whole[0]) == (first == 0)
+    assert values(function, block) == whole
