@@ -93,7 +93,9 @@ class ArrayAdapter(DataAdapter):
             raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
         if class_weight:
             if sample_weight is not None:
-                raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
+                raise ValueError(
+                    "You cannot `class_weight` and `sample_weight` at the same time."
+                )
             sample_weight = apply_class_weight(y, class_weight)
         parts: tuple[Any, ...] = (_rows(x),)
         if y is not None or sample_weight is not None:
@@ -117,7 +119,8 @@ class ArrayAdapter(DataAdapter):
             raise ValueError("Every array must have at least one axis: one row per sample.")
         if len(every) != 1:
             shown = "".join(
-                f"'{name}' sizes: {', '.join(map(str, found))}\n" for name, found in sizes.items()
+                f"'{name}' sizes: {', '.join(map(str, found))}\n"
+                for name, found in sizes.items()
             )
             raise ValueError(
                 "Data cardinality is ambiguous. Make sure all arrays contain the same number of "
@@ -137,7 +140,9 @@ class ArrayAdapter(DataAdapter):
             return self._sliced(n, size)
         if self.shuffle == "batch":
             blocks = numpy_generator().permutation(self.num_batches)
-            order = np.concatenate([np.arange(b * size, min(n, (b + 1) * size)) for b in blocks])
+            order = np.concatenate(
+                [np.arange(b * size, min(n, (b + 1) * size)) for b in blocks]
+            )
         else:
             order = numpy_generator().permutation(n)
         return self._gathered(order, size)

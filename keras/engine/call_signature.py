@@ -24,13 +24,23 @@ class CallSignature:
         accepts_any: whether there is a ``**kwargs``.
     """
 
-    __slots__ = ("accepts_any", "all_names", "has_mask", "has_training", "names", "training_default")
+    __slots__ = (
+        "accepts_any",
+        "all_names",
+        "has_mask",
+        "has_training",
+        "names",
+        "training_default",
+    )
 
     def __init__(self, function: Callable[..., Any]):
         parameters = list(inspect.signature(function).parameters.values())
         if parameters and parameters[0].name == "self":
             parameters = parameters[1:]
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        positional = (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        )
         self.names = tuple(p.name for p in parameters if p.kind in positional)
         self.all_names = frozenset(
             p.name
@@ -56,7 +66,9 @@ def signature_of(function: Callable[..., Any]) -> CallSignature:
 
 def is_tensor_like(value: Any) -> bool:
     """Whether `value` has a shape and a dtype: a tensor, array, variable or placeholder."""
-    return isinstance(value, KerasTensor) or (hasattr(value, "shape") and hasattr(value, "dtype"))
+    return isinstance(value, KerasTensor) or (
+        hasattr(value, "shape") and hasattr(value, "dtype")
+    )
 
 
 def tensor_arguments(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,9 @@ class LossContainer:
         """Resolve the losses for outputs of this structure."""
         self.names = _output_names(y_pred, self._known_names)
         single = len(self.names) == 1 and not isinstance(self._loss, (list, tuple, dict))
-        given = [self._loss] if single else _per_output(self._loss, self.names, "loss", alike=True)
+        given = (
+            [self._loss] if single else _per_output(self._loss, self.names, "loss", alike=True)
+        )
         self.functions = [_as_loss(g) for g in given]
         self.weights = (
             [None] * len(self.names)
@@ -97,8 +99,10 @@ class LossContainer:
         preds = _aligned(y_pred, names, "y_pred")
         trues = _aligned(y_true, names, "y")
         nested = isinstance(sample_weight, (dict, list, tuple))
-        weights = _aligned(sample_weight, names, "sample_weight") if nested else (
-            [sample_weight] * len(names)
+        weights = (
+            _aligned(sample_weight, names, "sample_weight")
+            if nested
+            else ([sample_weight] * len(names))
         )
         total = None
         for i, function in enumerate(self.functions):
@@ -206,7 +210,9 @@ class MetricsContainer:
             )
         elif count == 1:
             found = [given[0] if given and isinstance(given[0], (list, tuple)) else given]
-        elif len(given) == count and all(isinstance(g, (list, tuple)) or g is None for g in given):
+        elif len(given) == count and all(
+            isinstance(g, (list, tuple)) or g is None for g in given
+        ):
             found = list(given)
         elif any(isinstance(g, (list, tuple)) for g in given):
             raise ValueError(
@@ -232,8 +238,10 @@ class MetricsContainer:
             return
         preds, trues = _aligned(y_pred, self.names, "y_pred"), _aligned(y_true, self.names, "y")
         nested = isinstance(sample_weight, (dict, list, tuple))
-        weights = _aligned(sample_weight, self.names, "sample_weight") if nested else (
-            [sample_weight] * len(self.names)
+        weights = (
+            _aligned(sample_weight, self.names, "sample_weight")
+            if nested
+            else ([sample_weight] * len(self.names))
         )
         for i, _, metric, weighted in self.entries:
             if weighted:

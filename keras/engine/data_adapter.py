@@ -62,7 +62,7 @@ class DataAdapter(ABC):
     def epoch(self) -> Iterator[Any]:
         """The batches of the next epoch."""
 
-    def on_epoch_end(self) -> None:
+    def on_epoch_end(self) -> None:  # noqa: B027 - most sources have nothing to do
         """Called when an epoch's batches were consumed."""
 
 
@@ -219,7 +219,7 @@ def make_adapter(
     if is_array_data(x):
         return ArrayAdapter(x, y, sample_weight, batch_size or 32, shuffle, class_weight)
     kind = type(x).__name__
-    if hasattr(x, "__getitem__") and hasattr(x, "__len__") or hasattr(x, "num_batches"):
+    if (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "num_batches"):
         _no_extras(kind, y=y, sample_weight=sample_weight, batch_size=batch_size)
         return SequenceAdapter(x, bool(shuffle), class_weight)
     if hasattr(x, "__next__") or hasattr(x, "__iter__"):

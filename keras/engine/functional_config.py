@@ -34,7 +34,11 @@ def graph_config(graph: FunctionGraph) -> dict[str, Any]:
     def written(leaf: Any) -> Any:
         if not isinstance(leaf, KerasTensor):
             return serialize_keras_object(leaf)
-        config = {"shape": list(leaf.shape), "dtype": leaf.dtype, "keras_history": history(leaf)}
+        config = {
+            "shape": list(leaf.shape),
+            "dtype": leaf.dtype,
+            "keras_history": history(leaf),
+        }
         return {"class_name": "__keras_tensor__", "config": config}
 
     layers = []

@@ -124,7 +124,11 @@ def _problem(spec: InputSpec, value: Any) -> str | None:
     ndim = len(shape)
     wanted = spec.shape
     squeezable = spec.allow_last_axis_squeeze and wanted is not None
-    if spec.ndim is not None and ndim != spec.ndim and not (squeezable and abs(ndim - spec.ndim) == 1):
+    if (
+        spec.ndim is not None
+        and ndim != spec.ndim
+        and not (squeezable and abs(ndim - spec.ndim) == 1)
+    ):
         return f"expected ndim={spec.ndim}, found ndim={ndim}. Full shape received: {shape}"
     if spec.max_ndim is not None and ndim > spec.max_ndim:
         return f"expected max_ndim={spec.max_ndim}, found ndim={ndim}"

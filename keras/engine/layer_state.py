@@ -170,7 +170,9 @@ class StatefulLayer:
 
     def _sublayers(self) -> list[Any]:
         """Layers held directly, by attribute or in containers; in order of assignment."""
-        return [layer for layer in unique(walk_attributes(self, _is_layer)) if layer is not self]
+        return [
+            layer for layer in unique(walk_attributes(self, _is_layer)) if layer is not self
+        ]
 
     def _flatten_layers(self, recursive: bool = True, include_self: bool = True) -> list[Any]:
         found = [self] if include_self else []

@@ -48,8 +48,10 @@ def set_masks(structure: Any, masks: Any) -> None:
     tensors = nest.flatten(structure)
     if masks is None:
         return
-    flat = [masks] if len(tensors) == 1 and not isinstance(masks, (list, tuple, dict)) else (
-        nest.flatten(masks)
+    flat = (
+        [masks]
+        if len(tensors) == 1 and not isinstance(masks, (list, tuple, dict))
+        else (nest.flatten(masks))
     )
     for tensor, mask in zip(tensors, flat, strict=True):
         if mask is not None:

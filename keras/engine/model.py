@@ -44,6 +44,7 @@ class Model(Trainer, Layer):
     _functional_class: ClassVar[Any] = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A `Functional` where placeholders are given to `Model` itself."""
         if cls is Model and _is_functional(args, kwargs):
             cls = cls._functional_class
         return Layer.__new__(cls, *args, **kwargs)
@@ -282,5 +283,3 @@ def model_from_config(config: dict[str, Any], custom_objects: Any = None) -> Any
 def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
     """The model that `Model.to_json` described."""
     return model_from_config(json.loads(json_string), custom_objects)
-
-

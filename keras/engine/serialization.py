@@ -165,7 +165,11 @@ def _load_lambda(config: dict[str, Any]) -> types.FunctionType:
     closure = None if cells is None else tuple(types.CellType(c) for c in cells)
     defaults = config.get("defaults")
     return types.FunctionType(
-        code, {"__builtins__": __builtins__}, code.co_name, defaults and tuple(defaults), closure
+        code,
+        {"__builtins__": __builtins__},
+        code.co_name,
+        defaults and tuple(defaults),
+        closure,
     )
 
 

@@ -115,7 +115,9 @@ class StepFunction:
     def _find(self, tree: Any, specs: list[Any]) -> _Trace:
         """The trace that takes these specs; a new one, as general as the batches seen ask for."""
         for known in self._traces:
-            if known.tree == tree and all(_fits(s, k) for s, k in zip(specs, known.specs, strict=True)):
+            if known.tree == tree and all(
+                _fits(s, k) for s, k in zip(specs, known.specs, strict=True)
+            ):
                 return known
         for known in self._traces:
             if known.tree == tree:

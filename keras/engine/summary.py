@@ -49,7 +49,9 @@ def print_summary(
     layers = graph.layers if branching else model.layers
     rows = []
     for layer in _selected(layers, layer_range):
-        rows.extend(_rows(layer, graph if branching else None, show_trainable, expand_nested, ""))
+        rows.extend(
+            _rows(layer, graph if branching else None, show_trainable, expand_nested, "")
+        )
     text = "\n".join(
         [f'Model: "{model.name}"', *_table(columns, rows, widths), *_totals(model)]
     )
@@ -58,9 +60,11 @@ def print_summary(
 
 def _is_chain(graph: Any) -> bool:
     """Whether every layer feeds just the next one."""
-    return len(graph.flat_inputs) == 1 and all(
-        len(node.inputs) <= 1 for node in graph.nodes
-    ) and len({id(t) for n in graph.nodes for t in n.inputs}) == len(graph.running)
+    return (
+        len(graph.flat_inputs) == 1
+        and all(len(node.inputs) <= 1 for node in graph.nodes)
+        and len({id(t) for n in graph.nodes for t in n.inputs}) == len(graph.running)
+    )
 
 
 def _selected(layers: list[Any], layer_range: Any) -> list[Any]:
@@ -76,7 +80,9 @@ def _selected(layers: list[Any], layer_range: Any) -> list[Any]:
     return list(layers)[names.index(layer_range[0]) : names.index(layer_range[1]) + 1]
 
 
-def _rows(layer: Any, graph: Any, trainable: bool, expand: bool, indent: str) -> list[list[str]]:
+def _rows(
+    layer: Any, graph: Any, trainable: bool, expand: bool, indent: str
+) -> list[list[str]]:
     row = [
         f"{indent}{layer.name} ({type(layer).__name__})",
         _shape(layer, graph),
@@ -143,7 +149,9 @@ def _cells(row: list[str], widths: list[int], number: int, bar: str) -> list[str
         parts = []
         for column, (cell, width) in enumerate(zip(wrapped, widths, strict=True)):
             text = cell[i] if i < len(cell) else ""
-            parts.append(f" {text:>{width - 2}} " if column == number else f" {text:<{width - 2}} ")
+            parts.append(
+                f" {text:>{width - 2}} " if column == number else f" {text:<{width - 2}} "
+            )
         lines.append(bar + bar.join(parts) + bar)
     return lines
 

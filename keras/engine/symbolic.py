@@ -124,7 +124,9 @@ def _placeholder(spec: Any) -> Any:
 
 def is_shape(value: Any) -> bool:
     """Whether `value` is one shape, e.g. ``(None, 3)``, rather than several."""
-    return isinstance(value, (list, tuple)) and all(d is None or isinstance(d, int) for d in value)
+    return isinstance(value, (list, tuple)) and all(
+        d is None or isinstance(d, int) for d in value
+    )
 
 
 def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:

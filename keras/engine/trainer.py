@@ -425,5 +425,3 @@ def _ignore_keras2(kwargs: dict[str, Any], method: str) -> None:
         kwargs.pop(name, None)
     if kwargs:
         raise TypeError(f"{method}() got unexpected keyword arguments: {sorted(kwargs)}")
-
-

@@ -69,7 +69,9 @@ def fit(
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         hooks.on_epoch_begin(epoch)
-        last = _run_epoch(model, step, data, hooks.on_train_batch_begin, hooks.on_train_batch_end)
+        last = _run_epoch(
+            model, step, data, hooks.on_train_batch_begin, hooks.on_train_batch_end
+        )
         logs = _epoch_logs(model, last)
         if validation is not None and _validates(epoch, validation_freq):
             found = _run_evaluation(model, validation, hooks)
@@ -238,5 +240,3 @@ def _build(model: Any, data: EpochIterator) -> None:
         infer_specs(model.__call__, (map_leaves(placeholder, x),), {}, f'model "{model.name}"')
     except (NotImplementedError, UntraceableError):
         return  # it will run eagerly, and be built by its first step
-
-

@@ -1,0 +1,275 @@
+"""CallableLayer: everything that happens around a layer's `call`.
+
+`__call__` converts and casts inputs, finds the training flag and the masks, builds the layer on
+its first inputs, checks the input spec, calls, and collects losses and masks.  Called on
+placeholders (`KerasTensor`) it records a node of a functional model instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ...ops import api as hr
+from ...ops import nest
+from ...ops.errors import UntraceableError
+from ...ops.tensor import Tensor
+from . import masks
+from .call_signature import shapes_of, signature_of, tensor_arguments
+from .context import current
+from .input_spec import assert_input_compatibility
+from .keras_tensor import KerasTensor
+from .layer_state import StatefulLayer
+from .symbolic import map_leaves as _map
+from .symbolic import map_shapes, record_call
+
+__all__ = ["CallableLayer", "default", "is_default"]
+
+
+def default(method: Any) -> Any:
+    """Mark a method of `Layer` as one that subclasses may override."""
+    method._is_layer_default = True
+    return method
+
+
+@functools.lru_cache(maxsize=8192)
+def _defaulted(cls: type, method: str) -> bool:
+    return getattr(getattr(cls, method), "_is_layer_default", False)
+
+
+def is_default(layer: Any, method: str) -> bool:
+    """Whether the layer's class has not overridden `method`."""
+    return _defaulted(type(layer), method)
+
+
+class CallableLayer(StatefulLayer):
+    """The call protocol of `Layer`."""
+
+    autocast: bool
+    activity_regularizer: Any
+    compute_dtype: str
+    input_spec: Any
+    supports_masking: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs for these inputs (or placeholders, given placeholders)."""
+        engine = self._engine
+        if not engine.initialized:
+            self.name = ""  # raises the error that names the remedy
+        signature = signature_of(type(self).call)
+        args, kwargs, symbolic = self._converted(args, kwargs)
+        if symbolic:
+            return self._symbolic_call(signature, args, kwargs)
+
+        entry, outer = current.entry, current.training
+        training = self._resolve_training(signature, args, kwargs, outer)
+        previous_mask = None
+        if masks.any_mask():
+            previous_mask = self._fill_masks(signature, args, kwargs)
+        if entry is None:
+            current.entry = self
+            self._clear_losses()
+        current.training = training
+        try:
+            if self.input_spec is not None and args:
+                assert_input_compatibility(self.input_spec, args[0], self.name)
+            if not self.built:
+                self._build_on(signature.bind(args, kwargs))
+                if self.input_spec is not None and args:
+                    assert_input_compatibility(self.input_spec, args[0], self.name)
+            outputs = self.call(*args, **kwargs)
+        except Exception as error:
+            _explain(error, self, signature, args, kwargs)
+            raise
+        finally:
+            current.entry, current.training = entry, outer
+        if self.activity_regularizer is not None:
+            for output in nest.flatten(outputs):
+                self.add_loss(self.activity_regularizer(output))
+        if previous_mask is not None or not is_default(self, "compute_mask"):
+            self._mask_outputs(args, kwargs, outputs, previous_mask)
+        return outputs
+
+    def _converted(self, args: Any, kwargs: Any) -> tuple[Any, Any, bool]:
+        """Arguments with arrays as tensors and floats cast; and whether any is symbolic."""
+        dtype = self.compute_dtype if self.autocast else None
+        symbolic = False
+
+        def convert(leaf: Any) -> Any:
+            nonlocal symbolic
+            if isinstance(leaf, Tensor):
+                have = leaf.dtype
+                if dtype is not None and have.is_floating and have.name != dtype:
+                    mask = masks.get_mask(leaf)
+                    leaf = hr.cast(leaf, dtype)
+                    masks.set_mask(leaf, mask)
+            elif isinstance(leaf, KerasTensor):
+                symbolic = True
+            elif isinstance(leaf, (np.ndarray, np.generic)):
+                if dtype is not None and leaf.dtype.kind == "f" and leaf.dtype.name != dtype:
+                    leaf = hr.cast(hr.convert_to_tensor(leaf), dtype)
+                else:
+                    leaf = hr.convert_to_tensor(leaf)
+            return leaf
+
+        if args and isinstance(args[0], list) and _is_plain_numbers(args[0]):
+            args = (np.asarray(hr.convert_to_tensor(args[0])), *args[1:])
+        new_args = tuple(
+            convert(a) if not isinstance(a, (list, tuple, dict)) else _map(convert, a)
+            for a in args
+        )
+        if kwargs:
+            kwargs = {
+                k: convert(v) if not isinstance(v, (list, tuple, dict)) else _map(convert, v)
+                for k, v in kwargs.items()
+            }
+        return new_args, kwargs, symbolic
+
+    def _resolve_training(self, signature: Any, args: Any, kwargs: Any, outer: Any) -> Any:
+        """Explicit flag, else the surrounding call's, else the default of `call`."""
+        given = kwargs.get("training")
+        if given is None and signature.has_training:
+            index = signature.names.index("training") if "training" in signature.names else 99
+            if index < len(args):
+                return args[index] if args[index] is not None else outer
+        training = given if given is not None else outer
+        if signature.has_training:
+            if training is None:
+                training = signature.training_default
+            kwargs["training"] = training
+        elif "training" in kwargs and not signature.accepts_any:
+            del kwargs["training"]
+        return training
+
+    def _fill_masks(self, signature: Any, args: Any, kwargs: Any) -> Any:
+        """Put the masks that came with tensors into the mask arguments; the first one's mask."""
+        tensors = tensor_arguments(signature.bind(args, kwargs))
+        first = None
+        for position, (name, value) in enumerate(tensors.items()):
+            mask = masks.get_masks(value)
+            if position == 0:
+                first = mask
+            if mask is None:
+                continue
+            key = "mask" if position == 0 and signature.has_mask else f"{name}_mask"
+            if key in signature.all_names and kwargs.get(key) is None:
+                index = signature.names.index(key) if key in signature.names else len(args)
+                if index >= len(args):
+                    kwargs[key] = mask
+        if first is None and tensors and kwargs.get("mask") is not None:
+            first = kwargs["mask"]
+        return first
+
+    def _mask_outputs(self, args: Any, kwargs: Any, outputs: Any, previous_mask: Any) -> None:
+        if self.supports_masking:
+            flat = nest.flatten(outputs)
+            if not any(masks.get_mask(t) is not None for t in flat):
+                inputs = args[0] if args else next(iter(kwargs.values()), None)
+                masks.set_masks(outputs, self.compute_mask(inputs, previous_mask))
+        elif previous_mask is not None:
+            warnings.warn(
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a "
+                "mask attached to it. However, this layer does not support masking and will "
+                "therefore destroy the mask information. Downstream layers will not see the "
+                "mask.",
+                stacklevel=3,
+            )
+
+    def _symbolic_call(self, signature: Any, args: Any, kwargs: Any) -> Any:
+        entry, outer = current.entry, current.training
+        recorded = dict(kwargs)
+        if not signature.has_training and not signature.accepts_any:
+            kwargs.pop("training", None)
+        if self.input_spec is not None and args:
+            assert_input_compatibility(self.input_spec, args[0], self.name)
+        current.entry = entry or self
+        current.training = kwargs.get("training", outer)
+        try:
+            if not self.built:
+                self._build_on(signature.bind(args, kwargs))
+                if self.input_spec is not None and args:
+                    assert_input_compatibility(self.input_spec, args[0], self.name)
+            outputs = self.compute_output_spec(*args, **kwargs)
+        except Exception as error:
+            _explain(error, self, signature, args, kwargs)
+            raise
+        finally:
+            current.entry, current.training = entry, outer
+        if entry is None:
+            self._clear_losses()
+        return record_call(self, args, recorded, outputs)
+
+    def _build_on(self, arguments: dict[str, Any]) -> None:
+        """Build for the shapes of these arguments."""
+        shapes = {name: shapes_of(value) for name, value in tensor_arguments(arguments).items()}
+        if is_default(self, "build") or not shapes:
+            self.built = True
+            return
+        self.build(**_shape_arguments(type(self).build, shapes))
+
+    def _spec_from_shapes(self, args: Any, kwargs: Any) -> Any:
+        arguments = signature_of(type(self).call).bind(args, kwargs)
+        shapes = {n: shapes_of(v) for n, v in tensor_arguments(arguments).items()}
+        found = self.compute_output_shape(
+            **_shape_arguments(type(self).compute_output_shape, shapes)
+        )
+        return map_shapes(lambda shape: KerasTensor(shape, self.compute_dtype), found)
+
+
+def _shape_arguments(function: Any, shapes: dict[str, Any]) -> dict[str, Any]:
+    """The shapes as keyword arguments of `build` or `compute_output_shape`.
+
+    A function with one parameter gets the first input's shape; several are matched by name:
+    ``query_shape`` is the shape of the argument ``query``.
+    """
+    signature = signature_of(function)
+    if len(signature.names) == 1 and not signature.accepts_any:
+        return {signature.names[0]: next(iter(shapes.values()))}
+    matched = {
+        f"{name}_shape": shape
+        for name, shape in shapes.items()
+        if f"{name}_shape" in signature.all_names or signature.accepts_any
+    }
+    if signature.names and signature.names[0] not in matched:
+        matched[signature.names[0]] = next(iter(shapes.values()))
+    return matched
+
+
+def _is_plain_numbers(value: list[Any]) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, (bool, int, float, str, bytes))
+
+
+def _explain(error: Exception, layer: Any, signature: Any, args: Any, kwargs: Any) -> None:
+    """Note on the error which layer raised it and what it received; once, innermost."""
+    if isinstance(error, UntraceableError) or getattr(error, "_layer_noted", False):
+        return
+    try:
+        error._layer_noted = True  # type: ignore[attr-defined]
+    except AttributeError:
+        return
+    lines = [
+        f"  • {name}={_described(value)}"
+        for name, value in signature.bind(args, kwargs).items()
+    ]
+    cls = type(layer).__name__
+    error.add_note(
+        f"Exception encountered when calling {cls}.call() of layer "
+        f'"{layer.name}".\n\nArguments received by {cls}.call():\n' + "\n".join(lines)
+    )
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, (Tensor, KerasTensor)):
+        dtype = getattr(value.dtype, "name", value.dtype)
+        return f"{type(value).__name__}(shape={value.shape}, dtype={dtype})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_described(v) for v in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k!r}: {_described(v)}' for k, v in value.items())}}}"
+    return inspect.cleandoc(repr(value))[:200]
