@@ -88,9 +88,7 @@ class Block:
 
     def row(self, index: int) -> list[Any]:
         """Element `index` as a flat list of raw values (scalars as 0-d arrays)."""
-        return [
-            c[index, ...] if isinstance(c, np.ndarray) else c[index] for c in self.columns
-        ]
+        return [c[index, ...] if isinstance(c, np.ndarray) else c[index] for c in self.columns]
 
     def rows(self) -> list[tuple[Any, ...]]:
         """All elements as flat tuples of raw values."""

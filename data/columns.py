@@ -132,7 +132,7 @@ class SparseColumn:
         return self.indices[part].nbytes + self.values[part].nbytes + self.dense_shapes.nbytes
 
     def batched(self, size: int) -> SparseColumn:
-        """Groups of `size` rows as sparse tensors of rank r + 1, as ``Dataset.batch`` makes them.
+        """Groups of `size` rows as sparse tensors of rank r + 1, what ``Dataset.batch`` makes.
 
         The dense shape of a group is `size` followed by the largest of its elements' shapes.
         """

@@ -18,9 +18,12 @@ from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
 from .dataset_base import DatasetBase
 from .dataset_function import DatasetFunction
-from .dataset_transforms import AUTOTUNE, Transformations, merged_options, unsigned
+from .dataset_grouping import Grouping
+from .dataset_transforms import AUTOTUNE, merged_options, unsigned
 from .node import Node, user_line
 from .pool import usable_cpus
+from .transforms.choose import ChooseNode, RandomNode
+from .transforms.counter import CounterNode
 from .transforms.files import FilesNode, FixedLengthRecordNode, TextLineNode, TFRecordNode
 from .transforms.generator import GeneratorNode, argument, signature
 from .transforms.interleave import FlatMapNode, InterleaveNode
@@ -34,12 +37,12 @@ from .values import Components, as_int
 __all__ = ["Dataset", "FixedLengthRecordDataset", "TFRecordDataset", "TextLineDataset"]
 
 
-class Dataset(Transformations):
+class Dataset(Grouping):
     """A sequence of elements, each a nested structure of tensors.
 
     Made by a static method (`from_tensor_slices`, `range`, ...) or a reader of files
-    (`TFRecordDataset`, ...), transformed by methods that give new datasets, and iterated as often
-    as wanted.  Nothing is read or computed before that, except that functions are traced.
+    (`TFRecordDataset`, ...), transformed by methods that give new datasets, and iterated as
+    often as wanted.  Nothing is read or computed before, except that functions are traced.
 
     >>> import headrace as hr
     >>> dataset = hr.data.Dataset.from_tensor_slices([8, 3, 0]).map(lambda x: x + 1).batch(2)
@@ -62,7 +65,7 @@ class Dataset(Transformations):
             InvalidArgumentError: `step` is 0.
         """
         if not 1 <= len(args) <= 3:
-            raise ValueError(f"Invalid `args`. The length of `args` should be between 1 and 3 but "
+            raise ValueError("Invalid `args`. The length of `args` should be between 1 and 3 but "
                              f"its length is {len(args)}.")  # fmt: skip
         kind = dtypes.as_dtype(output_type)
         source = user_line()
@@ -128,7 +131,10 @@ class Dataset(Transformations):
 
     @staticmethod
     def list_files(
-        file_pattern: Any, shuffle: bool | None = None, seed: Any = None, name: str | None = None
+        file_pattern: Any,
+        shuffle: bool | None = None,
+        seed: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """The names of the files that match, as scalar strings.
 
@@ -190,8 +196,112 @@ class Dataset(Transformations):
         node = ZipNode(tuple(d._node for d in leaves), layout, name=name, source=user_line())
         return Dataset(node, merged_options(leaves))
 
+    @staticmethod
+    def choose_from_datasets(
+        datasets: Any, choice_dataset: Any, stop_on_empty_dataset: bool = True
+    ) -> Dataset:
+        """For every number of `choice_dataset` the next element of that dataset.
+
+        Args:
+            datasets: datasets of compatible elements.
+            choice_dataset: a dataset of int64 scalars, indices of `datasets`.
+            stop_on_empty_dataset: whether to end when a dataset that is chosen has ended;
+                otherwise such choices are passed over.
+
+        Raises:
+            TypeError: `choice_dataset` is not of int64 scalars.
+        """
+        datasets = _several(datasets)
+        spec = choice_dataset.element_spec
+        if spec != TensorSpec([], dtypes.int64):
+            raise TypeError(
+                "Invalid `choice_dataset`. Elements of `choice_dataset` must be scalar "
+                f"`hr.int64` tensors but are {spec!r}."
+            )
+        nodes = tuple(d._node for d in datasets)
+        node = ChooseNode(
+            choice_dataset._node, nodes, bool(stop_on_empty_dataset), source=user_line()
+        )
+        node.element_spec  # noqa: B018  raises TypeError here, not while iterating
+        return Dataset(node, merged_options([choice_dataset, *datasets]))
+
+    @staticmethod
+    def sample_from_datasets(
+        datasets: Any,
+        weights: Any = None,
+        seed: Any = None,
+        stop_on_empty_dataset: bool = False,
+        rerandomize_each_iteration: bool | None = None,
+    ) -> Dataset:
+        """Elements of `datasets`, each from one chosen at random.
+
+        Args:
+            datasets: datasets of compatible elements.
+            weights: probabilities of the datasets; equal by default.
+            seed: of the choices.
+            stop_on_empty_dataset: whether to end when a dataset that is chosen has ended.
+            rerandomize_each_iteration: whether each iteration makes other choices.
+
+        Raises:
+            ValueError: there are not as many weights as datasets, or one is negative.
+        """
+        datasets = _several(datasets)
+        shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, np.float64)
+        if shares.shape != (len(datasets),):
+            raise ValueError(
+                f"Invalid `weights`. `weights` should be None or of shape [{len(datasets)}], "
+                f"one per dataset, but its shape is {list(shares.shape)}."
+            )
+        if (shares < 0).any() or not shares.sum() > 0:
+            raise ValueError(f"`weights` must not be negative or all 0, got {shares.tolist()}")
+        if not stop_on_empty_dataset:
+            kept = np.flatnonzero(shares)
+            datasets, shares = [datasets[i] for i in kept], shares[kept]
+        seeds = unsigned(get_seed(None if seed is None else as_int("seed", seed)))
+        source = user_line()
+        choice = RandomNode(
+            seeds, tuple(shares.tolist()), bool(rerandomize_each_iteration), source=source
+        )
+        nodes = tuple(d._node for d in datasets)
+        node = ChooseNode(choice, nodes, bool(stop_on_empty_dataset), source=source)
+        node.element_spec  # noqa: B018  raises TypeError here, not while iterating
+        return Dataset(node, merged_options(datasets))
+
+    @staticmethod
+    def counter(
+        start: Any = 0, step: Any = 1, dtype: Any = dtypes.int64, name: str | None = None
+    ) -> Dataset:
+        """``start, start + step, ...`` without end."""
+        first, by = as_int("start", start), as_int("step", step)
+        return Dataset(
+            CounterNode(first, by, dtypes.as_dtype(dtype), name=name, source=user_line())
+        )
+
+    @staticmethod
+    def random(
+        seed: Any = None,
+        rerandomize_each_iteration: bool | None = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """Random int64 numbers of [0, 2**32), without end."""
+        seeds = unsigned(get_seed(None if seed is None else as_int("seed", seed)))
+        node = RandomNode(
+            seeds, None, bool(rerandomize_each_iteration), name=name, source=user_line()
+        )
+        return Dataset(node)
+
 
 DatasetBase._plain = Dataset
+
+
+def _several(datasets: Any) -> list[Any]:
+    datasets = list(datasets)
+    if not datasets:
+        raise ValueError("Invalid `datasets`. `datasets` should not be empty.")
+    for one in datasets:
+        if not isinstance(one, DatasetBase):
+            raise TypeError(f"`datasets` must be Datasets, got {type(one).__name__}")
+    return datasets
 
 
 def range_of(n: int) -> list[int]:
@@ -253,7 +363,9 @@ def _reading(make: Callable[..., FilesNode], filenames: Any, reads: Any, common:
     def read(files: Any) -> Dataset:
         return Dataset(_reading(make, files, None, common))
 
-    function = DatasetFunction(read, names.element_spec, what="interleave", line=common["source"])
+    function = DatasetFunction(
+        read, names.element_spec, what="interleave", line=common["source"]
+    )
     if count is None:
         return FlatMapNode(names, function, **common)
     cycle = count if count > 0 else usable_cpus()
@@ -267,14 +379,14 @@ class TFRecordDataset(Dataset):
         filenames: a path, several, or a dataset of them.
         compression_type: ``""``, ``"GZIP"`` or ``"ZLIB"``.
         buffer_size: accepted; reading is always by large chunks.
-        num_parallel_reads: files read at a time, their records then come in turn; None reads one
-            after the other.
+        num_parallel_reads: files read at a time, their records then come in turn; None reads
+            one after the other.
         name: of the source.
 
     Raises:
         NotFoundError: (while iterating) a file does not exist.
-        DataLossError: (while iterating) a file is damaged, truncated or no TFRecord file; the text
-            names file, record and byte offset.
+        DataLossError: (while iterating) a file is damaged, truncated or no TFRecord file; the
+            text names file, record and byte offset.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""DatasetBase: what every dataset can do apart from being transformed: iteration, specs, options.
+"""DatasetBase: what datasets do apart from being transformed: iteration, specs, options.
 
 A dataset is a plan node plus options.  It is immutable; the plan that runs (rules applied) is
 made once, when it is first iterated.

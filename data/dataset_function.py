@@ -1,4 +1,4 @@
-"""DatasetFunction: a user's function that gives a dataset for an element (flat_map, interleave)."""
+"""DatasetFunction: a user's function that gives a dataset for an element."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class DatasetFunction:
         node = getattr(result, "_node", None)
         if not isinstance(node, Node):
             raise TypeError(
-                f"The `map_func` argument of `{self._what}` must return a `Dataset` object, got "
-                f"{type(result).__name__}: {result!r}"
+                f"The `map_func` argument of `{self._what}` must return a `Dataset` object, "
+                f"got {type(result).__name__}: {result!r}"
             )
         return node
 

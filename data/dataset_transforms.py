@@ -1,4 +1,4 @@
-"""Transformations: the methods of `Dataset` that give another dataset, with tf.data's signatures.
+"""Transformations: methods of `Dataset` that give another dataset, tf.data's signatures.
 
 Each checks its arguments and makes a node; what it does stands in ``transforms/<name>.py``.
 """
@@ -38,6 +38,8 @@ __all__ = ["AUTOTUNE", "Transformations"]
 AUTOTUNE = -1
 """Leaves a number to the engine."""
 
+_NO_EFFECT = "The `deterministic` argument has no effect unless `num_parallel_calls` is given."
+
 
 class Transformations(DatasetBase):
     """Datasets made of a dataset."""
@@ -72,10 +74,15 @@ class Transformations(DatasetBase):
         [np.int64(0), np.int64(2), np.int64(4)]
         """
         if deterministic is not None and num_parallel_calls is None:
-            _warn("The `deterministic` argument has no effect unless `num_parallel_calls` is given.")
+            _warn(_NO_EFFECT)
         function = self._function(map_func, "map")
         return self._derive(
-            MapNode, self._node, function, _parallel(num_parallel_calls), deterministic, name=name
+            MapNode,
+            self._node,
+            function,
+            _parallel(num_parallel_calls),
+            deterministic,
+            name=name,
         )
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
@@ -118,7 +125,7 @@ class Transformations(DatasetBase):
         [array([0, 1]), array([2, 3]), array([4])]
         """
         if deterministic is not None and num_parallel_calls is None:
-            _warn("The `deterministic` argument has no effect unless `num_parallel_calls` is given.")
+            _warn(_NO_EFFECT)
         return self._derive(
             BatchNode, self._node, positive("batch_size", batch_size), bool(drop_remainder),
             _parallel(num_parallel_calls), deterministic, name=name,
@@ -166,7 +173,9 @@ class Transformations(DatasetBase):
             )
         seeds = get_seed(None if seed is None else as_int("seed", seed))
         reshuffle = reshuffle_each_iteration is not False
-        return self._derive(ShuffleNode, self._node, size, unsigned(seeds), reshuffle, name=name)
+        return self._derive(
+            ShuffleNode, self._node, size, unsigned(seeds), reshuffle, name=name
+        )
 
     def repeat(self, count: Any = None, name: str | None = None) -> Any:
         """The dataset `count` times over; without end if `count` is None or -1.
@@ -287,7 +296,14 @@ class Transformations(DatasetBase):
         block = 1 if block_length is None else positive("block_length", block_length)
         function = self._dataset_function(map_func, "interleave")
         return self._derive(
-            InterleaveNode, self._node, function, cycle, block, parallel, deterministic, name=name
+            InterleaveNode,
+            self._node,
+            function,
+            cycle,
+            block,
+            parallel,
+            deterministic,
+            name=name,
         )
 
     def apply(self, transformation_func: Callable[[Any], Any]) -> Any:

@@ -204,7 +204,9 @@ class Iterator(RawIterator):
 
     def get_next_as_optional(self) -> Any:
         """Not available; use ``next(iterator, None)``."""
-        raise NotImplementedError("hr.experimental.Optional does not exist; use next(it, None).")
+        raise NotImplementedError(
+            "hr.experimental.Optional does not exist; use next(it, None)."
+        )
 
 
 class NumpyIterator(RawIterator):

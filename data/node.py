@@ -69,11 +69,14 @@ class Node:
 
     def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         """The stage that runs this node on `inputs`, the stages of its input nodes."""
+        return self._make_stage(inputs, context)
+
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         raise NotImplementedError
 
     @cached_property
     def label(self) -> str:
-        """The transformation in error messages and `explain`, e.g. ``batch`` or ``batch:mine``."""
+        """The transformation in errors and `explain`, e.g. ``batch`` or ``batch:mine``."""
         kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__.removesuffix("Node"))
         return f"{kind.lower()}:{self.name}" if self.name else kind.lower()
 
@@ -114,7 +117,7 @@ class UnaryNode(Node):
 
 
 def user_line() -> str:
-    """"file:line" of the nearest caller outside this package."""
+    """ "file:line" of the nearest caller outside this package."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith("headrace."):

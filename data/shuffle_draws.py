@@ -1,8 +1,8 @@
 """The random choices of a shuffle buffer: which row leaves, independent of the data.
 
 A buffer of B slots; at step t a slot is drawn uniformly, its row leaves and the next input row
-takes its place.  Step t's draw depends only on (seeds, epoch, t): draws are made in chunks, each
-by a Philox generator with a counter of its own, so any step can be computed again.
+takes its place.  Step t's draw depends only on (seeds, epoch, t): draws are made in chunks,
+each by a Philox generator with a counter of its own, so any step can be computed again.
 
 `exchange` carries out many steps.  Its plain form sorts the drawn slots: within a run of equal
 slots each step emits what the step before put there.  A compiled loop (0.6 ns a step against

@@ -11,8 +11,8 @@ Stages form a tree; each pulls blocks from its inputs.  The rules every stage ke
   read ahead take it before every block they pull.  ``restore(state)`` on a fresh stage of an
   equal node goes there: what follows is exactly the same.
 - A stage that holds rows (or an error) back calls ``_hold(state)`` with its own state from
-  before it read them: until ``_release()``, ``state()`` is that state plus the number of rows and
-  errors handed out since, and restoring replays and drops those.
+  before it read them: until ``_release()``, ``state()`` is that state plus the number of rows
+  and errors handed out since, and restoring replays and drops those.
 - ``restart()`` goes back to the beginning for a further iteration (``repeat``); a reshuffling
   ``shuffle`` then takes its next epoch.
 - If row k of a block cannot be made, the rows before it are returned and the error is raised

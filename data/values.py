@@ -36,7 +36,9 @@ class Components:
             try:
                 return convert_to_tensor(leaf)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"`{name}` has a component that is no tensor: {error}") from None
+                raise type(error)(
+                    f"`{name}` has a component that is no tensor: {error}"
+                ) from None
 
         tensors = nest.map_structure(convert, nest.lists_to_tensors(value, convert))
         self.spec = nest.map_structure(spec_of, tensors)

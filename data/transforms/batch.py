@@ -18,7 +18,7 @@ from ..stage import Context, Stage, State
 from ..structure import Structure
 from ..values import batched_spec
 
-__all__ = ["BatchNode", "batch_block"]
+__all__ = ["BatchNode", "BatchStage", "batch_block"]
 
 _PULL_ROWS = 1 << 16
 
@@ -46,12 +46,12 @@ class BatchNode(UnaryNode):
             return n
         return n // size if self.drop_remainder else -(-n // size)
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _BatchStage(self, inputs, context)
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return BatchStage(self, inputs, context)
 
 
-class _BatchStage(Stage):
-    """Rows are left over only at the end (a short last batch) and behind a batch that failed."""
+class BatchStage(Stage):
+    """Rows are left over only at the end (a short last batch) and behind a failed batch."""
 
     node: BatchNode
 
@@ -74,7 +74,7 @@ class _BatchStage(Stage):
                 return None
             full, size, tail = 1, tail, 0
         assert joined is not None
-        stacked, bad = batch_block(joined[: full * size], size, self.structure)
+        stacked, bad = self._batches(joined[: full * size], size, self.structure)
         if bad is not None:
             done = 0 if stacked is None else stacked.num_rows
             self._rest = joined[(done + 1) * size :]
@@ -92,6 +92,12 @@ class _BatchStage(Stage):
         elif not left_over:
             self._release()
         return stacked
+
+    def _batches(
+        self, block: Block, size: int, structure: Structure
+    ) -> tuple[Block | None, Exception | None]:
+        """Hook: the batches of a block, up to the first that cannot be made, and its error."""
+        return batch_block(block, size, structure)
 
     def _gather(self, want: int, need: int) -> tuple[Block | None, Exception | None, bool]:
         """Left-over and new rows, `want` or at least a whole number of batches unless the
@@ -151,7 +157,9 @@ def _shapes_differ(block: Block, component: int) -> InvalidArgumentError:
     shapes = [row_shape(r) for r in rows]
     for i, shape in enumerate(shapes):
         if shape != shapes[0]:
-            first, other = (_shape_text(s, r) for s, r in ((shapes[0], rows[0]), (shape, rows[i])))
+            first, other = (
+                _shape_text(s, r) for s, r in ((shapes[0], rows[0]), (shape, rows[i]))
+            )
             return InvalidArgumentError(
                 f"Cannot batch tensors with different shapes in component {component}. First "
                 f"element had shape {first} and element {i} had shape {other}. "

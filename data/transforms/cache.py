@@ -1,7 +1,7 @@
 """cache: elements kept in memory after the first complete iteration.
 
-The elements belong to the dataset, not to one iterator.  They are counted from the state that
-the input had at the beginning, which is all that the iterator's own state holds of them: a fresh
+The elements belong to the dataset, not to one iterator.  They are counted from the state
+that the input had at the beginning, which is all that the iterator's own state holds of them: a fresh
 process reads the input again from there.
 """
 
@@ -36,7 +36,7 @@ class CacheNode(UnaryNode):
 
     memory: MemoryCache = dataclasses.field(default_factory=MemoryCache, repr=False)
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _CacheStage(self, inputs, context)
 
 
@@ -147,8 +147,8 @@ class _CacheStage(Stage):
             return
         if self._recorded:
             warnings.warn(
-                "The calling iterator did not fully read the dataset being cached; what it read "
-                "is discarded. This happens with dataset.cache().take(k).repeat(): use "
+                "The calling iterator did not fully read the dataset being cached; what it "
+                "read is discarded. This happens with dataset.cache().take(k).repeat(): use "
                 "dataset.take(k).cache().repeat() instead.",
                 stacklevel=2,
             )

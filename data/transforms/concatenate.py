@@ -38,7 +38,7 @@ class ConcatenateNode(Node):
             return INFINITE
         return UNKNOWN if UNKNOWN in (a, b) else a + b
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _ConcatenateStage(self, inputs, context)
 
 

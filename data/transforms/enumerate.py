@@ -25,7 +25,7 @@ class EnumerateNode(UnaryNode):
     def _element_spec(self) -> Any:
         return TensorSpec([], dtypes.int64), self.input.element_spec
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _EnumerateStage(self, inputs, context)
 
 

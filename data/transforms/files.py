@@ -61,7 +61,7 @@ class FilesNode(Node):
     def _element_spec(self) -> Any:
         return TensorSpec([], dtypes.string)
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _FilesStage(self, inputs, context)
 
     def describe(self) -> str:
@@ -132,9 +132,9 @@ class FixedLengthReader:
             body = size - header_bytes - footer_bytes
             if body < 0 or body % record_bytes:
                 raise InvalidArgumentError(
-                    f"Excess bytes of {max(body, 0) % record_bytes} in {path}: between a header "
-                    f"of {header_bytes} and a footer of {footer_bytes} bytes it has {body} bytes, "
-                    f"which is no multiple of record_bytes={record_bytes}."
+                    f"Excess bytes of {max(body, 0) % record_bytes} in {path}: between a "
+                    f"header of {header_bytes} and a footer of {footer_bytes} bytes it has "
+                    f"{body} bytes, which is no multiple of record_bytes={record_bytes}."
                 )
             self._records = body // record_bytes
         finally:

@@ -22,7 +22,7 @@ class FilterNode(UnaryNode):
     def _cardinality(self) -> int:
         return 0 if self.input.cardinality == 0 else UNKNOWN
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _FilterStage(self, inputs, context)
 
 

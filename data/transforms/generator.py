@@ -43,7 +43,7 @@ class GeneratorNode(Node):
     def _element_spec(self) -> Any:
         return self.spec
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _GeneratorStage(self, inputs, context)
 
 
@@ -107,8 +107,8 @@ class _GeneratorStage(Stage):
             except (TypeError, ValueError):
                 raise InvalidArgumentError(
                     "TypeError: `generator` yielded an element that did not match the expected "
-                    f"structure. The expected structure was {spec}, but the yielded element was "
-                    f"{value!r}."
+                    f"structure. The expected structure was {spec}, but the yielded element "
+                    f"was {value!r}."
                 ) from None
         leaves = self.structure.leaves
         return [convert_value(v, s) for v, s in zip(flat, leaves, strict=True)]

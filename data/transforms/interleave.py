@@ -1,10 +1,10 @@
 """interleave and flat_map: datasets made of the elements, their elements mixed in turn.
 
-tf.data's order: `cycle_length` datasets are open; each in turn gives `block_length` elements; one
-that ends leaves its place, which the next input element fills when its turn comes again.
+tf.data's order: `cycle_length` datasets are open; each in turn gives `block_length` elements;
+one that ends leaves its place, which the next input element fills when its turn comes again.
 
-The user's function runs eagerly, once per input element; it may return any dataset.  Its spec is
-learnt by calling it with symbolic tensors, or, where it needs values, with the first element.
+The user's function runs eagerly, once per input element; it may return any dataset.  Its spec
+is learnt by calling it with symbolic tensors, or, where it needs values, with the first element.
 Whole rounds over the open datasets are put together by one gather per column.
 """
 
@@ -56,7 +56,7 @@ class InterleaveNode(UnaryNode):
     def _cardinality(self) -> int:
         return 0 if self.input.cardinality == 0 else UNKNOWN
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _InterleaveStage(self, inputs, context)
 
 
@@ -140,7 +140,9 @@ class _InterleaveStage(Stage):
                 continue
             want = max_rows if len(self._slots) == 1 else length - self._in_block
             pure = slot.stage.pure
-            slot.read(max_rows if pure else min(want, max_rows, need_rows), min(want, need_rows))
+            slot.read(
+                max_rows if pure else min(want, max_rows, need_rows), min(want, need_rows)
+            )
             if slot.rest is not None:
                 part = slot.take(min(want, max_rows))
                 self._in_block += part.num_rows

@@ -36,7 +36,7 @@ class MapNode(UnaryNode):
             learn_from_first(self.function, self.input)
         return self.function.output_spec
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return MapStage(self, inputs, context)
 
 
@@ -52,8 +52,8 @@ def learn_from_first(function: UserFunction, source: Any) -> None:
         block = iterator.next_block(1)
     if block is None:
         raise ValueError(
-            f"The element_spec of {function.name!r}'s results is unknown: it could not be traced "
-            f"({function.why_not}), and the dataset has no element to run it on."
+            f"The element_spec of {function.name!r}'s results is unknown: it could not be "
+            f"traced ({function.why_not}), and the dataset has no element to run it on."
         )
     function.learn(block.row(0))
 

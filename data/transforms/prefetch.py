@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Any
 
 from ..block import Block
 from ..executor import Prefetcher
@@ -27,7 +26,7 @@ class PrefetchNode(UnaryNode):
 
     buffer_size: int
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return PrefetchStage(self, inputs, context)
 
 

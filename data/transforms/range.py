@@ -31,7 +31,7 @@ class RangeNode(Node):
     def _cardinality(self) -> int:
         return len(range(self.start, self.stop, self.step))
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _RangeStage(self, inputs, context)
 
 

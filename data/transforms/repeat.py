@@ -25,7 +25,7 @@ class RepeatNode(UnaryNode):
             return 0
         return n * self.count if n >= 0 else n if n in (INFINITE, UNKNOWN) else UNKNOWN
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _RepeatStage(self, inputs, context)
 
 
@@ -76,4 +76,3 @@ class _RepeatStage(Stage):
         self._epoch = 0
         self._nonempty = False
         self._more = self.node.count != 0
-

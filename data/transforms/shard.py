@@ -22,7 +22,7 @@ class ShardNode(UnaryNode):
         n = self.input.cardinality
         return len(range(self.index, n, self.num_shards)) if n >= 0 else n
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _ShardStage(self, inputs, context)
 
 

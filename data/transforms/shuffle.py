@@ -63,7 +63,7 @@ class ShuffleNode(UnaryNode):
     reshuffle_each_iteration: bool = True
     epochs: Epochs = dataclasses.field(default_factory=Epochs, repr=False)
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _ShuffleStage(self, inputs, context)
 
 
@@ -80,7 +80,9 @@ class _ShuffleStage(Stage):
         super().__init__(node, inputs, context)
         self._size = node.buffer_size
         if self._size < 0:
-            self._size = max(1, node.input.cardinality) if node.input.cardinality >= 0 else 1 << 62
+            self._size = (
+                max(1, node.input.cardinality) if node.input.cardinality >= 0 else 1 << 62
+            )
         self._epoch: int | None = None if node.reshuffle_each_iteration else 0
         self._seeds = node.seeds
         self._gather = getattr(self.input, "gather", None)

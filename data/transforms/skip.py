@@ -23,7 +23,7 @@ class SkipNode(UnaryNode):
             return 0
         return max(0, n - self.count) if n >= 0 else n
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _SkipStage(self, inputs, context)
 
 

@@ -1,7 +1,7 @@
 """A source that is only known by its spec: what a dataset function makes of a symbolic tensor.
 
-`flat_map` and `interleave` call the user's function once with symbolic tensors to learn the spec
-of the datasets that it will return; sources made then from a symbolic tensor are these nodes.
+`flat_map` and `interleave` call the user's function once with symbolic tensors to learn the
+spec of the datasets that it will return; sources made then from a symbolic tensor are these nodes.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ class SymbolicNode(Node):
     def _element_spec(self) -> Any:
         return self.spec
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         raise AssertionError("a dataset made while tracing is never run")

@@ -25,7 +25,7 @@ class TakeNode(UnaryNode):
             return self.count
         return min(n, self.count) if n >= 0 else n
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _TakeStage(self, inputs, context)
 
 

@@ -16,7 +16,7 @@ from ..stage import Context, Stage, State
 from ..values import Components
 from .symbolic import SymbolicNode
 
-__all__ = ["TensorSlicesNode", "TensorsNode", "tensor_slices"]
+__all__ = ["ColumnsStage", "TensorSlicesNode", "TensorsNode", "tensor_slices"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,9 +31,9 @@ class TensorsNode(Node):
     def _cardinality(self) -> int:
         return 1
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         columns = [_one_row(value) for value in self.components.values]
-        return _ColumnsStage(self, columns, 1, context)
+        return ColumnsStage(self, columns, 1, context)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,8 +56,8 @@ class TensorSlicesNode(Node):
     def _cardinality(self) -> int:
         return self.num_rows
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _ColumnsStage(self, self.columns, self.num_rows, context)
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        return ColumnsStage(self, self.columns, self.num_rows, context)
 
 
 def tensor_slices(components: Components, **common: Any) -> Node:
@@ -94,7 +94,7 @@ def _one_row(value: Any) -> Any:
     return ListColumn([value])
 
 
-class _ColumnsStage(Stage):
+class ColumnsStage(Stage):
     """Deals out columns held in memory; the state is a row number."""
 
     def __init__(self, node: Node, columns: Any, num_rows: int, context: Context):

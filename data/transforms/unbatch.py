@@ -33,7 +33,7 @@ class UnbatchNode(UnaryNode):
                 return n * shape[0] if n > 0 else n if shape[0] else 0
         return UNKNOWN if n > 0 or n == UNKNOWN else n
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _UnbatchStage(self, inputs, context)
 
 
@@ -66,7 +66,7 @@ class _UnbatchStage(Stage):
         return rest[:max_rows]
 
     def _take_apart(self, block: Block) -> None:
-        """Set the rows of `block`'s elements up to the first bad one, its error, what follows."""
+        """Set the rows up to the first bad element of `block`, its error, and what follows."""
         try:
             rest = self._ungroup(block)
         except InvalidArgumentError as error:

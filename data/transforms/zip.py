@@ -46,7 +46,7 @@ class ZipNode(Node):
             return 0
         return UNKNOWN if UNKNOWN in finite else min(finite)
 
-    def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _ZipStage(self, inputs, context)
 
 
