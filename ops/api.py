@@ -9,6 +9,7 @@ from .array_basics import *  # noqa: F403
 from .array_index import *  # noqa: F403
 from .array_join import *  # noqa: F403
 from .array_shape import *  # noqa: F403
+from .clip_ops import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .composite import spec_of as type_spec_from_value  # noqa: F401
 from .context import executing_eagerly, init_scope  # noqa: F401
@@ -24,6 +25,8 @@ from .ragged_tensor import RaggedTensor, RaggedTensorSpec  # noqa: F401
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
 from .reductions import *  # noqa: F403
+from .scans import *  # noqa: F403
+from .segments import *  # noqa: F403
 from .sequences import *  # noqa: F403
 from .sparse_tensor import SparseTensor, SparseTensorSpec  # noqa: F401
 from .string_ops import *  # noqa: F403

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import UnimplementedError
 
-__all__ = ["all_batched", "aligned", "elementwise", "shift_axis", "unary"]
+__all__ = ["all_batched", "aligned", "elementwise", "rank_of", "shift_axis", "unary"]
 
 
 def unary(ctx: Any, x: Any, **attrs: Any) -> Any:
@@ -47,6 +47,20 @@ def all_batched(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
     like = next(a for a, b in zip(args, ctx.batched, strict=True) if b)
     return tuple(a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True))
+
+
+def rank_of(ctx: Any, position: int = 0) -> int:
+    """Rank of an input's elements.
+
+    Raises:
+        UnimplementedError: it is not known.
+    """
+    rank = ctx.element_shapes[position].rank
+    if rank is None:
+        raise UnimplementedError(
+            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank", op=ctx.primitive.name
+        )
+    return rank
 
 
 def shift_axis(name: str = "axis") -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from .context import current, recording
 from .convert import to_tensor
 from .dtypes import DType
 from .errors import InvalidArgumentError, OpError, UnimplementedError
+from .quiet import quiet, quietly
 from .tensor import SymbolicTensor, Tensor
 from .tensor_spec import TensorSpec
 
@@ -96,6 +97,11 @@ class Primitive:
             form is more lenient than TensorFlow.
         elementwise: a scalar expression in a, b, c... for fused kernels, e.g. ``"a + b"``.
         random: its result depends on a position in a random stream.
+        partial_grads: `vjp` takes None for outputs that nothing was computed from; otherwise
+            it gets zeros for them.
+
+    Attributes:
+        overrides: array forms for other devices.
     """
 
     def __init__(
@@ -112,6 +118,7 @@ class Primitive:
         check_first: bool = False,
         elementwise: str | None = None,
         random: bool = False,
+        partial_grads: bool = False,
     ):
         assert name not in REGISTRY, f"primitive {name} is declared twice"
         self.name = name
@@ -125,15 +132,19 @@ class Primitive:
         self.check_first = check_first
         self.elementwise = elementwise
         self.random = random
+        self.partial_grads = partial_grads
         self.overrides: dict[str, Callable[..., Any]] = {}
         groups = {a.group for a in self.args}
         self._one_group = (
-            not self.types
-            and len(groups) == 1
+            len(groups) == 1
             and None not in groups
             and not check_first
+            and not stateful
             and all(a.length is None for a in self.args)
         )
+        # The NumPy dtypes the fast path takes; None for all.
+        found = self.types.get(next(iter(groups))) if self._one_group else None
+        self._np_dtypes = None if found is None else frozenset(t.np_dtype for t in found)
         self._has_list = any(a.length for a in self.args)
         self.__doc__ = shape.__doc__
         self.__name__ = name
@@ -155,11 +166,17 @@ class Primitive:
                 elif have is not dtype and have != dtype:
                     break
             else:
-                try:
-                    out = self.impl(*[a._value for a in args], **attrs)
-                except Exception as e:
-                    self._explain(e, args, attrs)
-                return wrap(out)
+                allowed = self._np_dtypes
+                if (allowed is None or dtype in allowed) and len(args) == len(self.args):
+                    try:
+                        out = quiet.run(self.impl, *[a._value for a in args], **attrs)
+                    except Exception as e:
+                        if type(e) is RuntimeError and "cannot enter context" in str(e):
+                            return self._dispatch(args, attrs)  # called by another impl
+                        self._explain(e, args, attrs)
+                    if type(out) is np.ndarray:
+                        return Tensor.of(out)
+                    return wrap(out)
         return self._dispatch(self._convert(args), attrs)
 
     def call_flat(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -182,7 +199,11 @@ class Primitive:
             if self.check_first:
                 self.shape(*tensors, **attrs)
             try:
-                result = wrap(self.impl(*[t._value for t in tensors], **attrs))
+                if self.stateful:
+                    # It may run user code, which sees the caller's floating-point settings.
+                    result = wrap(self.impl(*[t._value for t in tensors], **attrs))
+                else:
+                    result = wrap(quietly(self.impl, *[t._value for t in tensors], **attrs))
             except Exception as e:
                 self._explain(e, tensors, attrs)
             outputs = result if type(result) is tuple else (result,)

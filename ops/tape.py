@@ -215,6 +215,7 @@ class _ReadRule:
     """Stands in an `Op` for the read of a variable: the gradient goes to the variable."""
 
     name = "ReadVariable"
+    partial_grads = False
 
     @staticmethod
     def gradient(op: Op, grads: list[Any]) -> tuple[Any, ...]:
@@ -272,7 +273,7 @@ def gradients_of(ops: list[Op], targets: list[Any], starts: list[Any], sources: 
             continue
         if not any(id(t) in wanted for t in op.inputs):
             continue
-        if len(out_grads) > 1:
+        if len(out_grads) > 1 and not op.primitive.partial_grads:
             out_grads = [
                 zeros_like(t) if g is None and t.dtype.is_floating else g
                 for g, t in zip(out_grads, op.outputs, strict=True)

@@ -1,0 +1,398 @@
+"""Activation functions: the relu family, softplus and its relatives, softmax along an axis.
+
+Forward and backward are primitives of their own, written with as few passes over the array as
+NumPy allows; every pass after the first works in place on an array made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import batch_rules, dtypes
+from .array_basics import cast
+from .array_join import concat
+from .array_module import array_module
+from .array_shape import transpose
+from .convert import to_tensor
+from .elementwise import abs as magnitude
+from .elementwise import erf, exp, sigmoid, sign, tanh, unary_call
+from .errors import InvalidArgumentError
+from .math_ops import Masked, pow
+from .primitive import Primitive
+from .reductions import reduce_sum
+from .shape_rules import FLOATS, INTEGERS, axis_of, same
+from .static_args import static_int
+from .tensor import Tensor
+from .tensor_spec import TensorSpec
+
+__all__ = [
+    "crelu", "elu", "gelu", "leaky_relu", "log_softmax", "relu", "relu6", "selu", "silu", "softmax", "softplus",
+    "softsign", "swish",
+]  # fmt: skip
+
+_ORDERED = FLOATS + INTEGERS
+
+
+def _activation(
+    name: str, impl: Callable[..., Any], expression: str, vjp: Any, types: Any = FLOATS
+) -> Primitive:
+    return Primitive(
+        name, "features: T", impl=impl, shape=same, vjp=vjp, batch=batch_rules.unary, types={"T": types},
+        elementwise=expression,
+    )  # fmt: skip
+
+
+def _activation_grad(name: str, impl: Callable[..., Any], expression: str, vjp: Any) -> Primitive:
+    return Primitive(
+        name, "gradients: T, features: T", impl=impl, shape=same, vjp=vjp, batch=batch_rules.elementwise,
+        elementwise=expression,
+    )  # fmt: skip
+
+
+# -- relu and relatives -----------------------------------------------------------------------
+
+
+def relu(features: Any, name: str | None = None) -> Tensor:
+    """max(x, 0) elementwise.
+
+    >>> relu([-1.0, 2.0]).numpy()
+    array([0., 2.], dtype=float32)
+    """
+    return unary_call(Relu, features)
+
+
+def _relu_impl(x: Any) -> Any:
+    return array_module(x).maximum(x, x.dtype.type(0))
+
+
+Relu = _activation("Relu", _relu_impl, "max(a, 0)", lambda op, g: (ReluGrad(g, op.outputs[0]),), _ORDERED)
+
+
+def _relu_grad_impl(g: Any, x: Any) -> Any:
+    return array_module(x).multiply(g, x > 0, dtype=g.dtype)
+
+
+ReluGrad = _activation_grad(
+    "ReluGrad", _relu_grad_impl, "where(b > 0, a, 0)", lambda op, gg: (ReluGrad(gg, op.inputs[1]), None)
+)
+
+
+def relu6(features: Any, name: str | None = None) -> Tensor:
+    """min(max(x, 0), 6) elementwise."""
+    return unary_call(Relu6, features)
+
+
+def _relu6_impl(x: Any) -> Any:
+    xp = array_module(x)
+    return xp.minimum(xp.maximum(x, x.dtype.type(0)), x.dtype.type(6))
+
+
+Relu6 = _activation(
+    "Relu6", _relu6_impl, "min(max(a, 0), 6)", lambda op, g: (Relu6Grad(g, op.outputs[0]),), _ORDERED
+)
+Relu6Grad = _activation_grad(
+    "Relu6Grad", lambda g, x: array_module(x).multiply(g, (x > 0) & (x < 6), dtype=g.dtype),
+    "where((b > 0) & (b < 6), a, 0)", lambda op, gg: (Relu6Grad(gg, op.inputs[1]), None),
+)  # fmt: skip
+
+
+def leaky_relu(features: Any, alpha: float = 0.2, name: str | None = None) -> Tensor:
+    """x where x > 0, else alpha * x."""
+    x = to_tensor(features, None)
+    if x.dtype.is_integer:
+        x = cast(x, dtypes.float32)
+    return LeakyRelu(x, alpha=float(alpha))
+
+
+def _leaky_relu_impl(x: Any, *, alpha: float) -> Any:
+    xp = array_module(x)
+    scaled = x * x.dtype.type(alpha)
+    return xp.maximum(x, scaled) if 0 <= alpha <= 1 else xp.where(x > 0, x, scaled)
+
+
+LeakyRelu = _activation(
+    "LeakyRelu", _leaky_relu_impl, "where(a > 0, a, alpha * a)",
+    lambda op, g: (LeakyReluGrad(g, op.inputs[0], **op.attrs),),
+)  # fmt: skip
+LeakyReluGrad = _activation_grad(
+    "LeakyReluGrad", lambda g, x, *, alpha: array_module(x).where(x > 0, g, g * g.dtype.type(alpha)),
+    "where(b > 0, a, alpha * a)", lambda op, gg: (LeakyReluGrad(gg, op.inputs[1], **op.attrs), None),
+)  # fmt: skip
+
+
+def elu(features: Any, name: str | None = None) -> Tensor:
+    """x where x > 0, else exp(x) - 1.
+
+    Source: Clevert et al., "Fast and accurate deep network learning by exponential linear
+    units" (2015).
+    """
+    return unary_call(Elu, features)
+
+
+def _elu_impl(x: Any) -> Any:
+    xp = array_module(x)
+    return xp.where(x < 0, xp.expm1(x), x)
+
+
+def _elu_grad_vjp(op: Any, gg: Any) -> Any:
+    g, y = op.inputs  # y is the output of Elu; the rule is y < 0 ? (y + 1) * g : g
+    return EluGrad(gg, y), _where_negative(y, gg * g)
+
+
+def _where_negative(y: Any, value: Any) -> Any:
+    return Masked(value, y < 0)
+
+
+Elu = _activation("Elu", _elu_impl, "where(a < 0, expm1(a), a)", lambda op, g: (EluGrad(g, op.outputs[0]),))
+EluGrad = _activation_grad(
+    "EluGrad", lambda g, y: array_module(y).where(y < 0, (y + y.dtype.type(1)) * g, g),
+    "where(b < 0, (b + 1) * a, a)", _elu_grad_vjp,
+)  # fmt: skip
+
+_SCALE = 1.0507009873554804934193349852946
+_SCALE_ALPHA = 1.7580993408473768599402175208123
+
+
+def selu(features: Any, name: str | None = None) -> Tensor:
+    """scale * x where x > 0, else scale * alpha * (exp(x) - 1), with the constants that keep
+    mean 0 and variance 1.
+
+    Source: Klambauer et al., "Self-normalizing neural networks" (2017).
+    """
+    return unary_call(Selu, features)
+
+
+def _selu_impl(x: Any) -> Any:
+    xp, t = array_module(x), x.dtype.type
+    return xp.where(x < 0, xp.expm1(x) * t(_SCALE_ALPHA), x * t(_SCALE))
+
+
+def _selu_grad_impl(g: Any, y: Any) -> Any:
+    t = y.dtype.type
+    return array_module(y).where(y < 0, g * (y + t(_SCALE_ALPHA)), g * t(_SCALE))
+
+
+def _selu_grad_vjp(op: Any, gg: Any) -> Any:
+    g, y = op.inputs
+    return SeluGrad(gg, y), _where_negative(y, gg * g)
+
+
+Selu = _activation(
+    "Selu", _selu_impl, f"where(a < 0, {_SCALE_ALPHA} * expm1(a), {_SCALE} * a)",
+    lambda op, g: (SeluGrad(g, op.outputs[0]),),
+)  # fmt: skip
+SeluGrad = _activation_grad(
+    "SeluGrad", _selu_grad_impl, f"where(b < 0, a * (b + {_SCALE_ALPHA}), a * {_SCALE})", _selu_grad_vjp
+)
+
+
+def crelu(features: Any, axis: int = -1, name: str | None = None) -> Tensor:
+    """relu of x and of -x, joined along `axis`."""
+    x = to_tensor(features, None)
+    return relu(concat([x, -x], axis))
+
+
+# -- softplus, softsign, gelu, silu -----------------------------------------------------------
+
+
+def softplus(features: Any, name: str | None = None) -> Tensor:
+    """log(1 + exp(x)) elementwise, without overflow."""
+    return unary_call(Softplus, features)
+
+
+def _softplus_impl(x: Any) -> Any:
+    xp = array_module(x)
+    y = xp.empty_like(x)
+    xp.absolute(x, out=y)
+    xp.negative(y, out=y)
+    xp.exp(y, out=y)
+    xp.log1p(y, out=y)
+    y += xp.maximum(x, x.dtype.type(0))
+    return y
+
+
+def _softplus_grad_impl(g: Any, x: Any) -> Any:
+    xp = array_module(x)
+    y = xp.empty_like(x)
+    xp.negative(x, out=y)
+    xp.exp(y, out=y)
+    y += y.dtype.type(1)
+    return xp.divide(g, y, out=y)
+
+
+def _softplus_grad_vjp(op: Any, gg: Any) -> Any:
+    g, x = op.inputs
+    s = sigmoid(x)
+    return SoftplusGrad(gg, x), gg * g * s * (1 - s)
+
+
+Softplus = _activation(
+    "Softplus", _softplus_impl, "log1p(exp(-abs(a))) + max(a, 0)", lambda op, g: (SoftplusGrad(g, op.inputs[0]),)
+)
+SoftplusGrad = _activation_grad("SoftplusGrad", _softplus_grad_impl, "a / (1 + exp(-b))", _softplus_grad_vjp)
+
+
+def softsign(features: Any, name: str | None = None) -> Tensor:
+    """x / (1 + |x|) elementwise."""
+    return unary_call(Softsign, features)
+
+
+def _softsign_grad_vjp(op: Any, gg: Any) -> Any:
+    g, x = op.inputs
+    bottom = 1 + magnitude(x)
+    return SoftsignGrad(gg, x), gg * g * sign(x) * -2 / (bottom * bottom * bottom)
+
+
+def _softsign_grad_impl(g: Any, x: Any) -> Any:
+    bottom = abs(x) + x.dtype.type(1)
+    return g / (bottom * bottom)
+
+
+Softsign = _activation(
+    "Softsign", lambda x: x / (abs(x) + x.dtype.type(1)), "a / (1 + abs(a))",
+    lambda op, g: (SoftsignGrad(g, op.inputs[0]),),
+)  # fmt: skip
+SoftsignGrad = _activation_grad(
+    "SoftsignGrad", _softsign_grad_impl, "a / ((1 + abs(b)) * (1 + abs(b)))", _softsign_grad_vjp
+)
+
+
+def gelu(features: Any, approximate: bool = False, name: str | None = None) -> Tensor:
+    """x * P(X <= x) of a standard normal X, elementwise.
+
+    Args:
+        features: floats.
+        approximate: use the formula with tanh.
+        name: ignored.
+
+    Source: Hendrycks and Gimpel, "Gaussian error linear units" (2016).
+    """
+    x = to_tensor(features, None)
+    if not x.dtype.is_floating:
+        raise ValueError(f"`features.dtype` must be a floating point tensor. Received: features.dtype={x.dtype!r}")
+    if approximate:
+        return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * pow(x, 3))))
+    return 0.5 * x * (1.0 + erf(x / 1.4142135623730951))
+
+
+def silu(features: Any, beta: Any = 1.0) -> Tensor:
+    """x * sigmoid(beta * x) elementwise.
+
+    Source: Ramachandran et al., "Searching for activation functions" (2017).
+    """
+    x = to_tensor(features, None)
+    if isinstance(beta, (int, float)) and beta == 1.0:
+        return x * sigmoid(x)
+    return x * sigmoid(to_tensor(beta, x.dtype) * x)
+
+
+swish = silu
+
+
+# -- softmax ----------------------------------------------------------------------------------
+
+
+def softmax(logits: Any, axis: Any = None, name: str | None = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along `axis`, the last one by default.
+
+    Raises:
+        InvalidArgumentError: there is no such axis.
+    """
+    return _along(Softmax, logits, axis)
+
+
+def log_softmax(logits: Any, axis: Any = None, name: str | None = None) -> Tensor:
+    """log(softmax(x)) along `axis`, the last one by default, without overflow."""
+    return _along(LogSoftmax, logits, axis)
+
+
+def _along(primitive: Primitive, logits: Any, axis: Any) -> Tensor:
+    """The primitive, which works on the last axis, on another one."""
+    if axis is None or (type(axis) is int and axis == -1):
+        return primitive(logits)
+    x = to_tensor(logits, None)
+    rank = x.shape.rank
+    axis = axis_of(static_int(axis, primitive.name, "axis"), rank, primitive.name, "dim")
+    if axis == rank - 1:
+        return primitive(x)
+    perm = list(range(rank))
+    perm[axis], perm[-1] = perm[-1], perm[axis]
+    return transpose(primitive(transpose(x, perm)), perm)
+
+
+def _softmax_shape(x: Any, *more: Any) -> TensorSpec:
+    if x.shape.rank == 0:
+        raise InvalidArgumentError(f"logits must have >= 1 dimension, got {x.shape} [Op:Softmax]", op="Softmax")
+    return TensorSpec(x.shape, x.dtype)
+
+
+def last_max(xp: Any, x: Any) -> Any:
+    """The maximum along the last axis, kept; -inf of none."""
+    if not x.shape[-1]:
+        return xp.full((*x.shape[:-1], 1), -np.inf, x.dtype)
+    return xp.max(x, axis=-1, keepdims=True)
+
+
+def _softmax_impl(x: Any) -> Any:
+    if x.dtype.itemsize == 2:
+        return _softmax_impl(x.astype(np.float32)).astype(x.dtype)
+    xp = array_module(x)
+    y = x - last_max(xp, x)
+    xp.exp(y, out=y)
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
+
+
+def _softmax_vjp(op: Any, g: Any) -> Any:
+    return (SoftmaxGrad(g, op.outputs[0]),)
+
+
+Softmax = Primitive(
+    "Softmax", "logits: T", impl=_softmax_impl, shape=_softmax_shape, vjp=_softmax_vjp, batch=batch_rules.unary,
+    types={"T": FLOATS}, check_first=False,
+)  # fmt: skip
+
+
+def _softmax_grad_impl(g: Any, y: Any) -> Any:
+    if g.dtype.itemsize == 2:
+        return _softmax_grad_impl(g.astype(np.float32), y.astype(np.float32)).astype(g.dtype)
+    out = g * y
+    total = out.sum(axis=-1, keepdims=True)
+    array_module(g).subtract(g, total, out=out)
+    out *= y
+    return out
+
+
+def _softmax_grad_vjp(op: Any, gg: Any) -> Any:
+    g, y = op.inputs
+    weighted = reduce_sum(g * y, -1, True)
+    along = reduce_sum(gg * y, -1, True)
+    return SoftmaxGrad(gg, y), gg * (g - weighted) - g * along
+
+
+SoftmaxGrad = Primitive(
+    "_SoftmaxGrad", "g: T, softmax: T", impl=_softmax_grad_impl, shape=same, vjp=_softmax_grad_vjp,
+    batch=lambda ctx, *xs: ctx.primitive(*batch_rules.all_batched(ctx, xs)),
+)  # fmt: skip
+
+
+def _log_softmax_impl(x: Any) -> Any:
+    if x.dtype.itemsize == 2:
+        return _log_softmax_impl(x.astype(np.float32)).astype(x.dtype)
+    xp = array_module(x)
+    y = x - last_max(xp, x)
+    y -= xp.log(xp.exp(y).sum(axis=-1, keepdims=True))
+    return y
+
+
+def _log_softmax_vjp(op: Any, g: Any) -> Any:
+    return (g - exp(op.outputs[0]) * reduce_sum(g, -1, True),)
+
+
+LogSoftmax = Primitive(
+    "LogSoftmax", "logits: T", impl=_log_softmax_impl, shape=_softmax_shape, vjp=_log_softmax_vjp,
+    batch=batch_rules.unary, types={"T": FLOATS},
+)  # fmt: skip
