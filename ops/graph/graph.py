@@ -258,7 +258,7 @@ def _typed(t: SymbolicTensor) -> str:
 
 
 def _attr(value: Any) -> str:
-    if isinstance(value, StringArray) or hasattr(value, "shape"):
+    if isinstance(value, StringArray) or hasattr(value, "tolist"):
         if value.size <= 4:
             return str(value.tolist())
         return f"<{'string' if isinstance(value, StringArray) else value.dtype}{value.shape}>"

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from ..graph import Graph
 from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
+from .fuse_elementwise import fuse_elementwise
 
 __all__ = ["PASSES", "optimize"]
 
 Pass = Callable[[Graph], Graph]
 
-PASSES: list[Pass] = [dead_nodes, common_subexpressions, dead_nodes]
+PASSES: list[Pass] = [dead_nodes, common_subexpressions, dead_nodes, fuse_elementwise]
 
 
 def optimize(graph: Graph, passes: Sequence[Pass] | None = None) -> Graph:

@@ -1,0 +1,122 @@
+"""LLVM through llvmlite: IR text to a callable, compiled in the background and kept on disk.
+
+`request(name, ir, done)` returns at once; `done(address)` is called, on the compiling thread,
+when the machine code is there.  Objects are keyed by the IR, the CPU and its features.  The
+thread lives only while there is work and is no daemon: a process that ends while LLVM runs
+would crash in its destructors.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..kernel_cache import cache_folder
+
+__all__ = ["enabled", "request", "wait"]
+
+_lock = threading.Lock()
+_queue: deque[tuple[str, str, Callable[[int], None]]] = deque()
+_worker: threading.Thread | None = None
+failures: list[tuple[str, Exception]] = []
+_engines: list[Any] = []  # machine code lives as long as its engine
+
+
+def enabled() -> bool:
+    """Whether kernels may be compiled (``HEADRACE_JIT=0`` turns them off)."""
+    return os.environ.get("HEADRACE_JIT") != "0"
+
+
+def request(name: str, ir: str, done: Callable[[int], None]) -> None:
+    """Compile `ir` in the background and call `done` with the address of its function `name`."""
+    global _worker
+    with _lock:
+        _queue.append((name, ir, done))
+        if _worker is None:
+            _worker = threading.Thread(target=_work, name="headrace-llvm")
+            _worker.start()
+
+
+def wait(timeout_s: float = 60.0) -> None:
+    """Wait until everything requested so far is compiled.
+
+    Raises:
+        RuntimeError: a kernel could not be compiled.
+    """
+    worker = _worker
+    if worker is not None:
+        worker.join(timeout_s)
+    if failures:
+        raise RuntimeError(f"kernel {failures[0][0]} could not be compiled") from failures[0][1]
+
+
+def _work() -> None:
+    global _worker
+    while True:
+        with _lock:
+            if not _queue or not threading.main_thread().is_alive():
+                _queue.clear()
+                _worker = None
+                return
+            name, ir, done = _queue.popleft()
+        try:
+            done(_load(name, ir))
+        except Exception as error:
+            # The NumPy form goes on serving; `failures` and the tests show what happened.
+            failures.append((name, error))
+
+
+@functools.cache
+def _target() -> tuple[Any, Any, str]:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    cpu = llvm.get_host_cpu_name()
+    features = llvm.get_host_cpu_features().flatten()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=cpu, features=features, opt=3, jit=True, reloc="pic", codemodel="default"
+    )
+    return llvm, machine, f"{llvm.llvm_version_info}-{cpu}-{features}"
+
+
+def _load(name: str, ir: str) -> int:
+    llvm, machine, where = _target()
+    key = hashlib.sha256((where + ir).encode()).hexdigest()[:32]
+    path = cache_folder() / "llvm" / f"{key}.o"
+    try:
+        code = path.read_bytes()
+    except OSError:
+        code = _compile(llvm, machine, ir)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_bytes(code)
+            os.replace(temporary, path)
+        except OSError:
+            pass  # no writable folder: compile in every process
+    # The engine wants a module of its own to own; the code comes from the object file.
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine.get_function_address(name)
+
+
+def _compile(llvm: Any, machine: Any, ir: str) -> bytes:
+    module = llvm.parse_assembly(ir)
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = True
+    tuning.slp_vectorization = True
+    tuning.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)

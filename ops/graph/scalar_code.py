@@ -1,0 +1,206 @@
+"""Scalar expressions of elementwise primitives as LLVM IR.
+
+A primitive's ``elementwise`` text is a Python expression in its inputs a, b, c ...; here it is
+read with `ast` and written as typed IR.  No fast-math: the result has the bits NumPy gives.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import struct
+from typing import Any
+
+from .. import dtypes
+from ..dtypes import DType
+
+__all__ = ["Emitter", "Unsupported", "can_cast", "storage_type", "supports"]
+
+_TYPES = {
+    "float32": "float", "float64": "double", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "uint8": "i8", "uint16": "i16", "uint32": "i32", "uint64": "i64", "bool": "i1",
+}  # fmt: skip
+_COMPARE = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}
+
+
+class Unsupported(Exception):
+    """The expression or dtype has no IR form; the call stays a NumPy call."""
+
+
+def register_type(dtype: DType) -> str:
+    """LLVM type of a value in a register."""
+    try:
+        return _TYPES[dtype.name]
+    except KeyError:
+        raise Unsupported(dtype.name) from None
+
+
+def storage_type(dtype: DType) -> str:
+    """LLVM type of an element in memory; booleans are bytes."""
+    return "i8" if dtype.is_bool else register_type(dtype)
+
+
+@functools.cache
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+class Emitter:
+    """Collects IR lines; values are ``(register or literal, DType)`` pairs."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._n = 0
+        self.intrinsics: set[str] = set()
+
+    def new(self, code: str) -> str:
+        """Append ``%v = code`` and return its register."""
+        self._n += 1
+        name = f"%v{self._n}"
+        self.lines.append(f"    {name} = {code}")
+        return name
+
+    def expression(self, text: str, inputs: list[tuple[str, DType]]) -> tuple[str, DType]:
+        """The value of an ``elementwise`` text on the given inputs."""
+        names = {chr(ord("a") + i): v for i, v in enumerate(inputs)}
+        return self._visit(_parsed(text), names, inputs[0][1])
+
+    def cast(self, value: tuple[str, DType], to: DType) -> tuple[str, DType]:
+        """`value` converted as NumPy's astype does."""
+        register, have = value
+        if have is to:
+            return value
+        if not can_cast(have, to):
+            raise Unsupported(f"{have.name} to {to.name}")
+        a, b = register_type(have), register_type(to)
+        if to.is_floating:
+            if have.is_floating:
+                op = "fpext" if to.size > have.size else "fptrunc"
+            else:
+                op = "uitofp" if have.is_unsigned or have.is_bool else "sitofp"
+        elif a == b:
+            return register, to
+        elif have.is_bool or have.is_unsigned:
+            op = "trunc" if not have.is_bool and to.size < have.size else "zext"
+        else:
+            op = "trunc" if to.size < have.size else "sext"
+        return self.new(f"{op} {a} {register} to {b}"), to
+
+    def _visit(self, node: ast.expr, names: dict[str, Any], dtype: DType) -> tuple[str, DType]:
+        if isinstance(node, ast.Name):
+            if node.id not in names:
+                raise Unsupported(node.id)
+            return names[node.id]
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return _literal(node.value, dtype), dtype
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            if isinstance(node.operand, ast.Constant):
+                return _literal(-node.operand.value, dtype), dtype  # type: ignore[operator]
+            v, t = self._visit(node.operand, names, dtype)
+            kind = register_type(t)
+            return self.new(f"fneg {kind} {v}" if t.is_floating else f"sub {kind} 0, {v}"), t
+        if isinstance(node, ast.BinOp):
+            return self._binary(node, names, dtype)
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            return self._compare(node, names, dtype)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return self._call(node, names, dtype)
+        raise Unsupported(ast.dump(node))
+
+    def _pair(self, left: ast.expr, right: ast.expr, names: Any, dtype: DType) -> tuple[str, str, DType]:
+        # A literal takes the type of what stands beside it.
+        if isinstance(left, ast.Constant) or (isinstance(left, ast.UnaryOp) and isinstance(left.operand, ast.Constant)):
+            b, t = self._visit(right, names, dtype)
+            a, _ = self._visit(left, names, t)
+        else:
+            a, t = self._visit(left, names, dtype)
+            b, u = self._visit(right, names, t)
+            if t is not u:
+                raise Unsupported(f"{t.name} with {u.name}")
+        return a, b, t
+
+    def _binary(self, node: ast.BinOp, names: Any, dtype: DType) -> tuple[str, DType]:
+        a, b, t = self._pair(node.left, node.right, names, dtype)
+        op = type(node.op).__name__
+        if t.is_bool:
+            raise Unsupported("arithmetic on bool")
+        table = {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"} if t.is_floating else {
+            "Add": "add", "Sub": "sub", "Mult": "mul"}  # fmt: skip
+        if op not in table:
+            raise Unsupported(op)
+        return self.new(f"{table[op]} {register_type(t)} {a}, {b}"), t
+
+    def _compare(self, node: ast.Compare, names: Any, dtype: DType) -> tuple[str, DType]:
+        a, b, t = self._pair(node.left, node.comparators[0], names, dtype)
+        word = _COMPARE.get(type(node.ops[0]).__name__)
+        if word is None:
+            raise Unsupported("comparison")
+        if t.is_floating:
+            code = f"fcmp {'une' if word == 'ne' else 'o' + word} {register_type(t)} {a}, {b}"
+        else:
+            sign = "" if word in ("eq", "ne") else ("u" if t.is_unsigned or t.is_bool else "s")
+            code = f"icmp {sign}{word} {register_type(t)} {a}, {b}"
+        return self.new(code), dtypes.bool
+
+    def _call(self, node: ast.Call, names: Any, dtype: DType) -> tuple[str, DType]:
+        name = node.func.id  # type: ignore[attr-defined]
+        if name == "where" and len(node.args) == 3:
+            c, ct = self._visit(node.args[0], names, dtype)
+            a, b, t = self._pair(node.args[1], node.args[2], names, dtype)
+            if not ct.is_bool:
+                raise Unsupported("condition")
+            kind = register_type(t)
+            return self.new(f"select i1 {c}, {kind} {a}, {kind} {b}"), t
+        if name in ("min", "max") and len(node.args) == 2:
+            a, b, t = self._pair(node.args[0], node.args[1], names, dtype)
+            kind = register_type(t)
+            if t.is_floating:
+                # NumPy's maximum hands on NaN; of equal zeros it returns the first.
+                test = "ogt" if name == "max" else "olt"
+                better = self.new(f"fcmp {test} {kind} {a}, {b}")
+                nan = self.new(f"fcmp uno {kind} {a}, {a}")
+                equal = self.new(f"fcmp oeq {kind} {a}, {b}")
+                first = self.new(f"or i1 {better}, {nan}")
+                first = self.new(f"or i1 {first}, {equal}")
+                return self.new(f"select i1 {first}, {kind} {a}, {kind} {b}"), t
+            sign = "u" if t.is_unsigned or t.is_bool else "s"
+            better = self.new(f"icmp {sign}{'gt' if name == 'max' else 'lt'} {kind} {a}, {b}")
+            return self.new(f"select i1 {better}, {kind} {a}, {kind} {b}"), t
+        if name in ("sqrt", "abs") and len(node.args) == 1:
+            v, t = self._visit(node.args[0], names, dtype)
+            if not t.is_floating:
+                raise Unsupported(name)
+            kind = register_type(t)
+            intrinsic = f"llvm.{'fabs' if name == 'abs' else name}.{'f32' if kind == 'float' else 'f64'}"
+            self.intrinsics.add(f"declare {kind} @{intrinsic}({kind})")
+            return self.new(f"call {kind} @{intrinsic}({kind} {v})"), t
+        raise Unsupported(name)
+
+
+def can_cast(have: DType, to: DType) -> bool:
+    """Whether a cast has the same result in IR as in NumPy for every value."""
+    if have.name not in _TYPES or to.name not in _TYPES or to.is_bool:
+        return False
+    return to.is_floating or not have.is_floating
+
+
+def _literal(value: Any, dtype: DType) -> str:
+    if dtype.is_floating:
+        # LLVM writes both float widths as the bits of a double that is exact in the type.
+        as_double = struct.unpack("f", struct.pack("f", value))[0] if dtype.size == 4 else float(value)
+        return "0x" + struct.pack(">d", as_double).hex().upper()
+    if dtype.is_bool:
+        return "true" if value else "false"
+    if value != int(value):
+        raise Unsupported(f"literal {value} of {dtype.name}")
+    return str(int(value))
+
+
+@functools.cache
+def supports(text: str, inputs: tuple[DType, ...], output: DType) -> bool:
+    """Whether the expression has an IR form on inputs of these dtypes, with that result."""
+    try:
+        _, t = Emitter().expression(text, [("%x", d) for d in inputs if register_type(d)])
+        return t is output
+    except Unsupported:
+        return False
