@@ -1,0 +1,215 @@
+"""Callbacks: when hooks are called and with what; each callback's rule."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from headrace import keras
+
+X = np.linspace(-1, 1, 20, dtype="float32")[:, None]
+Y = 2 * X
+
+
+def model_of(rate=0.1, metrics=None):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.set_weights([np.zeros((1, 1)), np.zeros(1)])
+    model.compile(keras.optimizers.SGD(rate), "mse", metrics=metrics)
+    return model
+
+
+class Script(keras.callbacks.Callback):
+    """Puts given values into the logs, before the callbacks after it see them."""
+
+    def __init__(self, **values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update({k: v[epoch] for k, v in self.values.items()})
+
+
+def test_hooks_in_order():
+    calls = []
+
+    class Recorder(keras.callbacks.Callback):
+        def __getattribute__(self, name):
+            if name.startswith("on_"):
+                calls.append(name)
+            return super().__getattribute__(name)
+
+        def on_train_batch_begin(self, batch, logs=None):
+            calls.append(f"begin {batch}")
+
+        def on_train_batch_end(self, batch, logs=None):
+            calls.append(f"end {batch} {sorted(logs)}")
+
+    model = model_of(metrics=["mae"])
+    recorder = Recorder()
+    model.fit(X, Y, batch_size=10, verbose=0, callbacks=[recorder], validation_data=(X, Y))
+    shown = [c for c in calls if not c.startswith("on_train_batch") and "_batch" not in c]
+    assert shown == [
+        "on_train_begin", "on_epoch_begin",
+        "begin 0", "end 0 ['loss', 'mae']", "begin 1", "end 1 ['loss', 'mae']",
+        "on_test_begin", "on_test_end", "on_epoch_end", "on_train_end",
+    ]  # fmt: skip
+    assert recorder.model is model and recorder.params == {"verbose": 0, "epochs": 1, "steps": 2}
+
+
+def test_batch_logs_are_running_means():
+    seen = []
+    hook = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(logs["loss"]))
+    model = model_of(rate=0.0)
+    model.fit(X, Y, batch_size=10, shuffle=False, verbose=0, callbacks=[hook])
+    np.testing.assert_allclose(seen[0], np.mean(Y[:10] ** 2), rtol=1e-6)
+    np.testing.assert_allclose(seen[1], np.mean(Y**2), rtol=1e-6)
+
+
+def test_history_is_returned_and_kept():
+    model = model_of()
+    history = model.fit(X, Y, epochs=3, verbose=0)
+    assert history is model.history and history.epoch == [0, 1, 2]
+    assert len(history.history["loss"]) == 3
+    assert model.fit(X, Y, verbose=0).epoch == [0]
+
+
+@pytest.mark.parametrize(
+    ("values", "kwargs", "epochs"),
+    [
+        ([3, 2, 2, 2, 2], {"patience": 0}, 3),
+        ([3, 2, 2, 2, 2], {"patience": 2}, 4),
+        ([3, 2, 1, 0, -1], {"patience": 0}, 5),
+        ([3, 2.9, 2.8, 2.7, 2.6], {"patience": 1, "min_delta": 1.0}, 2),
+        ([1, 2, 3, 4, 5], {"mode": "max"}, 5),
+        ([1, 2, 3, 4, 5], {"mode": "min", "patience": 1}, 2),
+        ([9, 9, 9, 9, 9], {"patience": 0, "start_from_epoch": 2}, 4),
+        ([5, 4, 3, 2, 1], {"patience": 2, "baseline": 0.5}, 3),
+    ],
+    ids=["0", "2", "falls", "min_delta", "max", "rises", "start_from_epoch", "baseline"],
+)
+def test_early_stopping(values, kwargs, epochs):
+    model = model_of()
+    stop = keras.callbacks.EarlyStopping(monitor="v", **kwargs)
+    history = model.fit(X, Y, epochs=5, verbose=0, callbacks=[Script(v=values), stop])
+    # `baseline` resets the wait only when beaten: the metric improves and yet training stops.
+    expected = {"baseline": 5}.get("baseline" if "baseline" in kwargs else "", epochs)
+    assert len(history.epoch) == expected
+
+
+def test_early_stopping_restores_the_best_weights():
+    best = []
+    model = model_of()
+    script = Script(v=[3, 1, 2, 2])
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: best.append(model.get_weights())
+    )
+    stop = keras.callbacks.EarlyStopping("v", patience=2, restore_best_weights=True)
+    model.fit(X, Y, epochs=9, verbose=0, callbacks=[script, keep, stop])
+    assert len(best) == 4 and stop.best_epoch == 1
+    for got, want in zip(model.get_weights(), best[1], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_early_stopping_by_accuracy_wants_more():
+    assert keras.callbacks.EarlyStopping("val_accuracy").rising
+    assert not keras.callbacks.EarlyStopping("val_loss").rising
+
+
+def test_monitor_that_is_not_there():
+    with pytest.warns(UserWarning, match="`nope` which is not available.*are: loss"):
+        model_of().fit(X, Y, verbose=0, callbacks=[keras.callbacks.EarlyStopping("nope")])
+
+
+@pytest.mark.parametrize("weights_only", [True, False], ids=["weights", "model"])
+def test_checkpoint_per_epoch(tmp_path, weights_only):
+    suffix = ".weights.h5" if weights_only else ".keras"
+    path = tmp_path / ("sub/{epoch:02d}-{v:.1f}" + suffix)
+    model = model_of()
+    keras_callbacks = [
+        Script(v=[1.0, 2.0]),
+        keras.callbacks.ModelCheckpoint(path, save_weights_only=weights_only),
+    ]
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=keras_callbacks)
+    names = sorted(p.name for p in (tmp_path / "sub").iterdir())
+    assert names == [f"01-1.0{suffix}", f"02-2.0{suffix}"]
+
+
+def test_checkpoint_keeps_the_best(tmp_path):
+    path = tmp_path / "best.weights.h5"
+    seen = []
+    model = model_of()
+    callbacks = [
+        Script(v=[3, 1, 2]),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(model.get_weights())),
+        keras.callbacks.ModelCheckpoint(path, "v", save_best_only=True, save_weights_only=True),
+    ]
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=callbacks)
+    model.load_weights(path)
+    np.testing.assert_array_equal(model.get_weights()[0], seen[1][0])
+
+
+def test_checkpoint_every_few_batches(tmp_path):
+    path = str(tmp_path / "{batch}.weights.h5")
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=True, save_freq=2)
+    model_of().fit(X, Y, batch_size=4, verbose=0, callbacks=[checkpoint])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2.weights.h5", "4.weights.h5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [("w.h5x", {}), ("w.h5", {"save_weights_only": True}), ("w.keras", {"save_freq": "batch"})],
+)
+def test_checkpoint_arguments(name, kwargs):
+    with pytest.raises(ValueError, match="filepath|save_freq"):
+        keras.callbacks.ModelCheckpoint(name, **kwargs)
+
+
+def test_terminate_on_nan(capsys):
+    model = model_of(rate=1e30)
+    history = model.fit(X, Y, batch_size=1, epochs=9, verbose=0,
+                        callbacks=[keras.callbacks.TerminateOnNaN()])  # fmt: skip
+    assert len(history.epoch) == 1
+    assert "Invalid loss, terminating training" in capsys.readouterr().out
+
+
+def test_learning_rate_scheduler():
+    model = model_of(rate=0.4)
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[scheduler])
+    np.testing.assert_allclose(history.history["learning_rate"], [0.2, 0.1, 0.05], rtol=1e-6)
+    with pytest.raises(ValueError, match="should be a float"):
+        bad = keras.callbacks.LearningRateScheduler(lambda epoch, rate: "x")
+        model.fit(X, Y, verbose=0, callbacks=[bad])
+
+
+def test_reduce_learning_rate_on_plateau():
+    model = model_of(rate=1.0)
+    reduce = keras.callbacks.ReduceLROnPlateau("v", factor=0.5, patience=2, cooldown=1, min_lr=0.2)
+    script = Script(v=[1.0] * 10)
+    rates = model.fit(X, Y, epochs=10, verbose=0, callbacks=[script, reduce]).history["learning_rate"]
+    np.testing.assert_allclose(rates, [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2], rtol=1e-6)
+
+
+def test_csv_logger(tmp_path):
+    path = tmp_path / "log.csv"
+    model = model_of(metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[keras.callbacks.CSVLogger(path)])
+    model.fit(X, Y, verbose=0, callbacks=[keras.callbacks.CSVLogger(path, append=True)])
+    table = list(csv.DictReader(path.open()))
+    assert list(table[0]) == ["epoch", "loss", "mae"] and len(table) == 3
+    assert float(table[0]["loss"]) > float(table[1]["loss"])
+
+
+def test_stop_training_in_the_middle_of_an_epoch():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model = model_of()
+    model.fit(X, Y, batch_size=4, epochs=5, verbose=0, callbacks=[Stop()])
+    assert int(model.optimizer.iterations) == 2
+
+
+def test_only_callbacks():
+    with pytest.raises(TypeError, match="must be a list of Callback instances, got 3"):
+        model_of().fit(X, Y, verbose=0, callbacks=[3])
