@@ -1,0 +1,121 @@
+"""From one loss per sample to one number: ranks, masks, sample weights, reductions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ops import api as hr
+
+__all__ = [
+    "apply_mask",
+    "reduce_weighted_values",
+    "squeeze_or_expand_to_same_rank",
+    "standardize_reduction",
+]
+
+_REDUCTIONS = ("sum_over_batch_size", "sum", None, "none", "mean", "mean_with_sample_weight")
+
+
+def standardize_reduction(reduction: str | None) -> str | None:
+    """`reduction` if it is a known one.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(
+            "Invalid value for argument `reduction`. "
+            f"Expected one of {set(_REDUCTIONS)}. Received: reduction={reduction}"
+        )
+    return reduction
+
+
+def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> Any:
+    """Both tensors, a last axis of size 1 dropped or added if that makes their ranks equal."""
+    rank1, rank2 = len(x1.shape), len(x2.shape)
+    if rank1 == rank2 + 1 and x1.shape[-1] == 1:
+        if rank2 == 1 and expand_rank_1:
+            x2 = hr.expand_dims(x2, axis=-1)
+        else:
+            x1 = hr.squeeze(x1, axis=-1)
+    elif rank2 == rank1 + 1 and x2.shape[-1] == 1:
+        if rank1 == 1 and expand_rank_1:
+            x1 = hr.expand_dims(x1, axis=-1)
+        else:
+            x2 = hr.squeeze(x2, axis=-1)
+    return x1, x2
+
+
+def count(values: Any, dtype: Any) -> Any:
+    """The number of elements of `values`, a scalar of `dtype`."""
+    known = values.shape.num_elements()
+    if known is not None:
+        return hr.constant(known, dtype=dtype)
+    return hr.cast(hr.size(values), dtype)
+
+
+def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None) -> Any:
+    """`sample_weight` with 0 where `mask` is False; None if both are None.
+
+    For the means, valid entries also get the weight ``total / valid``: the later division by
+    `total` then amounts to one by the number of valid entries.
+    """
+    if mask is None:
+        return sample_weight
+    mask = hr.convert_to_tensor(mask)
+    weights = hr.cast(mask, dtype)
+    if reduction in ("mean", "sum_over_batch_size"):
+        valid = hr.reduce_sum(weights)
+        share = hr.divide_no_nan(count(mask, dtype), valid)
+        weights = hr.where(hr.cast(mask, hr.bool), share, hr.zeros_like(weights))
+    if sample_weight is None:
+        return weights
+    weights, sample_weight = squeeze_or_expand_to_same_rank(
+        weights, hr.cast(hr.convert_to_tensor(sample_weight), dtype)
+    )
+    return sample_weight * weights
+
+
+def _reduce(values: Any, sample_weight: Any, reduction: str | None) -> Any:
+    shape = values.shape
+    if reduction in (None, "none") or shape.dims in ((), (0,)):
+        return values
+    total = hr.reduce_sum(values)
+    if reduction == "sum":
+        return total
+    if reduction == "mean_with_sample_weight" and sample_weight is not None:
+        return hr.divide_no_nan(total, hr.cast(hr.reduce_sum(sample_weight), total.dtype))
+    known = shape.num_elements()
+    if known:
+        return total / float(known)
+    return hr.divide_no_nan(total, count(values, total.dtype))
+
+
+def reduce_weighted_values(
+    values: Any,
+    sample_weight: Any = None,
+    mask: Any = None,
+    reduction: str | None = "sum_over_batch_size",
+    dtype: Any = None,
+) -> Any:
+    """`values` weighted, masked and reduced.
+
+    Args:
+        values: losses, ``[batch, ...]``.
+        sample_weight: broadcasts to `values`, a last axis of size 1 aside.
+        mask: booleans, False where `values` do not count.
+        reduction: ``"sum_over_batch_size"`` or ``"mean"``, ``"sum"``,
+            ``"mean_with_sample_weight"``, ``"none"`` or None.
+        dtype: of the result; default that of `values`.
+    """
+    reduction = standardize_reduction(reduction)
+    values = hr.convert_to_tensor(values)
+    if dtype is not None:
+        values = hr.cast(values, dtype)
+    if sample_weight is not None:
+        sample_weight = hr.cast(hr.convert_to_tensor(sample_weight), values.dtype)
+    sample_weight = apply_mask(sample_weight, mask, values.dtype, reduction)
+    if sample_weight is not None:
+        values, sample_weight = squeeze_or_expand_to_same_rank(values, sample_weight)
+        values = values * sample_weight
+    return _reduce(values, sample_weight, reduction)

@@ -1,0 +1,213 @@
+"""Primitives that update a variable and its slots in one pass, in place where nobody else holds
+the arrays (`Variable.owned`).
+
+Names and arithmetic are TensorFlow's raw ops (``ResourceApplyAdam`` ...).  The variables are
+the attribute ``variables``, first the one being trained, then its slots.  The result is a scalar
+that says only that the update has been made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ops import dtypes
+from ...ops.array_module import array_module
+from ...ops.errors import InvalidArgumentError
+from ...ops.primitive import Primitive
+from ...ops.tensor_spec import TensorSpec
+from .compiled import compiled
+
+__all__ = [
+    "ResourceApplyAdam",
+    "ResourceApplyAdamWithAmsgrad",
+    "ResourceApplyGradientDescent",
+    "ResourceApplyKerasMomentum",
+    "ResourceSparseApplyAdagradV2",
+    "ResourceSparseApplyGradientDescent",
+]
+
+_DONE = np.zeros((), np.bool_)
+
+
+def _dense_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
+    """The gradient, the last input, must have the variable's shape."""
+    grad = tensors[-1]
+    if not variables[0].shape.is_compatible_with(grad.shape):
+        raise InvalidArgumentError(
+            f"gradient of variable '{variables[0].name}' must have its shape "
+            f"{variables[0].shape}, got {grad.shape}"
+        )
+    return TensorSpec([], dtypes.bool)
+
+
+def _flat(*arrays: Any) -> tuple[Any, ...] | None:
+    """All arrays as vectors if the compiled kernels take them, else None."""
+    for a in arrays:
+        if type(a) is not np.ndarray or a.dtype != np.float32 or not a.flags.c_contiguous:
+            return None
+    return tuple(a.reshape(-1) for a in arrays)
+
+
+def _sgd_impl(alpha: Any, delta: Any, *, variables: Any) -> Any:
+    var = variables[0].owned()
+    kernel = compiled("sgd")
+    flat = _flat(var, delta) if kernel is not None else None
+    if flat is None:
+        var -= alpha * delta
+    else:
+        kernel(*flat, alpha[()])  # type: ignore[misc]
+    return _DONE
+
+
+ResourceApplyGradientDescent = Primitive(
+    "ResourceApplyGradientDescent",
+    "alpha: T, delta: T",
+    impl=_sgd_impl,
+    shape=_dense_shape,
+    stateful=True,
+)
+
+
+def _momentum_impl(
+    lr: Any, momentum: Any, grad: Any, *, variables: Any, use_nesterov: bool
+) -> Any:
+    var, accum = (v.owned() for v in variables)
+    kernel = compiled("momentum")
+    flat = _flat(var, accum, grad) if kernel is not None else None
+    if flat is not None:
+        kernel(*flat, lr[()], momentum[()], use_nesterov)  # type: ignore[misc]
+        return _DONE
+    step = lr * grad
+    accum *= momentum
+    accum -= step
+    var += accum * momentum - step if use_nesterov else accum
+    return _DONE
+
+
+ResourceApplyKerasMomentum = Primitive(
+    "ResourceApplyKerasMomentum",
+    "lr: T, momentum: T, grad: T",
+    impl=_momentum_impl,
+    shape=_dense_shape,
+    stateful=True,
+)
+
+
+def _adam_impl(
+    beta1_power: Any,
+    beta2_power: Any,
+    lr: Any,
+    grad: Any,
+    *,
+    variables: Any,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> Any:
+    xp = array_module(grad)
+    var, m, v, *rest = (x.owned() for x in variables)
+    kind = var.dtype.type
+    one = kind(1)
+    alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
+    rest_1, rest_2, eps = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
+    kernel = compiled("amsgrad" if rest else "adam")
+    flat = _flat(var, m, v, *rest, grad) if kernel is not None else None
+    if flat is not None:
+        kernel(*flat, alpha[()], rest_1, rest_2, eps)  # type: ignore[misc]
+        return _DONE
+    m += (grad - m) * rest_1
+    v += (grad * grad - v) * rest_2
+    if rest:
+        xp.maximum(rest[0], v, out=rest[0])
+    step = xp.sqrt(rest[0] if rest else v)
+    step += eps
+    xp.divide(m * alpha, step, out=step)
+    var -= step
+    return _DONE
+
+
+ResourceApplyAdam = Primitive(
+    "ResourceApplyAdam",
+    "beta1_power: T, beta2_power: T, lr: T, grad: T",
+    impl=_adam_impl,
+    shape=_dense_shape,
+    stateful=True,
+)
+ResourceApplyAdamWithAmsgrad = Primitive(
+    "ResourceApplyAdamWithAmsgrad",
+    "beta1_power: T, beta2_power: T, lr: T, grad: T",
+    impl=_adam_impl,
+    shape=_dense_shape,
+    stateful=True,
+)
+
+
+def _rows_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
+    """The last two inputs are rows of the variable and their numbers."""
+    values = tensors[-2]
+    rows = variables[0].shape[1:]
+    if not values.shape[1:].is_compatible_with(rows):
+        raise InvalidArgumentError(
+            f"sparse gradient of variable '{variables[0].name}' must have rows of shape "
+            f"{rows}, got {values.shape}"
+        )
+    return TensorSpec([], dtypes.bool)
+
+
+def merge_rows(values: Any, indices: Any) -> tuple[Any, Any]:
+    """``(rows, indices)`` with the rows of equal indices added up; indices are sorted."""
+    xp = array_module(values)
+    indices = indices.reshape(-1)
+    values = values.reshape(indices.size, -1)
+    if indices.size == 0:
+        return values, indices
+    order = xp.argsort(indices, kind="stable")
+    ordered = indices[order]
+    starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
+    if starts.size == indices.size:
+        return values[order], ordered
+    if xp is np:
+        return np.add.reduceat(values[order], starts, axis=0), ordered[starts]
+    rows = xp.zeros((starts.size, values.shape[1]), values.dtype)
+    xp.add.at(rows, xp.searchsorted(ordered[starts], indices), values)
+    return rows, ordered[starts]
+
+
+def _sparse_sgd_impl(alpha: Any, values: Any, indices: Any, *, variables: Any) -> Any:
+    var = variables[0].owned()
+    rows, where = merge_rows(values, indices)
+    var[where] -= (alpha * rows).reshape(where.shape + var.shape[1:])
+    return _DONE
+
+
+ResourceSparseApplyGradientDescent = Primitive(
+    "ResourceSparseApplyGradientDescent",
+    "alpha: T, values: T, indices: Tindices",
+    impl=_sparse_sgd_impl,
+    shape=_rows_shape,
+    stateful=True,
+)
+
+
+def _sparse_adagrad_impl(
+    lr: Any, values: Any, indices: Any, *, variables: Any, epsilon: float
+) -> Any:
+    var, accum = (v.owned() for v in variables)
+    xp = array_module(values)
+    rows, where = merge_rows(values, indices)
+    rows = rows.reshape(where.shape + var.shape[1:])
+    grown = accum[where] + rows * rows
+    accum[where] = grown
+    var[where] -= lr * rows / xp.sqrt(grown + var.dtype.type(epsilon))
+    return _DONE
+
+
+ResourceSparseApplyAdagradV2 = Primitive(
+    "ResourceSparseApplyAdagradV2",
+    "lr: T, values: T, indices: Tindices",
+    impl=_sparse_adagrad_impl,
+    shape=_rows_shape,
+    stateful=True,
+)

@@ -1,0 +1,50 @@
+"""Names of the optimizers: `get`, `serialize`, `deserialize`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from .adadelta import Adadelta
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .adamax import Adamax
+from .nadam import Nadam
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .sgd import SGD
+
+__all__ = ["deserialize", "get", "serialize"]
+
+_CLASSES = (Adadelta, Adagrad, Adam, AdamW, Adamax, Nadam, RMSprop, SGD)
+_BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
+
+
+def serialize(optimizer: Optimizer) -> dict[str, Any]:
+    """The config dictionary that `deserialize` turns back into the optimizer."""
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The optimizer that `config` describes; class names are taken in any case."""
+    config = {"class_name": config, "config": {}} if isinstance(config, str) else dict(config)
+    name = config["class_name"]
+    if name.lower() in _BY_NAME:
+        config["class_name"] = name.lower()
+    return deserialize_keras_object(
+        config, module_objects=_BY_NAME, custom_objects=custom_objects
+    )
+
+
+def get(identifier: Any) -> Any:
+    """The optimizer meant by a name, a config, or itself; None for None.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if identifier is None:
+        return None
+    found = deserialize(identifier) if isinstance(identifier, dict | str) else identifier
+    if isinstance(found, Optimizer):
+        return found
+    raise ValueError(f"Could not interpret optimizer identifier: {identifier}")

@@ -1,0 +1,388 @@
+"""Optimizers against Keras over 20 steps: options, schedules, slots, sparse gradients; eager =
+traced = compiled; configs; states.
+"""
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.keras import optimizers
+from headrace.keras.optimizers import apply_ops, compiled, schedules
+
+rng = np.random.default_rng(11)
+SHAPES = [(5, 3), (3,), (2, 2, 2)]
+STARTS = [rng.normal(size=s).astype("float32") for s in SHAPES]
+STEPS = 20
+GRADS = [[rng.normal(size=s).astype("float32") for s in SHAPES] for _ in range(STEPS)]
+
+KINDS = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}),
+    ("AdamW", {"weight_decay": 0.1}),
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.5, "centered": True}),
+    ("Adagrad", {}),
+    ("Adadelta", {"learning_rate": 1.0}),
+    ("Adamax", {}),
+    ("Nadam", {}),
+]
+OPTIONS = [
+    {},
+    {"clipnorm": 0.7},
+    {"clipvalue": 0.3},
+    {"global_clipnorm": 1.1},
+    {"weight_decay": 0.05},
+    {"use_ema": True, "ema_momentum": 0.8},
+    {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    {"gradient_accumulation_steps": 3},
+    {"gradient_accumulation_steps": 2, "use_ema": True, "clipnorm": 0.5},
+    {"loss_scale_factor": 8.0},
+]
+KIND_IDS = [f"{n}-{'-'.join(kw) or 'plain'}" for n, kw in KINDS]
+OPTION_IDS = ["-".join(o) or "plain" for o in OPTIONS]
+
+
+def arguments(kind, option):
+    name, kwargs = kind
+    return {"learning_rate": 0.05, **kwargs, **option}
+
+
+def run(optimizer, variables, tensor, steps=STEPS):
+    for grads in GRADS[:steps]:
+        pairs = zip([tensor(g) for g in grads], variables, strict=True)
+        optimizer.apply_gradients(pairs)
+
+
+def ours(make, steps=STEPS, traced=False):
+    variables = [hr.Variable(s) for s in STARTS]
+    optimizer = make()
+    if not traced:
+        run(optimizer, variables, hr.constant, steps)
+        return optimizer, variables
+    optimizer.build(variables)
+
+    @hr.function
+    def step(grads):
+        optimizer.apply(grads, variables)
+        return optimizer.iterations + 0
+
+    for grads in GRADS[:steps]:
+        step([hr.constant(g) for g in grads])
+    return optimizer, variables
+
+
+def theirs(tf, make):
+    variables = [tf.keras.Variable(s) for s in STARTS]
+    optimizer = make(tf.keras.optimizers)
+    run(optimizer, variables, tf.constant)
+    return optimizer, variables
+
+
+def assert_same_state(mine, expected, rtol=2e-5, atol=2e-6):
+    (optimizer, variables), (peer, peer_variables) = mine, expected
+    for a, b in zip(variables, peer_variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=rtol, atol=atol)
+    assert len(optimizer.variables) == len(peer.variables)
+    for a, b in zip(optimizer.variables, peer.variables, strict=True):
+        assert tuple(a.shape) == tuple(b.shape)
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=OPTION_IDS)
+@pytest.mark.parametrize("kind", KINDS, ids=KIND_IDS)
+def test_twenty_steps_are_keras(tf, kind, option):
+    """Weights and every slot, in Keras's order."""
+    kwargs = arguments(kind, option)
+    mine = ours(lambda: getattr(optimizers, kind[0])(**kwargs))
+    expected = theirs(tf, lambda family: getattr(family, kind[0])(**kwargs))
+    assert_same_state(mine, expected)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=OPTION_IDS)
+@pytest.mark.parametrize("kind", KINDS, ids=KIND_IDS)
+def test_traced_equals_eager(kind, option):
+    kwargs = arguments(kind, option)
+    make = lambda: getattr(optimizers, kind[0])(**kwargs)  # noqa: E731
+    assert_same_state(ours(make, 7, traced=True), ours(make, 7), rtol=1e-5, atol=1e-6)
+
+
+SCHEDULES = [
+    ("ExponentialDecay", (0.1, 5, 0.5), {}),
+    ("ExponentialDecay", (0.1, 5, 0.5), {"staircase": True}),
+    ("InverseTimeDecay", (0.1, 4, 0.5), {}),
+    ("InverseTimeDecay", (0.1, 4, 0.5), {"staircase": True}),
+    ("PiecewiseConstantDecay", ([3, 8, 12], [0.1, 0.05, 0.01, 0.2]), {}),
+    ("PolynomialDecay", (0.1, 8), {"power": 2.0}),
+    ("PolynomialDecay", (0.1, 8), {"cycle": True, "end_learning_rate": 0.01}),
+    ("CosineDecay", (0.1, 12), {"alpha": 0.1}),
+    ("CosineDecay", (0.01, 10), {"warmup_target": 0.1, "warmup_steps": 5}),
+    ("CosineDecay", (0.01, 10), {"warmup_target": 0.1}),
+    ("CosineDecayRestarts", (0.1, 3), {}),
+    ("CosineDecayRestarts", (0.1, 4), {"t_mul": 1.0, "m_mul": 0.8, "alpha": 0.05}),
+]
+SCHEDULE_IDS = [f"{n}-{'-'.join(kw) or 'plain'}" for n, _, kw in SCHEDULES]
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=SCHEDULE_IDS)
+def test_schedule_is_keras(tf, case):
+    name, args, kwargs = case
+    mine = getattr(schedules, name)(*args, **kwargs)
+    expected = getattr(tf.keras.optimizers.schedules, name)(*args, **kwargs)
+    traced = hr.function(lambda step: mine(step))
+    # The end of a restart is decided by the last bit of a logarithm; steps in between are not.
+    for step in range(30):
+        if name == "CosineDecayRestarts" and kwargs == {} and step in (3, 9, 21):
+            continue
+        want = float(expected(step))
+        assert float(mine(step)) == pytest.approx(want, rel=1e-4, abs=1e-7), step
+        now = hr.constant(step, dtype="int64")
+        assert float(traced(now)) == pytest.approx(want, rel=1e-4, abs=1e-7), step
+    assert mine.get_config() == expected.get_config()
+    again = schedules.deserialize(schedules.serialize(mine))
+    assert type(again) is type(mine) and again.get_config() == mine.get_config()
+
+
+@pytest.mark.parametrize("case", SCHEDULES[:7], ids=SCHEDULE_IDS[:7])
+def test_optimizer_with_schedule_is_keras(tf, case):
+    name, args, kwargs = case
+    mine = ours(lambda: optimizers.Adam(getattr(schedules, name)(*args, **kwargs)))
+    expected = theirs(
+        tf,
+        lambda family: family.Adam(getattr(family.schedules, name)(*args, **kwargs)),
+    )
+    assert_same_state(mine, expected)
+    config = mine[0].get_config()
+    again = optimizers.Adam.from_config(config)
+    assert again.get_config() == config
+
+
+def test_schedule_arguments_are_checked():
+    for make in (
+        lambda: schedules.ExponentialDecay(0.1, 0, 0.5),
+        lambda: schedules.InverseTimeDecay(0.1, -1, 0.5),
+        lambda: schedules.PolynomialDecay(0.1, 0),
+        lambda: schedules.CosineDecay(0.1, 0),
+        lambda: schedules.CosineDecayRestarts(0.1, 0),
+    ):
+        with pytest.raises(ValueError, match="must be > 0"):
+            make()
+    with pytest.raises(ValueError, match="1 less"):
+        schedules.PiecewiseConstantDecay([1], [0.1])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=KIND_IDS)
+def test_sparse_gradient_equals_the_dense_one(kind):
+    """Rows named twice add up; rows not named behave as with a gradient of zero."""
+    table = rng.normal(size=(7, 3)).astype("float32")
+    indices = np.array([1, 4, 1, 6], "int64")
+    rows = rng.normal(size=(4, 3)).astype("float32")
+    dense = np.zeros_like(table)
+    np.add.at(dense, indices, rows)
+    found = []
+    for sparse in (True, False):
+        variable = hr.Variable(table)
+        optimizer = getattr(optimizers, kind[0])(**arguments(kind, {}))
+        for _ in range(5):
+            grad = hr.constant(dense)
+            if sparse:
+                grad = hr.IndexedSlices(
+                    hr.constant(rows), hr.constant(indices), hr.constant([7, 3])
+                )
+            optimizer.apply([grad], [variable])
+        found.append([variable.numpy(), *(v.numpy() for v in optimizer.variables)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=KIND_IDS)
+def test_config_is_keras_and_round_trips(tf, kind):
+    kwargs = arguments(kind, {"clipnorm": 0.5, "name": "chosen"})
+    mine = getattr(optimizers, kind[0])(**kwargs)
+    assert mine.get_config() == getattr(tf.keras.optimizers, kind[0])(**kwargs).get_config()
+    again = optimizers.deserialize(optimizers.serialize(mine))
+    assert type(again) is type(mine) and again.get_config() == mine.get_config()
+    assert optimizers.serialize(mine)["module"] == "keras.optimizers"
+
+
+def test_variable_names_and_types():
+    variable = hr.Variable(np.zeros((2, 3), "float32"), name="dense/kernel")
+    optimizer = optimizers.Adam(name="adam")
+    optimizer.build([variable])
+    names = [v.name.split(":")[0] for v in optimizer.variables]
+    assert names == [
+        "adam/iteration",
+        "adam/learning_rate",
+        "adam/dense_kernel_momentum",
+        "adam/dense_kernel_velocity",
+    ]
+    assert optimizer.iterations.dtype == "int64"
+    assert optimizer.learning_rate.dtype == "float32"
+
+
+def test_state_moves_through_a_store():
+    """Saved after 5 steps and loaded into a fresh optimizer, the rest is the same."""
+    make = lambda: optimizers.Adam(0.05)  # noqa: E731
+    whole = ours(make, 8)
+    first, variables = ours(make, 5)
+    store = {}
+    first.save_own_variables(store)
+    second = make()
+    second.build(variables)
+    second.load_own_variables({k: np.asarray(v) for k, v in store.items()})
+    for grads in GRADS[5:8]:
+        second.apply([hr.constant(g) for g in grads])
+    assert_same_state((second, variables), whole, rtol=0, atol=0)
+    with pytest.warns(UserWarning, match="Skipping"):
+        second.load_own_variables({"0": np.zeros(())})
+    second.set_weights([np.asarray(v.numpy()) for v in first.variables])
+    assert_same_state((second, []), (first, []), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="not yet been built"):
+        make().set_weights([])
+    with pytest.raises(ValueError, match="shape"):
+        second.set_weights([np.zeros((3,))])
+
+
+def test_learning_rate_can_be_set():
+    optimizer = optimizers.SGD(0.5)
+    optimizer.learning_rate = 0.25
+    assert float(optimizer.learning_rate) == 0.25
+    optimizer.learning_rate = schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    assert len(optimizer.variables) == 1
+    with pytest.raises(TypeError, match="not settable"):
+        optimizer.learning_rate = 0.3
+    assert float(optimizers.SGD(lambda: 0.125).learning_rate) == 0.125
+
+
+def test_ema_takes_over_at_the_end():
+    optimizer, variables = ours(lambda: optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    averages = [v.numpy() for v in optimizer._averages]
+    optimizer.finalize_variable_values(variables)
+    for v, a in zip(variables, averages, strict=True):
+        np.testing.assert_array_equal(v.numpy(), a)
+    with pytest.raises(ValueError, match="length"):
+        optimizer.finalize_variable_values(variables[:1])
+
+
+def test_weight_decay_spares_excluded_variables():
+    kernel, bias = hr.Variable([1.0], name="kernel"), hr.Variable([1.0], name="bias")
+    other = hr.Variable([1.0], name="other")
+    optimizer = optimizers.SGD(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=[other], var_names=["bias"])
+    zero = hr.constant([0.0])
+    optimizer.apply([zero, zero, zero], [kernel, bias, other])
+    assert [float(v.numpy()[0]) for v in (kernel, bias, other)] == pytest.approx([0.95, 1, 1])
+    with pytest.raises(ValueError, match="before the optimizer is built"):
+        optimizer.exclude_from_weight_decay(var_list=[kernel])
+
+
+def test_constraint_is_applied_after_the_step():
+    variable = hr.Variable([0.1, 2.0], constraint=lambda w: hr.maximum(w, 0.0))
+    optimizers.SGD(1.0).apply([hr.constant([1.0, 1.0])], [variable])
+    np.testing.assert_allclose(variable.numpy(), [0.0, 1.0])
+
+
+def test_minimize_goes_down():
+    variable = hr.Variable(4.0)
+    optimizer = optimizers.SGD(0.1)
+    for _ in range(40):
+        optimizer.minimize(lambda: hr.square(variable - 1.0), [variable])
+    assert float(variable.numpy()) == pytest.approx(1.0, abs=1e-3)
+    assert int(optimizer.iterations.numpy()) == 40
+    with pytest.raises(ValueError, match="tape"):
+        optimizer.minimize(hr.constant(1.0), [variable])
+
+
+def test_loss_is_scaled_and_unscaled():
+    optimizer = optimizers.SGD(1.0, loss_scale_factor=4.0)
+    variable = hr.Variable(3.0)
+    with hr.GradientTape() as tape:
+        loss = optimizer.scale_loss(hr.square(variable))
+    assert float(loss) == 36
+    optimizer.apply([tape.gradient(loss, variable)], [variable])
+    assert float(variable.numpy()) == pytest.approx(-3.0)
+
+
+def test_subclass_needs_only_update_step():
+    class Sign(optimizers.Optimizer):
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, hr.sign(gradient) * hr.cast(learning_rate, variable.dtype))
+
+    variable = hr.Variable([1.0, 1.0])
+    Sign(learning_rate=0.5).apply([hr.constant([3.0, -0.1])], [variable])
+    np.testing.assert_allclose(variable.numpy(), [0.5, 1.5])
+
+
+def test_variables_without_gradient():
+    a, b = hr.Variable(1.0, name="a"), hr.Variable(1.0, name="b")
+    optimizer = optimizers.SGD(1.0)
+    with pytest.warns(UserWarning, match=r"\['b'\]"):
+        optimizer.apply([hr.constant(1.0), None], [a, b])
+    assert float(a.numpy()) == 0 and float(b.numpy()) == 1
+    with pytest.raises(ValueError, match="No gradients"):
+        optimizer.apply([None, None], [a, b])
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.apply([hr.constant(1.0)], [hr.Variable(1.0)])
+    with pytest.raises(ValueError, match="one-to-on"):
+        optimizer.apply([hr.constant(1.0)])
+    with pytest.raises(ValueError, match="built"):
+        optimizers.SGD().apply([hr.constant(1.0)])
+    with pytest.raises(ValueError, match="shape"):
+        optimizer.apply([hr.constant([1.0, 2.0]), hr.constant(0.0)], [a, b])
+
+
+BAD = {
+    "two clips": {"clipnorm": 1.0, "clipvalue": 1.0},
+    "integer rate": {"learning_rate": 1},
+    "unknown": {"lr": 0.1},
+    "accumulation": {"gradient_accumulation_steps": 1},
+    "ema": {"use_ema": True, "ema_momentum": 1.5},
+    "ema frequency": {"use_ema": True, "ema_overwrite_frequency": 0.5},
+    "momentum": {"momentum": 1.5},
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_are_refused(case):
+    with pytest.raises(ValueError):
+        optimizers.SGD(**BAD[case])
+
+
+def test_get():
+    optimizer = optimizers.Adam()
+    assert optimizers.get(optimizer) is optimizer
+    assert optimizers.get(None) is None
+    for name in ("adam", "Adam", "ADAM"):
+        assert type(optimizers.get(name)) is optimizers.Adam
+    assert type(optimizers.get("rmsprop")) is optimizers.RMSprop
+    for bad in ("no_such_optimizer", 3):
+        with pytest.raises(ValueError):
+            optimizers.get(bad)
+    with pytest.warns(UserWarning, match="decay"):
+        optimizers.SGD(decay=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS[:5], ids=KIND_IDS[:5])
+def test_compiled_form_equals_numpy_form(kind, monkeypatch):
+    kwargs = arguments(kind, {})
+    make = lambda: getattr(optimizers, kind[0])(**kwargs)  # noqa: E731
+    assert compiled.wait_until_compiled()
+    fast = ours(make)
+    monkeypatch.setattr(apply_ops, "compiled", lambda name: None)
+    assert_same_state(fast, ours(make), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS[:5], ids=KIND_IDS[:5])
+def test_update_never_writes_into_a_tensor_in_use(kind):
+    variable = hr.Variable(np.ones(4, "float32"))
+    before = variable.read_value()
+    view = hr.convert_to_tensor(variable)
+    optimizer = getattr(optimizers, kind[0])(**arguments(kind, {}))
+    for _ in range(3):
+        optimizer.apply([hr.constant(np.ones(4, "float32"))], [variable])
+        np.testing.assert_array_equal(before.numpy(), 1)
+        np.testing.assert_array_equal(view.numpy(), 1)
+    assert variable.numpy()[0] < 1
