@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.string_array import StringArray
+from ..ops.tensor import Tensor
 
 __all__ = [
     "ListColumn",
@@ -150,9 +151,9 @@ class SparseColumn:
 
 def sparse_tensor(indices: np.ndarray, values: Any, dense_shape: np.ndarray) -> Any:
     """A `SparseTensor` of raw parts."""
-    from ..ops.sparse import SparseTensor
+    from ..ops.sparse_tensor import SparseTensor
 
-    return SparseTensor(indices, values, dense_shape)
+    return SparseTensor(*map(Tensor.of, (indices, values, dense_shape)))
 
 
 class ListColumn:

@@ -65,8 +65,8 @@ class Dataset(Grouping):
             InvalidArgumentError: `step` is 0.
         """
         if not 1 <= len(args) <= 3:
-            raise ValueError("Invalid `args`. The length of `args` should be between 1 and 3 but "
-                             f"its length is {len(args)}.")  # fmt: skip
+            raise ValueError("Invalid `args`. The length of `args` should be between 1 and 3 "
+                             f"but its length is {len(args)}.")  # fmt: skip
         kind = dtypes.as_dtype(output_type)
         source = user_line()
         if any(isinstance(a, SymbolicTensor) for a in args):

@@ -23,6 +23,7 @@ from .iterator import Iterator, NumpyIterator, RawIterator
 from .node import INFINITE, UNKNOWN, Node, user_line
 from .options import Options, merge_options
 from .rules import PlanReport, optimize
+from .transforms.symbolic import SymbolicNode
 from .values import from_raw
 
 __all__ = ["DatasetBase", "DatasetSpec"]
@@ -175,6 +176,10 @@ class DatasetSpec(TypeSpec):
     def value_type(self) -> type:
         """`Dataset`."""
         return DatasetBase._plain
+
+    def symbolic(self) -> Any:
+        """A dataset of these elements that is not there yet, for functions being traced."""
+        return DatasetBase._plain(SymbolicNode(self.element_spec))
 
     def is_compatible_with(self, value: Any) -> bool:
         """Whether `value` is a dataset or spec of compatible elements."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ops import nest
 from ..ops.composite import composite_specs
 from ..ops.context import tracing
 from ..ops.errors import UntraceableError
@@ -44,7 +45,8 @@ class DatasetFunction:
         args = input_spec if type(input_spec) is tuple else (input_spec,)
         try:
             with tracing(graph):
-                result = fn(*composite_specs(args, graph.placeholder))
+                values = composite_specs(args, graph.placeholder)
+                result = fn(*nest.map_structure(_symbolic_dataset, values))
         except UntraceableError as error:
             self.why_not = str(error)
         else:
@@ -101,3 +103,9 @@ class DatasetFunction:
             if rule.name in _INNER_RULES and switches.enabled(rule.name):
                 node = rewrite_plan(node, rule)
         return node
+
+
+def _symbolic_dataset(value: Any) -> Any:
+    """A dataset in place of its spec; other values as they are."""
+    make = getattr(value, "symbolic", None)
+    return value if make is None else make()

@@ -117,7 +117,7 @@ class UnaryNode(Node):
 
 
 def user_line() -> str:
-    """ "file:line" of the nearest caller outside this package."""
+    """The ``file:line`` of the nearest caller outside this package."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith("headrace."):

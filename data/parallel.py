@@ -34,7 +34,7 @@ from .transforms.map import locate
 
 __all__ = ["TARGET_BYTES", "ParallelNode"]
 
-TARGET_BYTES = 1 << 20
+TARGET_BYTES = 4 << 20
 _FIRST_ROWS = 32
 _WORTH_S = 150e-6
 _MAX_ROWS = 1 << 16
@@ -120,6 +120,7 @@ class _ParallelStage(Stage):
     def pull(self) -> tuple[Block, int] | None:
         """The next input block and the position of its first row; one thread at a time."""
         rows = self._rows_per_item
+        rows -= self._pulled % self.node.multiple if rows > self.node.multiple else 0
         while True:
             block = self.input.next_block(rows, rows)
             if block is None:
@@ -173,8 +174,10 @@ class _ParallelStage(Stage):
             self._hold(item.state)
             self._take(item.value)
         block, self._ready = self._ready, None
-        if block.num_rows > max_rows:
-            block, self._ready = block[:max_rows], block[max_rows:]
+        rows = min(max_rows, self._whole(block.num_rows))
+        self._given += rows
+        if block.num_rows > rows:
+            block, self._ready = block[:rows], block[rows:]
         elif self._failed is not None:
             error, self._failed = self._failed, None
             if block.num_rows == 0:
@@ -186,13 +189,21 @@ class _ParallelStage(Stage):
             self._release()
         return block
 
+    def _whole(self, rows: int) -> int:
+        """How many of `rows` rows to hand out, so that batches seldom span two blocks."""
+        multiple = self.node.multiple
+        begun = -self._given % multiple  # rows until the batch under way is complete
+        if begun:
+            return min(rows, begun)
+        return rows - rows % multiple or rows
+
     def _inline(self) -> Item | None:
         """One item of work on this thread; notes whether it was worth a handover."""
         item = Item(self.save())
+        began = time.perf_counter()
         pulled = self.pull()
         if pulled is None:
             return None
-        began = time.perf_counter()
         item.value = self._work(pulled)
         slow = time.perf_counter() - began > _WORTH_S
         self._worth = self._worth + 1 if slow else 0
@@ -240,6 +251,7 @@ class _ParallelStage(Stage):
 
     def _restart(self) -> None:
         self._pulled = 0  # rows pulled from the input
+        self._given = 0  # rows handed out since the beginning or the restored position
         self._worth = 2 if self._eager else 0  # items in a row that took long enough
         self._row_bytes = 0
         self._ready: Block | None = None

@@ -91,8 +91,11 @@ def batched_spec(spec: Any, size: int | None) -> Any:
     """The spec of `size` stacked components."""
     if isinstance(spec, TensorSpec):
         return TensorSpec(TensorShape([size]).concatenate(spec.shape), spec.dtype)
-    if hasattr(spec, "_batch"):
-        return spec._batch(size)
+    if type(spec).__name__ == "SparseTensorSpec":
+        return type(spec)(TensorShape([size]).concatenate(spec.shape), spec.dtype)
+    if type(spec).__name__ == "RaggedTensorSpec":
+        shape = TensorShape([size]).concatenate(spec.shape)
+        return type(spec)(shape, spec.dtype, spec.ragged_rank + 1, spec.row_splits_dtype)
     raise TypeError(f"Elements with a component {spec!r} cannot be batched.")
 
 
@@ -106,8 +109,14 @@ def unbatched_spec(spec: Any) -> Any:
         if spec.shape.rank == 0:
             raise ValueError("Cannot unbatch an input with scalar components.")
         return TensorSpec(spec.shape[1:], spec.dtype)
-    if hasattr(spec, "_unbatch"):
-        return spec._unbatch()
+    if type(spec).__name__ == "SparseTensorSpec":
+        if spec.shape.rank == 0:
+            raise ValueError("Cannot unbatch an input with scalar components.")
+        return type(spec)(spec.shape[1:], spec.dtype)
+    if type(spec).__name__ == "RaggedTensorSpec":
+        if spec.ragged_rank <= 1:
+            return TensorSpec(spec.shape[1:], spec.dtype)
+        return type(spec)(spec.shape[1:], spec.dtype, spec.ragged_rank - 1, spec.row_splits_dtype)
     raise TypeError(f"Elements with a component {spec!r} cannot be unbatched.")
 
 

@@ -12,6 +12,7 @@ from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.prefetch import PrefetchNode
 from .common import describe, python_step, walk
+from .map_parallelization import works_ahead
 
 __all__ = ["AUTOTUNE", "rewrite", "told", "why_not"]
 
@@ -39,6 +40,8 @@ def _reason(node: Node) -> str | None:
     python = python_step(node)
     if python is not None:
         return f"{python.label} runs Python per element and must not run ahead"
+    if works_ahead(node):
+        return "the parallel stage before the end works ahead"
     if not any(isinstance(n, ParallelNode) or getattr(n, "reads_files", False)
                for n in walk(node)):  # fmt: skip
         return "no stage has work worth a thread of its own"

@@ -3,7 +3,9 @@
 Maps of traced functions without effects outside become `ParallelNode`s on the shared pool, with
 as many threads as there are CPUs or as `num_parallel_calls` says.  A function that was not
 traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A batch
-that follows makes its size known, so that blocks are cut into whole batches.
+that follows makes its size known, so that blocks are cut into whole batches.  A prefetch of
+nothing but batches of a parallel stage's blocks is dropped: that stage works ahead itself, and
+one more thread would only take time from its threads.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.batch import BatchNode
 from ..transforms.map import MapNode
+from ..transforms.prefetch import PrefetchNode
+from ..transforms.skip import SkipNode
+from ..transforms.take import TakeNode
 from .common import describe, python_step
 
-__all__ = ["rewrite", "told", "why_not"]
+__all__ = ["rewrite", "told", "why_not", "works_ahead"]
+
+_VIEWS = (BatchNode, TakeNode, SkipNode)
 
 
 def rewrite(node: Node) -> Node | None:
@@ -27,6 +34,8 @@ def rewrite(node: Node) -> Node | None:
             node.input, node.function, "map", parallelism=max(asked or 0, 0),
             deterministic=node.deterministic is not False, name=node.name, source=node.source,
         )  # fmt: skip
+    if isinstance(node, PrefetchNode) and works_ahead(node.input):
+        return node.input
     if isinstance(node, BatchNode) and isinstance(node.input, ParallelNode):
         if node.input.multiple == 1 and node.batch_size > 1:
             sized = dataclasses.replace(node.input, multiple=node.batch_size)
@@ -36,9 +45,18 @@ def rewrite(node: Node) -> Node | None:
 
 def told(before: Node, after: Node) -> str:
     """The parallel stage, or the size its blocks are cut to."""
+    if isinstance(before, PrefetchNode):
+        return f"{describe(before)} dropped: the parallel stage before it works ahead"
     if isinstance(after, BatchNode):
         return f"{after.input.label} works on whole batches of {after.batch_size}"
     return describe(after)
+
+
+def works_ahead(node: Node) -> bool:
+    """Whether a parallel stage runs blocks ahead, and only cheap views of them follow."""
+    while isinstance(node, _VIEWS):
+        node = node.inputs[0]
+    return isinstance(node, ParallelNode) and node.function.traced is not None
 
 
 def why_not(node: Node) -> str | None:

@@ -1,8 +1,8 @@
 """cache: elements kept in memory after the first complete iteration.
 
 The elements belong to the dataset, not to one iterator.  They are counted from the state
-that the input had at the beginning, which is all that the iterator's own state holds of them: a fresh
-process reads the input again from there.
+that the input had at the beginning, which is all that the iterator's own state holds of them:
+a fresh process reads the input again from there.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ tf.data's order: `cycle_length` datasets are open; each in turn gives `block_len
 one that ends leaves its place, which the next input element fills when its turn comes again.
 
 The user's function runs eagerly, once per input element; it may return any dataset.  Its spec
-is learnt by calling it with symbolic tensors, or, where it needs values, with the first element.
-Whole rounds over the open datasets are put together by one gather per column.
+is learnt by calling it with symbolic tensors, or, where it needs values, with the first
+element.  Whole rounds over the open datasets are put together by one gather per column.
 """
 
 from __future__ import annotations

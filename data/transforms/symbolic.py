@@ -1,7 +1,8 @@
 """A source that is only known by its spec: what a dataset function makes of a symbolic tensor.
 
 `flat_map` and `interleave` call the user's function once with symbolic tensors to learn the
-spec of the datasets that it will return; sources made then from a symbolic tensor are these nodes.
+spec of the datasets that it will return; sources made then from a symbolic tensor are these
+nodes.
 """
 
 from __future__ import annotations

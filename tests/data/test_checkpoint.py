@@ -77,7 +77,7 @@ CHAINS = {
     "batch": lambda f: R(23).batch(4),
     "batch_drop": lambda f: R(23).batch(4, drop_remainder=True),
     "batch_strings": lambda f: TextLineDataset(paths(f, "txt")).batch(3),
-    "batch_batch": lambda f: R(23).batch(2).batch(3, drop_remainder=True),
+    "batch_batch": lambda f: R(22).batch(2).batch(3),
     "batch_unbatch": lambda f: R(23).batch(4).unbatch(),
     "unbatch_skewed": lambda f: Dataset.from_generator(
         lambda: ([0] * (i % 4) for i in range(12)),
