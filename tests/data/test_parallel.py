@@ -167,7 +167,7 @@ def test_stats_name_the_threads_and_what_is_buffered():
         assert row.threads == 3
         assert row.busy_s > 0
         assert row.buffered_elements > 0
-        assert row.buffered_bytes >= 16 * row.buffered_elements
+        assert row.buffered_bytes >= 8 * row.buffered_elements
 
 
 def test_an_error_of_the_input_passes_through():

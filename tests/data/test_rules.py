@@ -193,12 +193,28 @@ def test_map_parallelization_leaves(make):
     assert apply("map_parallelization", node) is node
 
 
-def test_prefetch_is_injected_at_the_end_of_parallel_plans():
-    source = numbers(1000)
-    parallel = ParallelNode(source, function(double, source).vectorized(), "map")
-    node = BatchNode(TakeNode(parallel, 900), 7)
+def parallel(source):
+    return ParallelNode(source, function(double, source).vectorized(), "map")
+
+
+def test_a_prefetch_of_batches_of_a_parallel_stage_is_dropped():
+    node = PrefetchNode(BatchNode(TakeNode(mapped(numbers(1000), double), 900), 7), 2)
+    after = apply("map_parallelization", node)
+    assert kinds(after) == ["batch", "take", "parallel", "range"]
+    assert run(after) == run(node)
+
+
+def test_a_prefetch_of_more_work_or_of_python_stays():
+    node = PrefetchNode(RepeatNode(mapped(numbers(), double), 2), 2)
+    assert kinds(apply("map_parallelization", node))[0] == "prefetch"
+    node = PrefetchNode(mapped(numbers(), python, num_parallel_calls=2), 2)
+    assert kinds(apply("map_parallelization", node))[0] == "prefetch"
+
+
+def test_prefetch_is_injected_at_the_end_of_plans_with_work():
+    node = BatchNode(RepeatNode(parallel(numbers(1000)), 2), 7)
     after = apply("inject_prefetch", node)
-    assert kinds(after) == ["autoprefetch", "batch", "take", "parallel", "range"]
+    assert kinds(after) == ["autoprefetch", "batch", "repeat", "parallel", "range"]
     assert run(after) == run(node)
 
 
@@ -206,10 +222,11 @@ def test_prefetch_is_injected_at_the_end_of_parallel_plans():
     "make",
     [
         lambda s: BatchNode(s, 2),
-        lambda s: PrefetchNode(ParallelNode(s, function(double, s), "map"), 2),
+        lambda s: PrefetchNode(RepeatNode(parallel(s), 2), 2),
+        lambda s: BatchNode(parallel(s), 2),
         lambda s: ParallelNode(s, function(python, s), "map", parallelism=2),
     ],
-    ids=["nothing worth it", "is there", "python function"],
+    ids=["nothing worth it", "is there", "works ahead", "python function"],
 )
 def test_prefetch_is_not_injected(make):
     node = make(numbers())
