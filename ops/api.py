@@ -1,37 +1,52 @@
 """Every public operation and type of this room, flat, under TensorFlow's names.
 
 Inside the package: ``from ..ops import api as hr``.  The families' own modules say what is
-public in their ``__all__``.
+public in their ``__all__``; a name imported `as` itself is one that type checkers pass on.
 """
 
 from . import operators as _operators  # noqa: F401  (gives tensors their operators)
 from .array_basics import *  # noqa: F403
+from .array_gather import *  # noqa: F403
 from .array_index import *  # noqa: F403
 from .array_join import *  # noqa: F403
+from .array_pad import *  # noqa: F403
+from .array_scatter import *  # noqa: F403
 from .array_shape import *  # noqa: F403
+from .array_sort import *  # noqa: F403
 from .clip_ops import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .composite import spec_of as type_spec_from_value  # noqa: F401
-from .context import executing_eagerly, init_scope  # noqa: F401
-from .convert import constant, convert_to_tensor, register_tensor_conversion_function  # noqa: F401
+from .context import executing_eagerly as executing_eagerly, init_scope as init_scope
+from .convert import (
+    constant as constant,
+    convert_to_tensor as convert_to_tensor,
+    register_tensor_conversion_function as register_tensor_conversion_function,
+)
 from .decode_ops import *  # noqa: F403
 from .dtypes import *  # noqa: F403
-from .function import ConcreteFunction, function  # noqa: F401
-from .indexed_slices import IndexedSlices, IndexedSlicesSpec  # noqa: F401
+from .einsums import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .function import ConcreteFunction as ConcreteFunction, function as function
+from .indexed_slices import (
+    IndexedSlices as IndexedSlices,
+    IndexedSlicesSpec as IndexedSlicesSpec,
+)
 from .linalg_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
+from .nn_activations import *  # noqa: F403
+from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
-from .ragged_tensor import RaggedTensor, RaggedTensorSpec  # noqa: F401
+from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .scans import *  # noqa: F403
 from .segments import *  # noqa: F403
 from .sequences import *  # noqa: F403
-from .sparse_tensor import SparseTensor, SparseTensorSpec  # noqa: F401
+from .sparse_tensor import SparseTensor as SparseTensor, SparseTensorSpec as SparseTensorSpec
 from .string_ops import *  # noqa: F403
-from .tape import GradientTape, UnconnectedGradients  # noqa: F401
-from .tensor import Tensor, is_symbolic, is_tensor  # noqa: F401
-from .tensor_shape import TensorShape  # noqa: F401
-from .tensor_spec import TensorSpec, TypeSpec  # noqa: F401
-from .variable import Variable  # noqa: F401
+from .tape import GradientTape as GradientTape, UnconnectedGradients as UnconnectedGradients
+from .tensor import Tensor as Tensor, is_symbolic as is_symbolic, is_tensor as is_tensor
+from .tensor_shape import TensorShape as TensorShape
+from .tensor_spec import TensorSpec as TensorSpec, TypeSpec as TypeSpec
+from .variable import Variable as Variable
