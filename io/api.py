@@ -11,6 +11,7 @@ from .parse_config import (
     VarLenFeature,
 )
 from .parse_example import parse_example, parse_single_example
+from .parse_sequence import parse_sequence_example, parse_single_sequence_example
 from .tfrecord import tf_record_iterator
 from .tfrecord_writer import TFRecordCompressionType, TFRecordOptions, TFRecordWriter
 
@@ -25,6 +26,8 @@ __all__ = [
     "VarLenFeature",
     "decode_raw",
     "parse_example",
+    "parse_sequence_example",
     "parse_single_example",
+    "parse_single_sequence_example",
     "tf_record_iterator",
 ]

@@ -1,8 +1,9 @@
 """Recycled byte buffers for file chunks.
 
 A fresh 2 MiB buffer costs 512 page faults, about as long as filling it from the page cache.
-`take` hands out a `uint8` array whose memory comes back by itself once the array and all views
-of it (a StringArray's, a parsed column's) are gone; views keep it alive through NumPy's ``base``.
+`take` hands out a `uint8` array whose memory comes back by itself once the array and all its
+views (a StringArray's, a parsed column's) are gone; views keep it alive through NumPy's
+``base``.
 """
 
 from __future__ import annotations

@@ -138,7 +138,9 @@ class _Remote:
         try:
             system, inner = fs.FileSystem.from_uri(path)
         except ValueError as error:
-            raise InvalidArgumentError(f"{path}; no filesystem for this path: {error}") from None
+            raise InvalidArgumentError(
+                f"{path}; no filesystem for this path: {error}"
+            ) from None
         self._file = system.open_input_file(inner)
         self.size: int | None = self._file.size()
 

@@ -5,9 +5,9 @@ None, and the caller then runs its plain form.  The first call starts the thread
 numba (0.2 s) and the kernel modules.  `ensure_compiled()` waits for it (benches, tests, and
 jobs that prefer a slower start to a slower first second).
 
-The cache lives in the user's cache folder and is keyed by numba's own index (its version, CPU
-and signature) plus a hash of all kernel sources, so that a changed helper in another module
-also invalidates it.  ``HEADRACE_CACHE_DIR`` moves it, ``HEADRACE_JIT=0`` turns kernels off.
+The cache lives in a subfolder of `headrace.ops.kernel_cache.cache_folder`, named by a hash of
+all kernel sources, so that a changed helper in another module also invalidates it; numba's own
+index adds its version, CPU and signature.  ``HEADRACE_JIT=0`` turns kernels off.
 The thread is not a daemon: a process that ends while LLVM runs would crash in its destructors.
 It stops between kernels once the main thread is done.
 """
@@ -18,16 +18,17 @@ import functools
 import hashlib
 import importlib
 import os
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "compile_function", "ensure_compiled", "kernel"]
+from ..ops.kernel_cache import cache_folder
 
-# In the order in which a pipeline first needs them.
-_MODULES = ("record_kernel", "parse_kernel")
+__all__ = ["compile_function", "ensure_compiled", "kernel"]
+
+# Those first that gain most over their plain forms.
+_MODULES = ("parse_kernel", "record_kernel", "sequence_kernel")
 
 _compiled: dict[str, Callable[..., Any]] = {}
 _lock = threading.Lock()
@@ -57,22 +58,8 @@ def ensure_compiled(timeout_s: float | None = None) -> bool:
     return _done.is_set() and bool(_compiled)
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept between processes."""
-    configured = os.environ.get("HEADRACE_CACHE_DIR")
-    if configured:
-        return Path(configured)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "headrace" / "kernels"
-
-
 def compile_function(function: Callable[..., Any], *signatures: Any) -> Callable[..., Any]:
-    """`function` compiled nogil for the signatures given, from the disk cache where possible."""
+    """`function` compiled nogil for `signatures`, from the disk cache where possible."""
     import numba
 
     dispatcher = numba.njit(nogil=True, error_model="numpy", boundscheck=False)(function)

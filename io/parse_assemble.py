@@ -15,9 +15,9 @@ from ..ops.errors import InvalidArgumentError
 from ..ops.string_array import StringArray
 from ..ops.tensor_shape import TensorShape
 from ..ops.tensor_spec import TensorSpec
-from .parse_plan import SEQUENCE, Column, Output, ParsePlan
+from .parse_plan import Output, ParsePlan
 
-__all__ = ["assemble", "output_specs"]
+__all__ = ["assemble", "output_specs", "padded", "ragged_parts"]
 
 
 def assemble(plan: ParsePlan, columns: list[Any], n: int, single: bool) -> tuple[Any, ...]:
@@ -29,9 +29,10 @@ def assemble(plan: ParsePlan, columns: list[Any], n: int, single: bool) -> tuple
         if output.kind == "dense":
             flat.append(value[0, ...] if single else value)
         elif output.kind == "sequence":
-            flat.append(value[0] if single else padded(column, *value))
+            assert column.default is not None
+            flat.append(value[0] if single else padded(*value, column.default[0]))
         elif output.kind == "ragged":
-            flat += _ragged(output, columns, single)
+            flat += ragged_parts(output, columns, single)
         else:
             make = _varlen if output.kind == "varlen" else _sparse
             flat += make(output, columns, n, single)
@@ -64,25 +65,21 @@ def output_specs(plan: ParsePlan, batch: int | None, single: bool) -> tuple[Tens
     return tuple(specs)
 
 
-def padded(column: Column, values: Any, splits: np.ndarray) -> Any:
-    """Rows of different lengths as one array [n, longest, *shape], filled up with the column's
-    padding."""
-    assert column.kind == SEQUENCE
-    assert column.default is not None
+def padded(values: Any, splits: np.ndarray, padding: Any) -> Any:
+    """Rows of different lengths as one array [n, longest, ...], filled up with `padding`."""
     lengths = np.diff(splits)
     longest = int(lengths.max()) if len(lengths) else 0
-    shape = (len(lengths), longest, *column.shape)
+    shape = (len(lengths), longest, *values.shape[1:])
     place = np.arange(longest) < lengths[:, None]
     if isinstance(values, StringArray):
-        text = column.default[0]
         starts = np.full(shape, values.data.size, np.int64)
-        ends = np.full(shape, values.data.size + len(text), np.int64)
+        ends = np.full(shape, values.data.size + len(padding), np.int64)
         starts[place], ends[place] = values.starts, values.ends
         data = values.data
-        if text:
-            data = np.concatenate([data, np.frombuffer(text, np.uint8)])
+        if padding:
+            data = np.concatenate([data, np.frombuffer(padding, np.uint8)])
         return StringArray(data, starts, ends)
-    out = np.full(shape, column.default[0], values.dtype)
+    out = np.full(shape, padding, values.dtype)
     out[place] = values
     return out
 
@@ -122,7 +119,8 @@ def _sparse(output: Output, columns: list[Any], n: int, single: bool) -> list[An
     return [indices, values, shape]
 
 
-def _ragged(output: Output, columns: list[Any], single: bool) -> list[Any]:
+def ragged_parts(output: Output, columns: list[Any], single: bool) -> list[Any]:
+    """Flat values and row splits of a ragged output."""
     values, splits = columns[output.columns[0]]
     inner: list[np.ndarray] = []  # splits below the batch's, outermost first
     dense: list[int] = []  # sizes of uniform axes, which are the values' own

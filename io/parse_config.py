@@ -102,6 +102,16 @@ class _UniformRowLength(NamedTuple):
     length: int
 
 
+_PARTITIONS = (
+    _RowSplits,
+    _RowLengths,
+    _RowStarts,
+    _RowLimits,
+    _ValueRowIds,
+    _UniformRowLength,
+)
+
+
 class _RaggedFields(NamedTuple):
     dtype: Any
     value_key: str | None = None
@@ -145,13 +155,13 @@ class RaggedFeature(_RaggedFields):
         validate: bool = False,
     ) -> RaggedFeature:
         """See the class."""
-        kinds = (_RowSplits, _RowLengths, _RowStarts, _RowLimits, _ValueRowIds, _UniformRowLength)
         partitions = tuple(partitions)
         for partition in partitions:
-            if not isinstance(partition, kinds):
+            if not isinstance(partition, _PARTITIONS):
                 raise TypeError(
-                    "partitions must be made by RaggedFeature.RowSplits, RowLengths, RowStarts, "
-                    f"RowLimits, ValueRowIds or UniformRowLength, got {partition!r}"
+                    "partitions must be made by RaggedFeature.RowSplits, RowLengths, "
+                    "RowStarts, RowLimits, ValueRowIds or UniformRowLength, got "
+                    f"{partition!r}"
                 )
         if row_splits_dtype is not None:
             row_splits_dtype = dtypes.as_dtype(row_splits_dtype)

@@ -20,6 +20,8 @@ from typing import Any
 from ..ops.convert import convert_to_tensor
 from ..ops.errors import InvalidArgumentError, UnimplementedError
 from ..ops.primitive import Primitive
+from ..ops.ragged_tensor import RaggedTensor
+from ..ops.sparse_tensor import SparseTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
@@ -109,9 +111,6 @@ def _parse(serialized: Any, features: Mapping[str, Any], example_names: Any) -> 
 
 def pack_outputs(plan: ParsePlan, parts: Any, single: bool) -> dict[str, Any]:
     """The dict of values by key, made of the primitive's flat outputs."""
-    from ..ops.ragged_tensor import RaggedTensor
-    from ..ops.sparse_tensor import SparseTensor
-
     flat = iter(parts)
     result: dict[str, Any] = {}
     for output in plan.outputs:

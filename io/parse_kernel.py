@@ -4,11 +4,11 @@ One compilation serves every set of features: the columns are a table (see the c
 of keys, kinds and destination addresses.  `parse_examples` decodes dense columns and notes
 where variable-length lists are; `fill_lists` decodes those once their totals are known.
 
-Only messages shaped as serializers write them are handled.  Whatever else comes (another order
-of fields, duplicate keys, unknown fields, lengths that overrun, wrong types or counts) marks the
-row, and the caller gives it to the exact parser (`headrace.io.parse_plain`), so this code need
-not know what is an error and what merely unusual.  Every length is checked against the end of
-what encloses it before it is used: no byte outside ``[starts[r], ends[r])`` is read.
+Only messages shaped as serializers write them are handled.  Whatever else comes (another
+order of fields, duplicate keys, unknown fields, lengths that overrun, wrong types or counts)
+marks the row, and the caller gives it to the exact parser (`headrace.io.parse_plain`), so this
+code need not know what is an error and what merely unusual.  Every length is checked against
+the end of what encloses it before it is used: no byte outside ``[starts[r], ends[r])`` is read.
 
 Records of one file hold the same keys in the same order, mostly: the key at position j is first
 compared with the key that was at position j in the record before, and looked up only if it
@@ -461,10 +461,11 @@ def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, wor
     return True
 
 
-def parse_examples(base, starts, ends, table, slots, unusual):  # type: ignore[no-untyped-def]
+def parse_examples(base, size, starts, ends, table, slots, unusual):  # type: ignore[no-untyped-def]
     """Parse all records; how many rows are left to the exact parser, marked in `unusual`.
 
-    Args: address of the bytes; int64 [n] bounds; column table; hash table; uint8 [n].
+    Args: address and number of the bytes; int64 [n] bounds; column table; hash table;
+    uint8 [n].
     """
     seen = np.full(len(table), -1, np.int64)
     guess = np.full(PREDICTED, -1, np.int64)
@@ -474,7 +475,7 @@ def parse_examples(base, starts, ends, table, slots, unusual):  # type: ignore[n
     masks = np.zeros(PREDICTED, np.uint64)
     left = 0
     for row in range(len(starts)):
-        plain = _row(
+        plain = starts[row] >= 0 and ends[row] >= starts[row] and ends[row] <= size and _row(
             row, base + starts[row], base + ends[row], base, table, slots, seen,
             guess, guess_at, guess_size, words, masks,
         )  # fmt: skip
@@ -513,5 +514,5 @@ def kernels() -> list[tuple[Any, ...]]:
         ("fill_lists", fill_lists,
          types.none(int64, int64, offsets, offsets, offsets, int64, int64)),
         ("parse_examples", parse_examples,
-         int64(int64, offsets, offsets, int64[:, ::1], int32[::1], uint8[::1])),
+         int64(int64, int64, offsets, offsets, int64[:, ::1], int32[::1], uint8[::1])),
     ]  # fmt: skip

@@ -325,8 +325,9 @@ def _quick_row(
                     return None
             elif len(values) != column.size:
                 return None
-        elif column.kind == SEQUENCE and values and (not column.size or len(values) % column.size):
-            return None
+        elif column.kind == SEQUENCE and values:
+            if not column.size or len(values) % column.size:
+                return None
     return found
 
 
@@ -348,7 +349,9 @@ def _quick_size(record: bytes, p: int) -> tuple[int, int]:
     return p, p + size
 
 
-def _quick_list(record: bytes, p: int, end: int, start: int, column: Column) -> list[Any] | None:
+def _quick_list(
+    record: bytes, p: int, end: int, start: int, column: Column
+) -> list[Any] | None:
     kind = _KIND[column.dtype]
     if p == end or record[p] != kind << 3 | 2:
         return None
@@ -428,15 +431,15 @@ def _feature(
         raise ParseError(
             f"{where}Can't parse serialized Example: Some {listed}_list slice was not parsed."
             if single
-            else f"{where}Number of {listed} values != expected.  Values size: {len(values)} but "
-            f"output shape: [{shape}]",
+            else f"{where}Number of {listed} values != expected.  Values size: {len(values)} "
+            f"but output shape: [{shape}]",
             element_index=index,
         )
     if column.kind == SEQUENCE and (len(values) % size if size else len(values)):
         shape = ",".join(["?", *map(str, column.shape)])
         raise ParseError(
-            f"Error while parsing feature with key {key}: number of elements should be divisible "
-            f"by {size}, found {len(values)} instead"
+            f"Error while parsing feature with key {key}: number of elements should be "
+            f"divisible by {size}, found {len(values)} instead"
             if single
             else f"{where}Number of {listed} values is not a multiple of stride length. Saw "
             f"{len(values)} values but output shape is: [{shape}]",

@@ -1,4 +1,4 @@
-"""ParsePlan: a features dict, checked and made hashable, as columns to read and outputs to build.
+"""ParsePlan: a features dict, checked and hashable, as columns to read and outputs to build.
 
     plan = ParsePlan.from_features({"x": FixedLenFeature([784], "float32"), ...})
     plan.columns        # what the parser reads from each record, sorted by key
@@ -122,13 +122,13 @@ class ParsePlan:
 
     @classmethod
     def from_features(
-        cls, features: Mapping[str, Any], allow_sequences: bool = True
+        cls, features: Mapping[str, Any], kinds: tuple[type, ...] | None = None
     ) -> ParsePlan:
         """The plan for a features dict.
 
         Args:
             features: maps keys to the named tuples of `headrace.io.parse_config`.
-            allow_sequences: whether `FixedLenSequenceFeature` may appear.
+            kinds: the kinds of features that may appear; all by default.
 
         Raises:
             ValueError: an entry is of no such kind, incomplete, or conflicts with another.
@@ -138,7 +138,7 @@ class ParsePlan:
         for key in sorted(features):
             feature = features[key]
             adder = _ADDERS.get(type(feature))
-            if adder is None or (adder is _sequence and not allow_sequences):
+            if adder is None or (kinds is not None and type(feature) not in kinds):
                 raise ValueError(
                     f"Unsupported {type(feature).__name__} {feature} for key '{key}'"
                 )
@@ -249,13 +249,15 @@ def _dense(key: str, feature: FixedLenFeature) -> tuple[Output, list[Column]]:
 def _sequence(key: str, feature: FixedLenSequenceFeature) -> tuple[Output, list[Column]]:
     dtype = _dtype(key, feature)
     shape = _shape(key, feature)
-    padding: tuple[Any, ...] = (b"",) if dtype is dtypes.string else (dtype.as_numpy_dtype(0).item(),)
+    zero: Any = b"" if dtype is dtypes.string else dtype.as_numpy_dtype(0).item()
+    padding: tuple[Any, ...] = (zero,)
     if feature.default_value is not None:
         padding = _values(key, feature.default_value, dtype)
         if len(padding) != 1:
             raise InvalidArgumentError(
-                f"default_value of sequence feature {key} must be one value, the padding: Input "
-                f"to reshape is a tensor with {len(padding)} values, but the requested shape has 1"
+                f"default_value of sequence feature {key} must be one value, the padding: "
+                f"Input to reshape is a tensor with {len(padding)} values, but the requested "
+                "shape has 1"
             )
     return Output(key, "sequence", ()), [Column(key, SEQUENCE, dtype, shape, padding)]
 

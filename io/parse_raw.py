@@ -14,8 +14,8 @@ Splits are int64; strings are views into the chunk's bytes.  A record that canno
 raises `ParseError` (an InvalidArgumentError) whose `element_index` is its position: the
 records before it are good, and ``parse_raw(chunk[:element_index], plan)`` gives them.
 
-The work is done by the kernel of `headrace.io.parse_kernel`, without the GIL, from any number of
-threads; until that is compiled, and for unusual records, by `headrace.io.parse_plain`.
+The work is done by the kernel of `headrace.io.parse_kernel`, without the GIL, from any number
+of threads; until that is compiled, and for unusual records, by `headrace.io.parse_plain`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from . import jit
 from .parse_plain import ParseError, parse_row, wire_kind
 from .parse_plan import DENSE, SEQUENCE, Column, ParsePlan
 
-__all__ = ["ParseError", "parse_raw"]
+__all__ = ["ParseError", "address", "join_lists", "parse_raw", "plan_tables", "read_lists"]
 
 # Fields of the kernel's table; repeated here because importing the kernel imports numba.
 _KEY, _KEY_SIZE, _KIND, _WANT, _DEFAULT, _OUT_A, _OUT_B, _OUT_C, _FIELDS = range(9)
@@ -54,18 +54,19 @@ def parse_raw(
         ParseError: a record cannot be parsed; the first such one.
     """
     n = len(serialized)
-    tables = _tables(plan)
+    tables = plan_tables(plan)
     rows = _Rows(serialized, plan, tables, single, names)
     kernel = jit.kernel("parse_examples")
     if kernel is None or not n:
         return [_from_lists(rows, i, rows.all(), serialized) for i in range(len(plan.columns))]
     starts = np.ascontiguousarray(serialized.starts, np.int64)
     ends = np.ascontiguousarray(serialized.ends, np.int64)
-    base = _address(serialized.data)
+    data = np.ascontiguousarray(serialized.data)
+    base = address(data)
     table = tables.table.copy()
     outs = [_allocate(column, n, table[i]) for i, column in enumerate(plan.columns)]
     unusual = np.empty(n, np.uint8)
-    left = kernel(base, starts, ends, table, tables.slots(), unusual)
+    left = kernel(base, data.size, starts, ends, table, tables.slots(), unusual)
     for column, out in zip(plan.columns, outs, strict=True):
         if column.kind == SEQUENCE and column.size != 1:
             uneven = out[2] % column.size != 0 if column.size else out[2] != 0
@@ -74,12 +75,12 @@ def parse_raw(
                 unusual |= uneven
     exact = {r: rows.parse(r) for r in np.flatnonzero(unusual).tolist()} if left else {}
     return [
-        _finish(column, i, out, table, base, serialized, exact)
+        _finish(column, i, out, data, exact)
         for i, (column, out) in enumerate(zip(plan.columns, outs, strict=True))
     ]
 
 
-class _Tables:
+class Tables:
     """What the kernel needs to know of a plan; made once per plan."""
 
     def __init__(self, plan: ParsePlan):
@@ -89,7 +90,7 @@ class _Tables:
         self.table = np.zeros((len(columns), _FIELDS), np.int64)
         self._keys = np.frombuffer(b"".join(keys) + b"\0", np.uint8)
         self._defaults: list[np.ndarray] = []
-        at = _address(self._keys)
+        at = address(self._keys)
         for row, column, key in zip(self.table, columns, keys, strict=True):
             row[_KEY], row[_KEY_SIZE] = at, len(key)
             row[_KIND] = wire_kind(column.dtype)
@@ -102,10 +103,11 @@ class _Tables:
                     # Never empty, so that its address is never 0.
                     default = np.array([*column.default, 0], column.dtype.np_dtype)
                     self._defaults.append(default)
-                    row[_DEFAULT] = _address(default)
+                    row[_DEFAULT] = address(default)
         self._slots: np.ndarray | None = None
 
     def slots(self) -> np.ndarray:
+        """The kernel's hash table over the keys; only once kernels are compiled."""
         if self._slots is None:
             size = 8
             while size < 4 * len(self.table):
@@ -119,15 +121,16 @@ class _Tables:
 
 
 @functools.lru_cache(256)
-def _tables(plan: ParsePlan) -> _Tables:
-    return _Tables(plan)
+def plan_tables(plan: ParsePlan) -> Tables:
+    """The plan's tables, made once."""
+    return Tables(plan)
 
 
 class _Rows:
     """Rows by the exact parser."""
 
     def __init__(
-        self, serialized: StringArray, plan: ParsePlan, tables: _Tables, single: bool, names: Any
+        self, serialized: StringArray, plan: ParsePlan, tables: Tables, single: bool, names: Any
     ):
         self._serialized, self._plan, self._tables = serialized, plan, tables
         self._single, self._names = single, names
@@ -160,16 +163,16 @@ def _allocate(column: Column, n: int, row: np.ndarray) -> Any:
     """Output arrays of a column, their addresses put into its row of the table."""
     if column.kind != DENSE:
         bounds = np.empty((3, n), np.int64)
-        at = _address(bounds)
+        at = address(bounds)
         row[_OUT_A], row[_OUT_B], row[_OUT_C] = at, at + 8 * n, at + 16 * n
         return bounds
     shape = (n, *column.shape)
     if column.dtype is dtypes.string:
         starts, ends = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        row[_OUT_A], row[_OUT_B] = _address(starts), _address(ends)
+        row[_OUT_A], row[_OUT_B] = address(starts), address(ends)
         return starts, ends
     out = np.empty(shape, column.dtype.np_dtype)
-    row[_OUT_A] = _address(out)
+    row[_OUT_A] = address(out)
     return out
 
 
@@ -177,9 +180,7 @@ def _finish(
     column: Column,
     i: int,
     out: Any,
-    table: np.ndarray,
-    base: int,
-    serialized: StringArray,
+    data: np.ndarray,
     exact: dict[int, list[Any]],
 ) -> Any:
     """The column's result from what the kernel left, with the exactly parsed rows put in."""
@@ -188,29 +189,41 @@ def _finish(
             _put_dense(column, out, row, values[i])
         if column.dtype is not dtypes.string:
             return out
-        return _with_default(column, serialized.data, *out)
+        return _with_default(column, data, *out)
     lows, highs, counts = out
     for row, values in exact.items():
         counts[row] = len(values[i] or ())
+    splits, flat = read_lists(column, data, lows, highs, counts)
+    for row, values in exact.items():
+        part = slice(splits[row], splits[row + 1])
+        if column.dtype is dtypes.string:
+            bounds = np.array(values[i] or [], np.int64).reshape(-1, 2)
+            flat.starts[part], flat.ends[part] = bounds[:, 0], bounds[:, 1]
+        else:
+            flat[part] = values[i] or []
+    return _as_lists(column, flat, splits)
+
+
+def read_lists(
+    column: Column, data: np.ndarray, lows: np.ndarray, highs: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, Any]:
+    """(splits, values) of lists whose contents' addresses and counts kernels have found.
+
+    The values of a list without contents (low = high) are left undefined.
+    """
     splits = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=splits[1:])
     fill = jit.kernel("fill_lists")
     assert fill is not None
     total = int(splits[-1])
-    kind = int(table[i, _KIND])
+    kind, base = wire_kind(column.dtype), address(data)
     if column.dtype is dtypes.string:
-        starts, ends = np.empty(total, np.int64), np.empty(total, np.int64)
-        fill(kind, base, lows, highs, splits, _address(starts), _address(ends))
-        for row, values in exact.items():
-            for k, (low, high) in enumerate(values[i] or (), int(splits[row])):
-                starts[k], ends[k] = low, high
-        flat: Any = StringArray(serialized.data, starts, ends)
-    else:
-        flat = np.empty(total, column.dtype.np_dtype)
-        fill(kind, base, lows, highs, splits, _address(flat), 0)
-        for row, values in exact.items():
-            flat[splits[row] : splits[row + 1]] = values[i] or []
-    return _as_lists(column, flat, splits)
+        starts, ends = np.zeros(total, np.int64), np.zeros(total, np.int64)
+        fill(kind, base, lows, highs, splits, address(starts), address(ends))
+        return splits, StringArray(data, starts, ends)
+    flat = np.empty(total, column.dtype.np_dtype)
+    fill(kind, base, lows, highs, splits, address(flat), 0)
+    return splits, flat
 
 
 def _put_dense(column: Column, out: Any, row: int, values: list[Any] | None) -> None:
@@ -264,19 +277,23 @@ def _from_lists(rows: _Rows, i: int, parsed: list[list[Any]], serialized: String
         if column.dtype is dtypes.string:
             return _with_default(column, serialized.data, *out)
         return out
-    lists = [values[i] or [] for values in parsed]
-    splits = np.zeros(n + 1, np.int64)
+    splits, flat = join_lists(column, serialized.data, [values[i] or [] for values in parsed])
+    return _as_lists(column, flat, splits)
+
+
+def join_lists(
+    column: Column, data: np.ndarray, lists: list[list[Any]]
+) -> tuple[np.ndarray, Any]:
+    """(splits, values) of lists that the exact parser has read."""
+    splits = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(v) for v in lists], out=splits[1:])
     joined = [v for values in lists for v in values]
     if column.dtype is dtypes.string:
         bounds = np.array(joined, np.int64).reshape(-1, 2)
-        flat: Any = StringArray(
-            serialized.data, bounds[:, 0].copy(), bounds[:, 1].copy()
-        )
-    else:
-        flat = np.array(joined, column.dtype.np_dtype)
-    return _as_lists(column, flat, splits)
+        return splits, StringArray(data, bounds[:, 0].copy(), bounds[:, 1].copy())
+    return splits, np.array(joined, column.dtype.np_dtype)
 
 
-def _address(array: np.ndarray) -> int:
+def address(array: np.ndarray) -> int:
+    """Where the array's first element is."""
     return int(array.__array_interface__["data"][0])

@@ -1,4 +1,4 @@
-"""Reading text files by lines, many at a time, without copying them.
+r"""Reading text files by lines, many at a time, without copying them.
 
     reader = LineReader(path, compression="")           # "", "GZIP", "ZLIB"
     while (lines := reader.read_chunk(max_lines=1000)) is not None:
@@ -6,7 +6,7 @@
     reader.position             # (lines read, byte offset): where the next chunk begins
     LineReader(path, offset=byte_offset, line=lines_read)   # resumes there
 
-As in TensorFlow, a line ends at ``\\n`` or at the end of the file, every ``\\r`` is dropped
+As in TensorFlow, a line ends at ``\n`` or at the end of the file, every ``\r`` is dropped
 wherever it stands, and a file's last line counts only if something is left of it.
 """
 
@@ -96,7 +96,8 @@ class LineReader:
         if window.failure is not None:
             raise DataLossError(
                 f"{window.failure}: line {self._line} at byte offset {window.offset} of "
-                f"decompressed file {self.path!r}. Copy or write the file again, or leave it out."
+                f"decompressed file {self.path!r}. Copy or write the file again, or leave it "
+                "out."
             )
         bounds = np.array([window.low, window.high], np.int64)
         window.low = window.high

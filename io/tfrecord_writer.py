@@ -54,7 +54,7 @@ class TFRecordOptions:
         InvalidArgumentError: a value out of range.
     """
 
-    compression_type_map = {  # noqa: RUF012 - TensorFlow's public constant
+    compression_type_map = {
         TFRecordCompressionType.ZLIB: "ZLIB",
         TFRecordCompressionType.GZIP: "GZIP",
         TFRecordCompressionType.NONE: "",

@@ -82,9 +82,11 @@ class Window:
                 got = self._stream.readinto(view[self.high :])
                 if not got:
                     self.ended = True
+                    self._stream.close()
                     return
                 self.high += got
         except DataLossError as error:
+            self._stream.close()
             self.ended = True
             self.failure = error
 
@@ -93,6 +95,12 @@ class Window:
         self._stream.close()
         self.ended = True
         self.low = self.high
+
+    def __del__(self) -> None:
+        # A reader dropped half way is no mistake of the user's.
+        stream = getattr(self, "_stream", None)
+        if stream is not None:
+            stream.close()
 
     def __getstate__(self) -> Any:
         raise TypeError("a reader cannot be pickled: keep its position and open another there")

@@ -1,0 +1,19 @@
+"""Kernels on and off, for tests that hold for both forms."""
+
+import pytest
+
+from headrace.io import jit
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """Waits until the kernels can be used."""
+    assert jit.ensure_compiled()
+
+
+@pytest.fixture(params=["kernel", "plain"])
+def form(request, monkeypatch, compiled):
+    """Runs the test with the compiled kernels, and again with the plain forms."""
+    if request.param == "plain":
+        monkeypatch.setattr(jit, "kernel", lambda name: None)
+    return request.param
