@@ -58,7 +58,7 @@ def _bracket(shape: TensorShape) -> str:
     return "[" + ",".join("?" if d is None else str(d) for d in shape.dims or ()) + "]"
 
 
-def same(x: Any, **attrs: Any) -> TensorSpec:
+def same(x: Any, *others: Any, **attrs: Any) -> TensorSpec:
     """Shape and dtype of the (first) input."""
     return TensorSpec(x.shape, x.dtype)
 
