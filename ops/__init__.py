@@ -2,3 +2,5 @@
 
 The public operations are listed, flat, in `headrace.ops.api`.
 """
+
+from . import operators as _operators  # noqa: F401  (a tensor always has its operators)

@@ -4,7 +4,6 @@ Inside the package: ``from ..ops import api as hr``.  The families' own modules 
 public in their ``__all__``; a name imported `as` itself is one that type checkers pass on.
 """
 
-from . import operators as _operators  # noqa: F401  (gives tensors their operators)
 from .array_basics import *  # noqa: F403
 from .array_gather import *  # noqa: F403
 from .array_index import *  # noqa: F403
