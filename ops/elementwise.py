@@ -26,7 +26,7 @@ from .tensor_spec import TensorSpec
 __all__ = [
     "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "conj", "cos", "cosh",
     "digamma", "erf", "erfc", "erfinv", "exp", "expm1", "floor", "imag", "is_finite", "is_inf",
-    "is_nan", "lgamma", "log", "log1p", "log_sigmoid", "negative", "real", "reciprocal", "rint",
+    "is_nan", "lgamma", "log", "log1p", "negative", "real", "reciprocal", "rint",
     "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh",
 ]  # fmt: skip
 
@@ -226,13 +226,6 @@ SigmoidGrad = Primitive(
     "SigmoidGrad", "y: T, dy: T", impl=_sigmoid_grad_impl, shape=same, vjp=_sigmoid_grad_vjp,
     batch=batch_rules.elementwise, elementwise="b * a * (1 - a)",
 )  # fmt: skip
-
-
-def log_sigmoid(x: Any, name: str | None = None) -> Tensor:
-    """log(sigmoid(x)) elementwise, without overflow."""
-    x = to_tensor(x, None)
-    smaller = (x - abs(x)) * 0.5  # min(x, 0)
-    return smaller - Log1p(Exp(-abs(x)))
 
 
 def tanh(x: Any, name: str | None = None) -> Tensor:

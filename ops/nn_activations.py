@@ -29,7 +29,7 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "crelu", "elu", "gelu", "leaky_relu", "log_softmax", "relu", "relu6", "selu", "silu", "softmax", "softplus",
+    "crelu", "elu", "gelu", "leaky_relu", "log_sigmoid", "log_softmax", "relu", "relu6", "selu", "silu", "softmax", "softplus",
     "softsign", "swish",
 ]  # fmt: skip
 
@@ -233,6 +233,11 @@ Softplus = _activation(
     "Softplus", _softplus_impl, "log1p(exp(-abs(a))) + max(a, 0)", lambda op, g: (SoftplusGrad(g, op.inputs[0]),)
 )
 SoftplusGrad = _activation_grad("SoftplusGrad", _softplus_grad_impl, "a / (1 + exp(-b))", _softplus_grad_vjp)
+
+
+def log_sigmoid(x: Any, name: str | None = None) -> Tensor:
+    """log(sigmoid(x)) elementwise, without overflow."""
+    return -softplus(-to_tensor(x, None))
 
 
 def softsign(features: Any, name: str | None = None) -> Tensor:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from . import string_compare
+
 __all__ = ["StringArray"]
 
 _OBJECT = np.dtype(object)
@@ -223,6 +225,23 @@ class StringArray:
         offsets[-1] = ends[-1] if len(ends) else 0
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat.data))]
         return pa.Array.from_buffers(pa.large_binary(), len(starts), buffers)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's add (joining) and comparisons; no other function takes strings."""
+        if method != "__call__" or kwargs or len(inputs) != 2:
+            return NotImplemented
+        if not all(isinstance(x, StringArray) for x in inputs):
+            return NotImplemented
+        a, b = inputs
+        if ufunc is np.add:
+            return StringArray(*string_compare.joined(a, b))
+        if ufunc is np.equal:
+            return string_compare.equal(a, b)
+        if ufunc is np.not_equal:
+            return ~string_compare.equal(a, b)
+        if ufunc in (np.less, np.less_equal, np.greater, np.greater_equal):
+            return string_compare.ordered(ufunc, a, b)
+        return NotImplemented
 
     def __repr__(self) -> str:
         return f"StringArray({self.numpy()!r})"
