@@ -53,13 +53,22 @@ def convert_to_tensor(
         TypeError: the value does not convert to `dtype`.
     """
     if dtype is not None:
-        return to_tensor(value, as_dtype(dtype))
+        return _explicit(value, as_dtype(dtype))
     if dtype_hint is not None and not isinstance(value, Tensor):
         try:
             return to_tensor(value, as_dtype(dtype_hint))
         except (TypeError, ValueError):
             pass
     return to_tensor(value, None)
+
+
+def _explicit(value: Any, dtype: DType) -> Tensor:
+    """`to_tensor` where the caller names the dtype: NumPy arrays are then cast as astype does."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf" and dtype.is_numpy_compatible:
+        if dtype is not dtypes.string:
+            with np.errstate(all="ignore"):
+                return Tensor.of(np.array(value, dtype.np_dtype))
+    return to_tensor(value, dtype)
 
 
 def to_tensor(value: Any, dtype: DType | None) -> Tensor:
@@ -116,11 +125,9 @@ def _number(value: Any, kind: type, dtype: DType | None) -> np.ndarray:
     ok = (
         dtype.is_floating
         or dtype.is_complex
-        or (dtype.is_integer and kind is int)
+        or (dtype.is_integer and kind in (int, bool))
         or (dtype.is_bool and kind is bool)
     )
-    if kind is bool and not dtype.is_bool:
-        ok = False
     if not ok:
         raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}")
     try:
@@ -142,7 +149,7 @@ def _from_numpy(value: Any, dtype: DType | None) -> Any:
         raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
     if have.is_floating and not (dtype.is_floating or dtype.is_complex):
         raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
-    if have.is_bool != dtype.is_bool or (have.is_complex and not dtype.is_complex):
+    if (dtype.is_bool and not have.is_bool) or (have.is_complex and not dtype.is_complex):
         raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
     return array.astype(dtype.np_dtype)
 
@@ -179,7 +186,7 @@ def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
                 array = array.astype(np.int32)
         else:
             if kinds and ((float in kinds and not (dtype.is_floating or dtype.is_complex))
-                          or ((bool in kinds) != dtype.is_bool)):  # fmt: skip
+                          or (dtype.is_bool and kinds != {bool})):  # fmt: skip
                 raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}")
             if dtype.is_integer and kinds and not _fits(array, dtype):
                 raise ValueError(f"Can't convert Python sequence to {dtype.name}: a value is out of range")
@@ -231,7 +238,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
     if isinstance(value, Tensor) and not is_symbolic(value) and want not in (None, value.dtype):
         tensor = Tensor.of(value._value.astype(want.np_dtype))  # type: ignore[union-attr]
     else:
-        tensor = to_tensor(value, want)
+        tensor = to_tensor(value, None) if want is None else _explicit(value, want)
     if shape is None or is_symbolic(tensor):
         return tensor
     dims = tuple(TensorShape(shape).as_list())
