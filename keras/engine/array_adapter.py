@@ -186,7 +186,7 @@ def split_validation(arrays: tuple[Any, ...], fraction: float) -> tuple[Any, Any
         )
     rows = tuple(_rows(a) for a in arrays)
     total = ArrayAdapter._count(rows[:1])
-    at = int(total * (1.0 - fraction) + 1e-9)
+    at = int(total * (1.0 - fraction))
     if at == 0 or at == total:
         raise ValueError(
             f"Training data contains {total} samples, which is not sufficient to split it into "

@@ -72,13 +72,18 @@ def is_tensor_like(value: Any) -> bool:
 
 
 def tensor_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that hold tensors, alone or nested, in order."""
+    """The arguments that hold tensors, alone or nested, in order; masks are none of them."""
     return {
         name: value
         for name, value in arguments.items()
-        if is_tensor_like(value)
-        or (nest.is_nested(value) and any(is_tensor_like(v) for v in nest.flatten(value)))
+        if not name.endswith("mask") and _holds_tensors(value)
     }
+
+
+def _holds_tensors(value: Any) -> bool:
+    if is_tensor_like(value):
+        return True
+    return nest.is_nested(value) and any(is_tensor_like(v) for v in nest.flatten(value))
 
 
 def shapes_of(value: Any) -> Any:

@@ -268,6 +268,8 @@ def _as_metric(given: Any, y_true: Any, y_pred: Any) -> Any:
         return _by_shape(given, y_true, y_pred)
     found = metrics.get(given)
     if is_metric(found):
+        if isinstance(given, str):
+            found.name = given  # logs show the name that the user wrote
         return found
     name = given if isinstance(given, str) else getattr(found, "__name__", "metric")
     return metrics.MeanMetricWrapper(found, name=name)

@@ -217,7 +217,7 @@ def make_adapter(
         _no_extras("Dataset", y=y, sample_weight=sample_weight, batch_size=batch_size)
         return DatasetAdapter(x, class_weight)
     if is_array_data(x):
-        return ArrayAdapter(x, y, sample_weight, batch_size or 32, shuffle, class_weight)
+        return ArrayAdapter(x, y, sample_weight, 32 if batch_size is None else batch_size, shuffle, class_weight)
     kind = type(x).__name__
     if (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "num_batches"):
         _no_extras(kind, y=y, sample_weight=sample_weight, batch_size=batch_size)

@@ -18,6 +18,7 @@ class KerasTensor:
         shape: tuple of sizes, None where unknown.
         dtype: name of the dtype.
         name: name, for messages.
+        mask: the placeholder of its mask, or None.
         _keras_history: ``(layer, node_index, tensor_index)`` of the call that makes it.
     """
 
@@ -35,6 +36,7 @@ class KerasTensor:
         self.sparse = bool(sparse)
         self.ragged = bool(ragged)
         self.record_history = record_history
+        self.mask: Any = None
         self.name = name or auto_name(type(self).__name__)
 
     @property

@@ -84,7 +84,7 @@ class Layer(CallableLayer):
         self.autocast = autocast
         self.activity_regularizer = _regularizer(activity_regularizer)
         self._trainable = bool(trainable)
-        self.supports_masking = False
+        self.supports_masking = not is_default(self, "compute_mask")
         self.input_spec: Any = None
         self.stateful = False
         self.built = False

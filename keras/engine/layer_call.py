@@ -25,7 +25,7 @@ from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor
 from .layer_state import StatefulLayer
 from .symbolic import map_leaves as _map
-from .symbolic import map_shapes, record_call
+from .symbolic import infer_specs, map_shapes, record_call
 
 __all__ = ["CallableLayer", "default", "is_default"]
 
@@ -170,7 +170,7 @@ class CallableLayer(StatefulLayer):
             if not any(masks.get_mask(t) is not None for t in flat):
                 inputs = args[0] if args else next(iter(kwargs.values()), None)
                 masks.set_masks(outputs, self.compute_mask(inputs, previous_mask))
-        elif previous_mask is not None:
+        elif previous_mask is not None and not signature_of(type(self).call).has_mask:
             warnings.warn(
                 f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a "
                 "mask attached to it. However, this layer does not support masking and will "
@@ -193,6 +193,7 @@ class CallableLayer(StatefulLayer):
                 self._build_on(signature.bind(args, kwargs))
                 if self.input_spec is not None and args:
                     assert_input_compatibility(self.input_spec, args[0], self.name)
+            previous_mask = self._fill_masks(signature, args, kwargs)
             outputs = self.compute_output_spec(*args, **kwargs)
         except Exception as error:
             _explain(error, self, signature, args, kwargs)
@@ -201,7 +202,19 @@ class CallableLayer(StatefulLayer):
             current.entry, current.training = entry, outer
         if entry is None:
             self._clear_losses()
-        return record_call(self, args, recorded, outputs)
+        outputs = record_call(self, args, recorded, outputs)
+        if self.supports_masking:
+            inputs = args[0] if args else next(iter(kwargs.values()), None)
+            masks.set_masks(outputs, self._mask_specs(inputs, previous_mask))
+        return outputs
+
+    def _mask_specs(self, inputs: Any, previous_mask: Any) -> Any:
+        """Placeholders for the outputs' masks."""
+        if is_default(self, "compute_mask"):
+            return previous_mask
+        return infer_specs(
+            self.compute_mask, (inputs, previous_mask), {}, f'the mask of layer "{self.name}"'
+        )
 
     def _build_on(self, arguments: dict[str, Any]) -> None:
         """Build for the shapes of these arguments."""

@@ -89,20 +89,7 @@ class StatefulLayer:
 
     # -- creating -------------------------------------------------------------------------
 
-    def add_weight(
-        self,
-        shape: Any = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: Any = None,
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """A new variable of the layer.
 
         Args:
@@ -115,11 +102,28 @@ class StatefulLayer:
             constraint: applied to it after each update.
             aggregation, overwrite_with_gradient: accepted for Keras 3's sake.
             name: its name inside the layer.
-            **kwargs: Keras 2's further arguments, ignored.
+            args, kwargs: the above in this order; or, if the first is a string, in Keras 2's:
+                name, shape, dtype, initializer, regularizer, trainable, constraint.
         """
-        if isinstance(shape, str):  # Keras 2's order: add_weight(name, shape, ...)
-            name, shape = shape, initializer if not isinstance(initializer, str) else None
-            initializer = kwargs.pop("initializer", None) if shape is not None else initializer
+        if args and isinstance(args[0], str):
+            kwargs.update(zip(_KERAS_2_ORDER, args, strict=False))
+            args = ()
+        return self._add_weight(*args, **kwargs)
+
+    def _add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool | None = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: Any = None,
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         from .. import constraints, initializers, regularizers  # they need this package
 
         found = dtypes.as_dtype(dtype if dtype is not None else self.variable_dtype)
@@ -137,7 +141,7 @@ class StatefulLayer:
             value = init(shape, dtype=found) if callable(init) else init
             variable = hr.Variable(
                 value,
-                trainable=trainable,
+                trainable=trainable is None or trainable,
                 dtype=found,
                 name=f"{self.name}/{name or 'variable'}",
                 constraint=constraints.get(constraint),
@@ -338,3 +342,8 @@ class StatefulLayer:
 
 def _is_layer(value: Any) -> bool:
     return isinstance(value, StatefulLayer)
+
+
+_KERAS_2_ORDER = (
+    "name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint",
+)  # fmt: skip

@@ -1,6 +1,6 @@
 """Masks that travel with tensors: a side table, so that tensors need no field for them.
 
-An entry lives exactly as long as its tensor.
+An entry lives exactly as long as its tensor.  Placeholders, which are ours, carry theirs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 from ...ops import nest
+from .keras_tensor import KerasTensor
 
 __all__ = ["any_mask", "get_mask", "get_masks", "set_mask", "set_masks"]
 
@@ -22,12 +23,17 @@ def any_mask() -> bool:
 
 def get_mask(tensor: Any) -> Any:
     """The mask that came with `tensor`, or None."""
+    if isinstance(tensor, KerasTensor):
+        return tensor.mask
     entry = _masks.get(id(tensor))
     return entry[1] if entry is not None and entry[0]() is tensor else None
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
     """Attach `mask` to `tensor`; None detaches."""
+    if isinstance(tensor, KerasTensor):
+        tensor.mask = mask
+        return
     key = id(tensor)
     if mask is None:
         _masks.pop(key, None)

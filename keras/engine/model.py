@@ -102,6 +102,15 @@ class Model(Trainer, Layer):
         """The outputs' masks; a graph's layers set them while it runs."""
         return None if self._graph is not None else previous_mask
 
+    def _mask_specs(self, inputs: Any, previous_mask: Any) -> Any:
+        if self._graph is None:
+            return super()._mask_specs(inputs, previous_mask)
+        masks_of = [t.mask for t in self._graph.flat_outputs]
+        if all(m is None for m in masks_of):
+            return None
+        fresh = [None if m is None else KerasTensor(m.shape, m.dtype) for m in masks_of]
+        return nest.pack_sequence_as(self._graph.outputs, fresh)
+
     def build(self, input_shape: Any = None) -> None:
         """Create the weights for inputs of this batch shape (or nested shapes).
 

@@ -44,7 +44,7 @@ _FAMILIES = (
     "layers", "models", "losses", "metrics", "optimizers", "optimizers.schedules",
     "initializers", "regularizers", "constraints", "activations", "dtype_policies", "callbacks",
 )  # fmt: skip
-_ENGINE_MODULES = {"Functional": "keras.src.models.functional"}
+_ENGINE_MODULES = {"Functional": "keras.src.models.functional", "InputLayer": "keras.layers"}
 
 
 def public_module(target: Any) -> str:

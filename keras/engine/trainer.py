@@ -290,6 +290,7 @@ class Trainer:
                 )
             sample_weight = apply_class_weight(y, class_weight)
         batch = _batch(x, y, sample_weight)
+        training_loop.symbolic_build(self, batch)
         logs = self.make_train_function()(batch)
         return self._logs_of_batch(logs, return_dict)
 
@@ -298,7 +299,9 @@ class Trainer:
     ) -> Any:
         """Evaluation of one batch; the loss, or ``[loss, *metrics]``, or a dictionary."""
         self._assert_compiled("test_on_batch")
-        logs = self.make_test_function()(_batch(x, y, sample_weight))
+        batch = _batch(x, y, sample_weight)
+        training_loop.symbolic_build(self, batch)
+        logs = self.make_test_function()(batch)
         return self._logs_of_batch(logs, return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:

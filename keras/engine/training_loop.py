@@ -13,11 +13,14 @@ import numpy as np
 
 from ...ops import nest
 from ...ops.string_array import StringArray
+from ...ops.tensor import Tensor
 from ..callbacks.callback_list import CallbackList
 from .array_adapter import split_validation
 from .data_adapter import EpochIterator, make_adapter, unpack_x_y_sample_weight
+from .keras_tensor import KerasTensor
+from .symbolic import infer_specs, map_leaves
 
-__all__ = ["as_array", "evaluate", "fit", "predict"]
+__all__ = ["as_array", "evaluate", "fit", "predict", "symbolic_build"]
 
 
 def fit(
@@ -61,7 +64,7 @@ def fit(
         steps=data.num_batches,
         model=model,
     )
-    _build(model, data)
+    symbolic_build(model, data.peek())
     step = model.make_train_function()
     model.stop_training = False
     hooks.on_train_begin()
@@ -219,24 +222,40 @@ def _verbosity(verbose: Any) -> int:
     return 1 if verbose == "auto" else int(verbose)
 
 
-def _build(model: Any, data: EpochIterator) -> None:
-    """Create a subclassed model's weights before the step is traced, so that the trace finds
-    them; callbacks that look at the model see them, too."""
-    if model.built or model.run_eagerly:
+def symbolic_build(model: Any, batch: Any) -> None:
+    """Create what the first step would create: a subclassed model's weights, and the metrics
+    that depend on the shapes of targets and outputs.
+
+    The trace of the step then finds them, and so do callbacks and steps of the user's own.
+    """
+    losses, metrics = model._compile_loss, model._compile_metrics
+    known = all(c is None or c.built for c in (losses, metrics))
+    if model.run_eagerly or (model.built and known):
         return
-    from ...ops.errors import UntraceableError
-    from .keras_tensor import KerasTensor
-    from .symbolic import infer_specs, map_leaves
+    x, y, _ = unpack_x_y_sample_weight(batch)
 
-    x, _, _ = unpack_x_y_sample_weight(data.peek())
-
-    def placeholder(leaf: Any) -> Any:
-        if leaf is None or not hasattr(leaf, "shape"):
-            return leaf
-        shape = tuple(leaf.shape)
-        return KerasTensor((None, *shape[1:]) if shape else shape, leaf.dtype)
+    def run(x: Any, y: Any) -> Any:
+        y_pred = model(x, training=False)
+        if not known and y is not None:
+            if losses is not None and not losses.built:
+                losses.build(y_pred)
+            if metrics is not None and not metrics.built:
+                metrics.build(y, y_pred)
+        return None
 
     try:
-        infer_specs(model.__call__, (map_leaves(placeholder, x),), {}, f'model "{model.name}"')
-    except (NotImplementedError, UntraceableError):
-        return  # it will run eagerly, and be built by its first step
+        infer_specs(
+            run, (map_leaves(_placeholder, x), map_leaves(_placeholder, y)), {}, "the model"
+        )
+    except Exception:
+        # The step will raise it again if it matters: a `train_step` of the user's own may take
+        # batches of another kind, and a model that cannot be traced is built by its first step.
+        return
+
+
+def _placeholder(leaf: Any) -> Any:
+    """A placeholder like `leaf`, its batch size left open."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    shape = tuple(leaf.shape)
+    return KerasTensor((None, *shape[1:]) if shape else shape, leaf.dtype)

@@ -3,7 +3,8 @@ the arrays (`Variable.owned`).
 
 Names and arithmetic are TensorFlow's raw ops (``ResourceApplyAdam`` ...).  The variables are
 the attribute ``variables``, first the one being trained, then its slots.  The result is a scalar
-that says only that the update has been made.
+that says only that the update has been made.  Shapes are checked first: the compiled loops index
+all arrays alike and do not look at bounds.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ ResourceApplyGradientDescent = Primitive(
     impl=_sgd_impl,
     shape=_dense_shape,
     stateful=True,
+    check_first=True,
 )
 
 
@@ -92,6 +94,7 @@ ResourceApplyKerasMomentum = Primitive(
     impl=_momentum_impl,
     shape=_dense_shape,
     stateful=True,
+    check_first=True,
 )
 
 
@@ -121,7 +124,7 @@ def _adam_impl(
     v += (grad * grad - v) * rest_2
     if rest:
         xp.maximum(rest[0], v, out=rest[0])
-    step = xp.sqrt(rest[0] if rest else v)
+    step = xp.asarray(xp.sqrt(rest[0] if rest else v))  # of a scalar, sqrt makes no array
     step += eps
     xp.divide(m * alpha, step, out=step)
     var -= step
@@ -134,6 +137,7 @@ ResourceApplyAdam = Primitive(
     impl=_adam_impl,
     shape=_dense_shape,
     stateful=True,
+    check_first=True,
 )
 ResourceApplyAdamWithAmsgrad = Primitive(
     "ResourceApplyAdamWithAmsgrad",
@@ -141,6 +145,7 @@ ResourceApplyAdamWithAmsgrad = Primitive(
     impl=_adam_impl,
     shape=_dense_shape,
     stateful=True,
+    check_first=True,
 )
 
 
@@ -188,6 +193,7 @@ ResourceSparseApplyGradientDescent = Primitive(
     impl=_sparse_sgd_impl,
     shape=_rows_shape,
     stateful=True,
+    check_first=True,
 )
 
 
@@ -210,4 +216,5 @@ ResourceSparseApplyAdagradV2 = Primitive(
     impl=_sparse_adagrad_impl,
     shape=_rows_shape,
     stateful=True,
+    check_first=True,
 )

@@ -78,7 +78,7 @@ MERGES = [
     ("Dot", (1,), {}, [X2, X2[::-1].copy()]),
     ("Dot", (-1,), {"normalize": True}, [X2, X2[::-1].copy()]),
     ("Dot", (2,), {}, [X3, floats(4, 2, 6)]),
-    ("Dot", ((1, 2),), {}, [X3, floats(4, 3, 5)]),
+    ("Dot", ([1, 2],), {}, [X3, floats(4, 3, 5)]),
 ]
 ALL = CASES + MERGES
 IDS = [f"{n}-{'-'.join(kw) or 'plain'}-{i}" for i, (n, _, kw, _) in enumerate(ALL)]

@@ -20,7 +20,7 @@ def stack():
             keras.Input((4,)),
             keras.layers.Dense(3, activation="relu"),
             keras.layers.BatchNormalization(),
-            keras.layers.Dropout(0.1),
+            keras.layers.Dropout(0.0),
             keras.Sequential([keras.layers.Dense(2)]),
         ]
     )
@@ -190,7 +190,8 @@ def test_model_round_trip(make, tmp_path):
     other = keras.models.load_model(path)
     np.testing.assert_array_equal(other(X), model(X))
     assert other.optimizer.get_config() == model.optimizer.get_config()
-    assert other.train_on_batch(X, Y) == pytest.approx(model.evaluate(X, Y, verbose=0), abs=0.5)
+    assert other.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert other.train_on_batch(X, Y) == model.train_on_batch(X, Y)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
         assert json.loads(archive.read("config.json"))["class_name"] == type(model).__name__

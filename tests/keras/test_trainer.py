@@ -407,7 +407,7 @@ def test_exhausted_generator():
         model.fit(iter([]), verbose=0)
 
 
-@pytest.mark.parametrize("split", [1e-9, 1.0, 1.5])
+@pytest.mark.parametrize("split", [0.99, 1.0, 1.5])
 def test_bad_validation_split(split):
     model = mlp()
     model.compile("sgd", "mse")
