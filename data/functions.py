@@ -38,7 +38,7 @@ from ..ops.graph import Graph, batch_graph
 from ..ops.graph.batching import BatchedGraph
 from ..ops.graph.trace import TracedFunction, trace
 from ..ops.string_array import StringArray
-from ..ops.tensor import SymbolicTensor
+from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
 from .block import Block
 from .results import (
@@ -106,7 +106,7 @@ class UserFunction:
     def _trace(self) -> None:
         args = self.input.spec if self._unpacks else (self.input.spec,)
         try:
-            self.traced = trace(self.fn, args, lists_are_tensors=True)
+            self.traced = trace(self._called, args, name=self.name, lists_are_tensors=True)
         except Exception as error:
             cause = _find(error, UntraceableError)
             if cause is None:
@@ -167,7 +167,13 @@ class UserFunction:
         Errors are the user's, unchanged.
         """
         element = self.input.pack([to_argument(v) for v in row])
-        return self.fn(*element) if self._unpacks else self.fn(element)
+        return self._called(*element) if self._unpacks else self._called(element)
+
+    def _called(self, *args: Any) -> Any:
+        """The function's result; a list is a tuple then, as in tf.data (lists inside of the
+        result are tensors)."""
+        result = self.fn(*args)
+        return tuple(result) if type(result) is list else result
 
     def run_row(self, row: Sequence[Any], index: int = 0) -> list[Any]:
         """Flat raw values of the result for one element given as flat raw values.
@@ -186,7 +192,13 @@ class UserFunction:
                 self._call_graph = _row_runner(self.traced.graph)
             arrays = self._call_graph(component_inputs(row, self.input.leaves), index)
             return pack_components(arrays, self.output.leaves)
-        values, structure = flatten_result(self.call(row))
+        result = self.call(row)
+        if type(result) is Tensor and self._output is not None and self._output.is_single:
+            raw, spec = result._value, self.output_spec  # the common case, without a tree
+            if type(spec) is TensorSpec and len(raw.shape) == spec.shape.rank:
+                if result.dtype is spec.dtype:
+                    return [raw]
+        values, structure = flatten_result(result)
         if self._output is None:
             self._learn(relaxed_spec(structure))
         else:

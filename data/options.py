@@ -216,7 +216,9 @@ class OptimizationOptions(OptionsBase):
 
     apply_default_optimizations = _Option(bool, "Whether rules left at None may apply.")
     filter_fusion = _Option(bool, "Fuse filters that follow each other.")
-    filter_parallelization = _Option(bool, "Run traced filters on several threads.")
+    filter_parallelization = _Option(
+        bool, "Run traced filters on several threads. Default True."
+    )
     inject_prefetch = _Option(bool, "Prefetch at the end. Default True.")
     seq_interleave_prefetch = _Option(bool, "Accepted for compatibility.")
     map_and_batch_fusion = _Option(bool, "Accepted for compatibility.")

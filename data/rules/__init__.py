@@ -19,6 +19,7 @@ from ..options import Options
 from ..stats import short_line
 from . import (
     feature_projection,
+    filter_parallelization,
     inject_prefetch,
     map_fusion,
     map_parallelization,
@@ -62,6 +63,9 @@ RULES: tuple[Rule, ...] = (
     Rule("parallel_file_reading", "read files ahead on other threads",
          parallel_file_reading.rewrite, parallel_file_reading.told,
          parallel_file_reading.why_not),
+    Rule("filter_parallelization", "run predicates on several threads",
+         filter_parallelization.rewrite, filter_parallelization.told,
+         filter_parallelization.why_not),
     Rule("map_parallelization", "run functions on several threads",
          map_parallelization.rewrite, map_parallelization.told, map_parallelization.why_not),
     Rule("inject_prefetch", "prepare elements while the last ones are used",

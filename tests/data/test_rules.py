@@ -170,6 +170,27 @@ def test_map_parallelization_of_a_traced_map_keeps_order_and_learns_the_batch_si
     assert run(after) == run(node)
 
 
+def test_filter_parallelization_of_a_traced_filter():
+    source = mapped(numbers(10_000), lambda x: (x, x % 3 == 0))
+    node = BatchNode(FilterNode(source, function(lambda x, y: y, source)), 128)
+    after = apply("map_parallelization", apply("filter_parallelization", node))
+    assert kinds(after) == ["batch", "parallel", "parallel", "range"]
+    assert after.input.kind == "filter"
+    assert after.input.multiple == 128
+    assert run(after) == run(node)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_filter_parallelization_leaves_python(before):
+    source = mapped(numbers(), python) if before else numbers()
+    if before:
+        source.function.learn([np.asarray(1)])
+    predicate = (lambda x: x > 3) if before else keep
+    node = FilterNode(source, function(predicate, source))
+    assert apply("filter_parallelization", node) is node
+    assert BY_NAME["filter_parallelization"].why_not(node)
+
+
 @pytest.mark.parametrize("calls", [2, -1])
 def test_map_parallelization_of_a_python_map_where_asked_for(calls):
     node = mapped(numbers(), python, num_parallel_calls=calls)

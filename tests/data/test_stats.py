@@ -22,19 +22,19 @@ def row(name, busy_s, threads=1, **kw):
 
 
 def test_the_bottleneck_is_per_thread():
-    stats = PipelineStats((row("Batch", 1.2), row("Map", 2.0, threads=2)), 1.3)
+    stats = PipelineStats((row("Batch", 1.2), row("Map", 2.0, threads=2)), 1.3, 1.2)
     assert stats.bottleneck.name == "Batch"
     assert not stats.consumer_bound
 
 
 def test_an_idle_pipeline_says_the_consumer_sets_the_pace():
-    stats = PipelineStats((row("Batch", 0.1),), 2.0)
+    stats = PipelineStats((row("Batch", 0.1),), 2.0, 0.1)
     assert stats.consumer_bound
     assert "consumer" in str(stats)
 
 
 def test_nothing_run():
-    stats = PipelineStats((row("Batch", 0.0),), 2.0)
+    stats = PipelineStats((row("Batch", 0.0),), 2.0, 0.0)
     assert stats.bottleneck is None
     assert "nothing has run" in str(stats)
 
@@ -49,6 +49,7 @@ def test_the_table_reads_well():
             row("TFRecord", 0.0012, elements=12, rate=12.0),
         ),
         1.0,
+        0.9,
     )  # fmt: skip
     assert str(stats) == """\
 stage       elements    rate    busy     waits  threads     buffered
