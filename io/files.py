@@ -165,6 +165,7 @@ class _Inflated:
         self._decompressor: Any = None
         self._pending = b""
         self._produced = 0
+        self._more = False
         self._first = b""
         self._ended = False
         self._failure: DataLossError | None = None
@@ -203,9 +204,11 @@ class _Inflated:
             if not self._pending:
                 self._ended = True
                 return b""
+            self._more = False
             self._decompressor = isal_zlib.decompressobj(31 if self._kind == "GZIP" else 15)
-        data = self._pending or self._read()
-        if not data:
+        # When its output filled the space, the decompressor may hold more of it.
+        data = self._pending or (b"" if self._more else self._read())
+        if not data and not self._more:
             raise DataLossError(
                 f"truncated {self._kind} data: the file ends in the middle of the compressed "
                 "stream"
@@ -222,6 +225,7 @@ class _Inflated:
             ) from None
         self._pending = self._decompressor.unconsumed_tail
         self._produced += len(out)
+        self._more = len(out) == most
         return out
 
     def _read(self) -> bytes:

@@ -33,9 +33,9 @@ class Window:
     """
 
     def __init__(self, stream: Stream, offset: int, chunk_bytes: int):
+        self._stream = stream
         if chunk_bytes <= 0:
             raise InvalidArgumentError(f"chunk_bytes must be positive, got {chunk_bytes}")
-        self._stream = stream
         self._chunk_bytes = max(int(chunk_bytes), 4096)
         self.buffer = np.empty(0, np.uint8)
         self.low = self.high = 0
