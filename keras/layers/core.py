@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from ..engine.keras_tensor import KerasTensor
 from ..engine.layer import Layer
 from ..engine.masks import set_mask

@@ -159,7 +159,7 @@ def _full_masks(inputs: list[Any]) -> list[Any]:
 
 
 class Multiply(Merge):
-    """The product of the inputs; masked elements count as 1."""
+    """The product of the inputs; masked elements count as 1, and give 0 if masked in all."""
 
     def _merge(self, inputs: list[Any]) -> Any:
         masks = _full_masks(inputs)
@@ -169,7 +169,9 @@ class Multiply(Merge):
         ]
         out = _fold(hr.multiply, parts)
         if all(m is not None for m in masks):
-            set_mask(out, hr.reduce_any(_fold(hr.logical_or, masks), axis=-1))
+            known = _fold(hr.logical_or, masks)
+            out = hr.where(known, out, hr.zeros_like(out))
+            set_mask(out, hr.reduce_any(known, axis=-1))
         return out
 
 

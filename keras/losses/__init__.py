@@ -22,6 +22,7 @@ from .hinges import (
     squared_hinge,
 )
 from .loss import Loss, LossFunctionWrapper
+from .registry import deserialize, get, serialize
 from .regression import (
     CosineSimilarity,
     Huber,
@@ -38,7 +39,6 @@ from .regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
-from .registry import deserialize, get, serialize
 
 KLD = kld = kullback_leibler_divergence = kl_divergence
 MAE = mae = mean_absolute_error

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from .. import dtype_policies
 from ..engine.masks import get_mask
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object

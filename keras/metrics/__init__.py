@@ -50,6 +50,7 @@ from .probabilistic import (
     SparseCategoricalCrossentropy,
 )
 from .reduction import Mean, MeanMetricWrapper, Sum
+from .registry import deserialize, get, serialize
 from .regression import (
     CosineSimilarity,
     LogCoshError,
@@ -59,7 +60,6 @@ from .regression import (
     MeanSquaredLogarithmicError,
     RootMeanSquaredError,
 )
-from .registry import deserialize, get, serialize
 
 __all__ = [
     "AUC",

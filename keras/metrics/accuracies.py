@@ -67,7 +67,8 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def _in_top_k(labels: Any, scores: Any, k: int) -> Any:
     """1 where fewer than `k` scores of a row exceed that of its label; shapes as `labels`."""
-    classes = hr.range(hr.shape(scores)[-1])
+    known = scores.shape[-1]
+    classes = hr.range(hr.shape(scores)[-1] if known is None else known)
     chosen = hr.equal(hr.expand_dims(hr.cast(labels, hr.int32), -1), classes)
     own = hr.reduce_sum(hr.where(chosen, scores, hr.zeros_like(scores)), axis=-1, keepdims=True)
     better = hr.reduce_sum(hr.cast(scores > own, hr.int32), axis=-1)

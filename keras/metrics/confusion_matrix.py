@@ -24,8 +24,9 @@ class Counts:
     def __init__(self, tp: Any, fp: Any, positives: Any, negatives: Any):
         self.true_positives = tp
         self.false_positives = fp
-        self.false_negatives = positives - tp
-        self.true_negatives = negatives - fp
+        # Rounding may leave a sum of all just below the sum of some.
+        self.false_negatives = hr.relu(positives - tp)
+        self.true_negatives = hr.relu(negatives - fp)
 
 
 def as_thresholds(thresholds: Any, default: float = 0.5) -> list[float]:
@@ -141,6 +142,6 @@ def _by_bucket(
 def _only_top_k(scores: Any, k: int) -> Any:
     """`scores` with all but the `k` largest of the last axis set far below any threshold."""
     _, indices = hr.top_k(scores, k, sorted=False)
-    classes = hr.shape(scores)[-1]
+    classes = scores.shape[-1] if scores.shape[-1] is not None else hr.shape(scores)[-1]
     chosen = hr.reduce_sum(hr.one_hot(indices, classes, dtype=scores.dtype), axis=-2)
     return scores * chosen + NEGATIVE * (1.0 - chosen)

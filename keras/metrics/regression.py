@@ -8,8 +8,6 @@ from ...ops import api as hr
 from ..losses.reduction import squeeze_or_expand_to_same_rank
 from ..losses.regression import (
     cosine_similarity as negative_cosine,
-)
-from ..losses.regression import (
     log_cosh,
     mean_absolute_error,
     mean_absolute_percentage_error,

@@ -10,6 +10,12 @@ from headrace.keras.engine.masks import get_mask, set_mask
 rng = np.random.default_rng(5)
 
 
+@pytest.fixture
+def peers(tf):
+    """Keras's own layers; `tf.keras.layers` has older forms of a few of them."""
+    return pytest.importorskip("keras").layers
+
+
 def floats(*shape):
     return rng.normal(size=shape).astype("float32")
 
@@ -84,10 +90,10 @@ ALL = CASES + MERGES
 IDS = [f"{n}-{'-'.join(kw) or 'plain'}-{i}" for i, (n, _, kw, _) in enumerate(ALL)]
 
 
-def both(tf, case):
+def both(peers, case):
     """Our layer and Keras's, built, with the same weights."""
     name, args, kwargs, x = case
-    ours, peer = getattr(layers, name)(*args, **kwargs), getattr(tf.keras.layers, name)(*args, **kwargs)
+    ours, peer = getattr(layers, name)(*args, **kwargs), getattr(peers, name)(*args, **kwargs)
     ours(x)
     peer(x)
     for a, b in zip(ours.weights, peer.weights, strict=True):
@@ -97,8 +103,8 @@ def both(tf, case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)
-def test_output_is_keras(tf, case):
-    ours, peer = both(tf, case)
+def test_output_is_keras(peers, case):
+    ours, peer = both(peers, case)
     x = case[3]
     out, expected = ours(x), peer(x)
     assert out.dtype.name == expected.dtype.name
@@ -106,9 +112,9 @@ def test_output_is_keras(tf, case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)
-def test_gradients_are_keras(tf, case):
+def test_gradients_are_keras(tf, peers, case):
     """Of the weights and of the inputs, in the layer's training form where that is not random."""
-    ours, peer = both(tf, case)
+    ours, peer = both(peers, case)
     name, _, _, x = case
     training = name in ("BatchNormalization", "Dense", "LayerNormalization")
     xs = x if isinstance(x, list) else [x]
@@ -155,12 +161,12 @@ def test_traced_with_unknown_batch_equals_eager(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)
-def test_shape_without_data_is_keras(tf, case):
+def test_shape_without_data_is_keras(peers, case):
     """Called on placeholders, a layer says the shape and dtype Keras says."""
     name, args, kwargs, x = case
     xs = x if isinstance(x, list) else [x]
     found = []
-    for family, Input in ((layers, layers.Input), (tf.keras.layers, tf.keras.Input)):
+    for family, Input in ((layers, layers.Input), (peers, peers.Input)):
         inputs = [Input(a.shape[1:], dtype=str(a.dtype)) for a in xs]
         layer = getattr(family, name)(*args, **kwargs)
         out = layer(inputs if isinstance(x, list) else inputs[0])
@@ -170,10 +176,10 @@ def test_shape_without_data_is_keras(tf, case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)
-def test_config_is_keras_and_round_trips(tf, case):
+def test_config_is_keras_and_round_trips(peers, case):
     name, args, kwargs, x = case
     kwargs = {**kwargs, "name": "chosen"}
-    ours, peer = getattr(layers, name)(*args, **kwargs), getattr(tf.keras.layers, name)(*args, **kwargs)
+    ours, peer = getattr(layers, name)(*args, **kwargs), getattr(peers, name)(*args, **kwargs)
     config, expected = ours.get_config(), peer.get_config()
     assert set(config) == set(expected)
     for key in config:
@@ -184,7 +190,7 @@ def test_config_is_keras_and_round_trips(tf, case):
     assert described["module"] == "keras.layers"
     again = hr.keras.utils.deserialize_keras_object(described)
     assert type(again) is type(ours) and again.get_config() == ours.get_config()
-    by_keras = tf.keras.layers.deserialize(described)
+    by_keras = peers.deserialize(described)
     assert by_keras.get_config() == expected
 
 
@@ -213,14 +219,14 @@ MASKED = ["Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Conca
 
 @pytest.mark.parametrize("which", ["both", "first"])
 @pytest.mark.parametrize("name", MASKED)
-def test_masks_of_merges_are_keras(tf, name, which):
+def test_masks_of_merges_are_keras(tf, peers, name, which):
     a, b = X3, floats(4, 5, 6)
     masks = [rng.integers(0, 2, (4, 5)).astype(bool) for _ in range(2)]
     mine, its = [hr.constant(a), hr.constant(b)], [tf.constant(a), tf.constant(b)]
     for i in range(2 if which == "both" else 1):
         set_mask(mine[i], hr.constant(masks[i]))
         its[i]._keras_mask = tf.constant(masks[i])
-    out, expected = getattr(layers, name)()(mine), getattr(tf.keras.layers, name)()(its)
+    out, expected = getattr(layers, name)()(mine), getattr(peers, name)()(its)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
     peer_mask = getattr(expected, "_keras_mask", None)
     if peer_mask is None:
@@ -229,16 +235,16 @@ def test_masks_of_merges_are_keras(tf, name, which):
         np.testing.assert_array_equal(get_mask(out), peer_mask)
 
 
-def test_softmax_with_mask(tf):
+def test_softmax_with_mask(peers):
     mask = rng.integers(0, 2, X3.shape).astype(bool)
     mask[0, 0] = False
     np.testing.assert_allclose(
-        layers.Softmax()(X3, mask=mask), tf.keras.layers.Softmax()(X3, mask=mask), atol=1e-6
+        layers.Softmax()(X3, mask=mask), peers.Softmax()(X3, mask=mask), atol=1e-6
     )
 
 
-def test_batch_normalization_with_mask(tf):
-    ours, peer = layers.BatchNormalization(), tf.keras.layers.BatchNormalization()
+def test_batch_normalization_with_mask(tf, peers):
+    ours, peer = layers.BatchNormalization(), peers.BatchNormalization()
     mask = rng.integers(0, 2, (4, 5)).astype(bool)
     for _ in range(3):
         np.testing.assert_allclose(
