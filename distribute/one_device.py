@@ -4,8 +4,9 @@ everywhere else.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .context import entered, set_default
@@ -84,6 +85,13 @@ class _DefaultStrategy(Strategy):
         extended = _OneReplica(self, "/device:CPU:0")
         super().__init__(extended)
         set_default(self, extended.replica)
+        self._replica = extended.replica
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[Strategy]:
+        # Its scope is where code is anyway: on the replica's side.
+        with entered(self, self._replica):
+            yield self
 
 
 _DefaultStrategy()

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..ops import api as hr
-from ..ops import nest
+from ..ops import api as hr, nest
 from .context import entered, get_replica_context, has_strategy
 
 

@@ -15,7 +15,7 @@ from ..ops.primitive import REGISTRY as _REGISTRY
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
-        return sorted(_REGISTRY)
+        return __dir__()
     if name not in _REGISTRY:
         raise AttributeError(
             f"headrace.raw_ops has no operation {name!r}; dir(headrace.raw_ops) lists them",
@@ -25,4 +25,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_REGISTRY)
+    return sorted(name for name in _REGISTRY if not name.startswith("_"))
