@@ -32,21 +32,18 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
-    from . import data as data
-    from . import distribute as distribute
-    from . import io as io
-    from . import keras as keras
-    from .face import config as config
-    from .face import linalg as linalg
-    from .face import math as math
-    from .face import nn as nn
-    from .face import random as random
-    from .face import raw_ops as raw_ops
-    from .face import strings as strings
-    from .face import train as train
-    from .ops import dtypes as dtypes
-    from .ops import errors as errors
-    from .ops import nest as nest
+    from . import data as data, distribute as distribute, io as io, keras as keras
+    from .face import (
+        config as config,
+        linalg as linalg,
+        math as math,
+        nn as nn,
+        random as random,
+        raw_ops as raw_ops,
+        strings as strings,
+        train as train,
+    )
+    from .ops import dtypes as dtypes, errors as errors, nest as nest
     from .ops.api import *  # noqa: F403
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import array_gather, array_pad, array_scatter, array_sort
 from .array_basics import UnbatchableShape, shape, zeros_like
 from .array_gather import *  # noqa: F403
 from .array_gather import boolean_mask, gather
@@ -33,7 +34,6 @@ from .tensor import Tensor, is_symbolic
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 from .variable import Variable
-from . import array_gather, array_pad, array_scatter, array_sort
 
 __all__ = [
     *array_gather.__all__, *array_pad.__all__, *array_scatter.__all__, *array_sort.__all__,

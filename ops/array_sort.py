@@ -240,9 +240,8 @@ def _partition_vjp(op: Any, *gs: Any) -> Any:
     count = partitions.shape.num_elements()
     ids = Tensor.of(np.arange(count, dtype=np.int32)) if count is not None else None
     if ids is None:
-        from .sequences import range as range_
-
         from .array_basics import size
+        from .sequences import range as range_
 
         ids = range_(size(partitions))
     places = DynamicPartition(reshape(ids, shape(partitions)), partitions, **op.attrs)

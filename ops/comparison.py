@@ -14,8 +14,7 @@ import numpy as np
 from . import batch_rules, dtypes
 from .convert import to_tensor
 from .primitive import Primitive
-from .shape_rules import BOOL, FLOATS, INTEGERS, comparison, same
-from .shape_rules import binary as same_dtype
+from .shape_rules import BOOL, FLOATS, INTEGERS, binary as same_dtype, comparison, same
 from .tensor import Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec

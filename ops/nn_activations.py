@@ -17,8 +17,7 @@ from .array_join import concat
 from .array_module import array_module
 from .array_shape import transpose
 from .convert import to_tensor
-from .elementwise import abs as magnitude
-from .elementwise import erf, exp, sigmoid, sign, tanh, unary_call
+from .elementwise import abs as magnitude, erf, exp, sigmoid, sign, tanh, unary_call
 from .errors import InvalidArgumentError
 from .math_ops import Masked, pow
 from .primitive import Primitive

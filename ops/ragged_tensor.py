@@ -21,7 +21,14 @@ from .convert import to_tensor
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
-from .ragged_kernels import LengthsToSplits, RaggedToDense, RowIds, RowIndices, RowSlices, SplitsOfIds
+from .ragged_kernels import (
+    LengthsToSplits,
+    RaggedToDense,
+    RowIds,
+    RowIndices,
+    RowSlices,
+    SplitsOfIds,
+)
 from .static_args import known_ints, static_int
 from .string_array import StringArray
 from .tensor import Tensor, is_symbolic

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .convert import to_tensor
 from .dtypes import as_dtype
 from .errors import InvalidArgumentError
 from .primitive import Primitive
-from .random_ops import _dims, _in_range, _random_shape, _scaled_uniform, _unsigned, _vector, draw
-from .convert import to_tensor
+from .random_ops import (
+    _dims,
+    _in_range,
+    _random_shape,
+    _scaled_uniform,
+    _unsigned,
+    _vector,
+    draw,
+)
 from .tensor import Tensor
 from .variable import Variable
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .array_basics import reshape as _reshape
-from .array_basics import zeros_like
+from .array_basics import reshape as _reshape, zeros_like
 from .array_gather import gather, gather_nd
 from .array_scatter import add_rows
 from .composite import Composite, CompositeSpec

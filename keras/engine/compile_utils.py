@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from .. import losses, metrics
 from .tracking import is_metric
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from ...ops.tensor import Tensor
 
 __all__ = [

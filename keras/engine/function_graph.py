@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from . import masks
 from .input_spec import InputSpec
 from .keras_tensor import KerasTensor

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import api as hr
-from ...ops import nest
+from ...ops import api as hr, nest
 from ...ops.errors import UntraceableError
 from ...ops.tensor import Tensor
 from . import masks
@@ -24,8 +23,7 @@ from .context import current
 from .input_spec import assert_input_compatibility
 from .keras_tensor import KerasTensor
 from .layer_state import StatefulLayer
-from .symbolic import map_leaves as _map
-from .symbolic import infer_specs, map_shapes, record_call
+from .symbolic import infer_specs, map_leaves as _map, map_shapes, record_call
 
 __all__ = ["CallableLayer", "default", "is_default"]
 

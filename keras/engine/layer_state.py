@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import api as hr
-from ...ops import dtypes
+from ...ops import api as hr, dtypes
 from ...ops.context import init_scope
 from ...ops.variable import Variable
 from .context import current

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import api as hr
-from ...ops import nest
-from .. import metrics as metrics_module
-from .. import optimizers
+from ...ops import api as hr, nest
+from .. import metrics as metrics_module, optimizers
 from . import training_loop
 from .compile_utils import LossContainer, MetricsContainer, apply_class_weight
 from .data_adapter import to_tensors, unpack_x_y_sample_weight

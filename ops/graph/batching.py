@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..context import tracing
 from ..errors import UnimplementedError
 from ..tensor import SymbolicTensor
 from ..tensor_shape import TensorShape
 from ..tensor_spec import TensorSpec
-from ..context import tracing
 from .graph import Const, Graph, Placeholder
 
 __all__ = ["BatchContext", "BatchedGraph", "batch_graph"]
