@@ -225,7 +225,12 @@ def _gather_nd_impl(params: Any, indices: Any, *, batch_dims: int = 0) -> Any:
     from .array_scatter import coordinates
 
     key = coordinates(indices, params.shape, batch_dims, "GatherNd", "param")
-    return params[key]
+    if key:
+        return params[key]
+    target = (*indices.shape[:-1], *params.shape)
+    if isinstance(params, StringArray):
+        return params.map_offsets(lambda a: np.broadcast_to(a, target))
+    return array_module(params).broadcast_to(params, target)
 
 
 def _gather_nd_shape(params: Any, indices: Any, *, batch_dims: int = 0) -> TensorSpec:

@@ -102,7 +102,7 @@ def _inner(dims: tuple[int, ...], pairs: Any, batch_dims: int) -> tuple[slice, .
 
 def _pad_impl(x: Any, paddings: Any, value: Any, *, batch_dims: int = 0) -> Any:
     pairs = paddings.tolist()
-    if len(pairs) != len(x.shape) - batch_dims or any(n < 0 for pair in pairs for n in pair) or value.size != 1:
+    if len(pairs) != len(x.shape) - batch_dims or any(n < 0 for pair in pairs for n in pair) or value.ndim:
         raise ValueError(f"Pad: wrong paddings {pairs} for an input of shape {x.shape}")
     dims = (*x.shape[:batch_dims], *(d + a + b for d, (a, b) in zip(x.shape[batch_dims:], pairs, strict=True)))
     key = _inner(x.shape, pairs, batch_dims)
@@ -112,7 +112,7 @@ def _pad_impl(x: Any, paddings: Any, value: Any, *, batch_dims: int = 0) -> Any:
         ends = np.full(dims, value.ends.item() + x.data.size)
         starts[key], ends[key] = x.starts, x.ends
         return StringArray(data, starts, ends)
-    out = array_module(x).full(dims, value.reshape(()), x.dtype)
+    out = array_module(x).full(dims, value, x.dtype)
     out[key] = x
     return out
 

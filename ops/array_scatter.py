@@ -42,7 +42,8 @@ def coordinates(
     indices: Any, dims: tuple[int, ...], batch_dims: int, op: str, what: str
 ) -> tuple[Any, ...]:
     """The index tuple that `indices`, [batch..., places..., depth], stand for in an array of
-    shape `dims`.
+    shape `dims`; empty where there are neither batch axes nor a depth, so that each place is
+    the whole array.
 
     Raises:
         InvalidArgumentError: one is out of range.
@@ -61,13 +62,12 @@ def coordinates(
         raise InvalidArgumentError(
             f"indices[{where}] = {indices[place].tolist()} does not index into {what} shape "
             f"{_bracket(own)} [Op:{op}]", op=op)  # fmt: skip
+    places = indices.shape[:-1]
     lead = []
     for b in range(batch_dims):
-        size = indices.shape[b]
-        lead.append(np.arange(size).reshape((1,) * b + (size,) + (1,) * (indices.ndim - 2 - b)))
-    if not lead and not columns:
-        # No coordinates at all: every place is the whole array.
-        return (np.newaxis,) * (indices.ndim - 1)
+        spread = (1,) * b + (places[b],) + (1,) * (len(places) - 1 - b)
+        own_place = np.arange(places[b]).reshape(spread)
+        lead.append(own_place if columns else np.broadcast_to(own_place, places))
     return (*lead, *columns)
 
 
@@ -143,7 +143,7 @@ def scatter_nd(indices: Any, updates: Any, shape: Any, name: str | None = None) 
 
 def _apply(out: Any, indices: Any, updates: Any, batch_dims: int, op: str, how: Callable[..., None]) -> Any:
     key = coordinates(indices, out.shape, batch_dims, op, "")
-    if not any(k is not None for k in key):
+    if not key:
         for piece in updates.reshape((-1, *out.shape)):
             how(out, (), piece)
         return out

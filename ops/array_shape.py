@@ -393,6 +393,8 @@ def reverse(tensor: Any, axis: Any, name: str | None = None) -> Tensor:
 def _reverse_key(x: Any, axis: tuple[int, ...]) -> tuple[slice, ...]:
     key = [slice(None)] * len(x.shape)
     for a in axis:
+        if key[a] != slice(None):
+            raise ValueError(f"axis {a} specified more than once")
         key[a] = slice(None, None, -1)
     return tuple(key)
 

@@ -57,9 +57,7 @@ def known_ints(value: Any, op: str, what: str) -> tuple[int, ...] | None:
         return value
     if isinstance(value, TensorShape):
         return tuple(-1 if d is None else d for d in value)
-    if isinstance(value, (Tensor, Variable)) or (
-        isinstance(value, (list, tuple)) and any(isinstance(v, (Tensor, Variable)) for v in value)
-    ):
+    if _has_tensor(value):
         value = constant_value(to_tensor(value, None))
         if value is None:
             return None
@@ -75,7 +73,7 @@ def shape_input(value: Any) -> Any:
     """A shape-like argument as something a primitive's integer input takes; None means -1."""
     if isinstance(value, TensorShape):
         return np.array([-1 if d is None else d for d in value], np.int32)
-    if isinstance(value, (list, tuple)) and not any(isinstance(v, (Tensor, Variable)) for v in value):
+    if isinstance(value, (list, tuple)) and not _has_tensor(value):
         if any(v is None for v in value):
             value = [-1 if v is None else v for v in value]
         array = np.array(value)
@@ -85,3 +83,9 @@ def shape_input(value: Any) -> Any:
             return array.astype(np.int32)
         return array
     return value
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, (Tensor, Variable)) or (
+        isinstance(value, (list, tuple)) and any(_has_tensor(v) for v in value)
+    )

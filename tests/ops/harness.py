@@ -86,12 +86,13 @@ def flat(result: Any) -> list[Any]:
 
 def values(result: Any) -> list[np.ndarray]:
     """Results as NumPy arrays."""
-    return [np.asarray(r.numpy() if hasattr(r, "numpy") else r) for r in flat(result)]
+    found = [r.numpy() if hasattr(r, "numpy") else r for r in flat(result)]
+    return [np.array(r, object) if isinstance(r, bytes) else np.asarray(r) for r in found]
 
 
 def same(got: Any, want: Any, tolerance: float | None = None, what: str = "") -> None:
     """Assert equal shapes, dtypes and, within the dtype's tolerance, values."""
-    got, want = np.asarray(got), np.asarray(want)
+    got, want = (np.array(x, object) if isinstance(x, bytes) else np.asarray(x) for x in (got, want))
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
     assert got.dtype.name == want.dtype.name, f"{what}: dtype {got.dtype}, expected {want.dtype}"
     if got.dtype == object or got.dtype.kind in "iub":
@@ -213,10 +214,11 @@ def check_gradient(case: Case, arrays: list[np.ndarray]) -> None:
         np.testing.assert_allclose(g, _difference(scalar, arrays, i, 1e-5), rtol=tol, atol=tol,
                                    err_msg=f"gradient of argument {i}")  # fmt: skip
 
-    specs = tuple(hr.TensorSpec(a.shape, t.dtype) for a, t in zip(arrays, tensors, strict=True))
-    graph = trace(lambda *ts: _gradients(case, list(ts), of), specs, name="gradient").graph
-    for got, want in zip(run(graph, arrays), found, strict=True):
-        same(got, want, what="gradient inside a trace")
+    if not case.notes.get("dynamic_shape"):  # the weights need the result's shape
+        specs = tuple(hr.TensorSpec(a.shape, t.dtype) for a, t in zip(arrays, tensors, strict=True))
+        graph = trace(lambda *ts: _gradients(case, list(ts), of), specs, name="gradient").graph
+        for got, want in zip(run(graph, arrays), found, strict=True):
+            same(got, want, what="gradient inside a trace")
     if not case.second:
         return
 
