@@ -13,6 +13,7 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import DType, as_dtype
+from .quiet import quietly
 from .string_array import StringArray
 from .tensor import Tensor, as_raw, is_symbolic
 from .tensor_shape import TensorShape
@@ -131,7 +132,7 @@ def _number(value: Any, kind: type, dtype: DType | None) -> np.ndarray:
     if not ok:
         raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}")
     try:
-        return np.array(value, dtype.np_dtype)
+        return quietly(np.array, value, dtype.np_dtype)
     except OverflowError:
         raise ValueError(f"Can't convert Python integer {value} to dtype {dtype.name}: out of range") from None
 
@@ -151,7 +152,7 @@ def _from_numpy(value: Any, dtype: DType | None) -> Any:
         raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
     if (dtype.is_bool and not have.is_bool) or (have.is_complex and not dtype.is_complex):
         raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
-    return array.astype(dtype.np_dtype)
+    return quietly(array.astype, dtype.np_dtype)  # too large a float is an infinity
 
 
 def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
@@ -190,7 +191,7 @@ def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
                 raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}")
             if dtype.is_integer and kinds and not _fits(array, dtype):
                 raise ValueError(f"Can't convert Python sequence to {dtype.name}: a value is out of range")
-            array = array.astype(dtype.np_dtype) if dtype is not dtypes.string else StringArray.empty(array.shape)
+            array = quietly(array.astype, dtype.np_dtype) if dtype is not dtypes.string else StringArray.empty(array.shape)
         return Tensor.of(array)
     return Tensor.of(_from_numpy(array, dtype))
 

@@ -18,12 +18,16 @@ import numpy as np
 __all__ = ["quiet", "quietly"]
 
 
+_entered: contextvars.ContextVar[bool] = contextvars.ContextVar("headrace_quiet", default=False)
+
+
 class _Quiet(threading.local):
     """``quiet.run(fn, *args)`` is `Context.run`; inside `fn` it cannot be entered again."""
 
     def __init__(self) -> None:
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
+        context.run(_entered.set, True)
         self.run = context.run
 
 
@@ -32,5 +36,6 @@ quiet = _Quiet()
 
 def quietly(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """``fn(*args, **kwargs)`` without floating-point warnings; `fn` may come back here."""
-    with np.errstate(all="ignore"):
+    if _entered.get():
         return fn(*args, **kwargs)
+    return quiet.run(fn, *args, **kwargs)
