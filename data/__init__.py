@@ -8,8 +8,7 @@ from .dataset import Dataset, FixedLengthRecordDataset, TextLineDataset, TFRecor
 from .dataset_base import DatasetSpec
 from .dataset_transforms import AUTOTUNE
 from .iterator import Iterator, NumpyIterator
-from .node import INFINITE as INFINITE_CARDINALITY
-from .node import UNKNOWN as UNKNOWN_CARDINALITY
+from .node import INFINITE as INFINITE_CARDINALITY, UNKNOWN as UNKNOWN_CARDINALITY
 from .options import Options, ThreadingOptions
 
 __all__ = [

@@ -29,6 +29,7 @@ __all__ = [
     "ListColumn",
     "RaggedColumn",
     "SparseColumn",
+    "as_ragged",
     "column_from_rows",
     "column_nbytes",
     "concat_columns",
@@ -238,7 +239,7 @@ def concat_columns(columns: Sequence[Any]) -> Any:
             return _concat_sparse(columns)
     elif kinds == {ListColumn}:
         return ListColumn([item for c in columns for item in c.items])
-    ragged = [_as_ragged(c) for c in columns]
+    ragged = [as_ragged(c) for c in columns]
     if all(r is not None for r in ragged):
         values = [r.flat_values for r in ragged]
         tails = {v.shape[1:] for v in values}
@@ -255,7 +256,8 @@ def concat_columns(columns: Sequence[Any]) -> Any:
     return ListColumn([row for c in columns for row in column_rows(c)])
 
 
-def _as_ragged(column: Any) -> RaggedColumn | None:
+def as_ragged(column: Any) -> RaggedColumn | None:
+    """`column` as a `RaggedColumn`, or None if its rows are no arrays of one axis or more."""
     if isinstance(column, RaggedColumn):
         return column
     if isinstance(column, (np.ndarray, StringArray)) and column.ndim >= 2:
@@ -331,14 +333,10 @@ def stack_rows(rows: list[Any]) -> Any | None:
 
 
 def batch_objects(rows: list[Any]) -> Any | None:
-    """Composite tensors (sparse, ragged) of one kind joined under a new leading axis."""
+    """Sparse tensors joined under a new leading axis."""
     kinds = {type(r).__name__ for r in rows}
     if kinds == {"SparseTensor"}:
         return sparse_column(rows).batched(len(rows))[0]
-    if kinds == {"RaggedTensor"}:
-        from ..ops.ragged import stack_ragged
-
-        return stack_ragged(rows)
     return None
 
 
@@ -392,4 +390,6 @@ def unstack_row(row: Any) -> Any:
         values = getattr(row.values, "_value", row.values)
         shapes = np.repeat(shape[None, 1:], shape[0], axis=0)
         return SparseColumn(indices[order, 1:], values[order], splits, shapes)
-    return column_from_rows([getattr(r, "_value", r) for r in row])
+    from .ragged import ragged_rows  # it needs this module's columns
+
+    return ragged_rows(row)

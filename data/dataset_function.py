@@ -12,6 +12,7 @@ from ..ops.errors import UntraceableError
 from ..ops.graph import Graph
 from .functions import UserFunction
 from .node import Node
+from .results import user_error
 
 __all__ = ["DatasetFunction"]
 
@@ -92,12 +93,19 @@ class DatasetFunction:
             known = self._first = self._node_of(self._function.call(block.row(0)))
         return known.element_spec
 
-    def plan(self, row: Sequence[Any], options: Any = None) -> Node:
-        """The plan of the dataset for one element (flat raw values), rules applied."""
+    def plan(self, row: Sequence[Any], index: int, options: Any = None) -> Node:
+        """The plan of the dataset for element `index` (flat raw values), rules applied.
+
+        Raises:
+            OpError: the function failed; the text names the element.
+        """
         from .options import Options
         from .rules import RULES, rewrite_plan
 
-        node = self._node_of(self._function.call(row))
+        try:
+            node = self._node_of(self._function.call(row))
+        except Exception as error:
+            raise user_error(error, self._function.name, index) from error
         switches = (options or Options()).experimental_optimization
         for rule in RULES:
             if rule.name in _INNER_RULES and switches.enabled(rule.name):

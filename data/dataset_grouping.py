@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ops import nest
+from ..ops import dtypes, nest
+from ..ops.errors import InvalidArgumentError
 from .dataset_base import DatasetSpec
 from .dataset_transforms import Transformations, positive
 from .functions import check_predicate
 from .node import user_line
 from .stage import add_origin
-from .transforms.batch import BatchNode
+from .transforms.batch import BatchNode, RaggedBatchNode
 from .transforms.padded_batch import PaddedBatchNode, padding_fills, padding_shapes
 from .transforms.scan import ScanNode, state_function
 from .transforms.take_while import TakeWhileNode
@@ -60,6 +61,33 @@ class Grouping(Transformations):
             bool(drop_remainder), shapes=padding_shapes(padded_shapes, spec),
             fills=padding_fills(padding_values, spec), name=name,
         )  # fmt: skip
+
+    def ragged_batch(
+        self,
+        batch_size: Any,
+        drop_remainder: bool = False,
+        row_splits_dtype: Any = dtypes.int64,
+        name: str | None = None,
+    ) -> Any:
+        """Batches of elements of varying shape, as ragged tensors.
+
+        Args:
+            batch_size: elements a batch.
+            drop_remainder: whether to drop a last batch of fewer elements.
+            row_splits_dtype: int64 or int32.
+            name: of the transformation.
+
+        >>> import headrace as hr
+        >>> rows = hr.data.Dataset.range(3).map(hr.range)
+        >>> next(iter(rows.ragged_batch(3)))
+        <hr.RaggedTensor [[], [0], [0, 1]]>
+        """
+        dataset = self._derive(
+            RaggedBatchNode, self._node, positive("batch_size", batch_size),
+            bool(drop_remainder), splits_dtype=dtypes.as_dtype(row_splits_dtype), name=name,
+        )  # fmt: skip
+        dataset.element_spec  # noqa: B018  raises here, not at the first element
+        return dataset
 
     def rebatch(
         self, batch_size: Any, drop_remainder: bool = False, name: str | None = None
@@ -125,11 +153,12 @@ class Grouping(Transformations):
         """Every distinct element once, in the order of first occurrences.
 
         Raises:
-            TypeError: an element has several components, or is no integer or string.
+            InvalidArgumentError: an element has several components.
+            TypeError: it is no integer or string.
         """
         leaves = nest.flatten(self.element_spec)
         if len(leaves) != 1:
-            raise TypeError(
+            raise InvalidArgumentError(
                 f"`unique` takes elements of one component, got {self.element_spec!r}"
             )
         if leaves[0].dtype.name not in ("int32", "int64", "string"):

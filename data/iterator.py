@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
+from ..ops.sparse_tensor import SparseTensor, to_dense
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from .block import Block
@@ -266,7 +267,14 @@ def _numpy_rows(column: Any) -> list[Any]:
 def _as_numpy(row: Any) -> Any:
     if isinstance(row, (np.ndarray, np.generic)):
         return row
-    return row.as_numpy_iterator() if hasattr(row, "as_numpy_iterator") else row
+    if isinstance(row, SparseTensor):
+        return to_dense(row).numpy()
+    if hasattr(row, "as_numpy_iterator"):
+        raise TypeError(
+            "as_numpy_iterator() is not supported for datasets that produce datasets; iterate "
+            "over the dataset itself, or turn its windows into batches with flat_map"
+        )
+    return row.numpy() if hasattr(row, "numpy") else row
 
 
 def _read_only(column: np.ndarray) -> np.ndarray:

@@ -122,7 +122,7 @@ def component_inputs(values: Sequence[Any], specs: Sequence[Any]) -> list[Any]:
     """The raw arrays a traced graph takes for one element: composites split into parts."""
     flat: list[Any] = []
     for value, spec in zip(values, specs, strict=True):
-        if isinstance(spec, CompositeSpec):
+        if isinstance(spec, CompositeSpec) and isinstance(value, Composite):
             flat.extend(t._value for t in value._components())
         elif spec is not None:
             flat.append(value)

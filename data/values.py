@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import nest
+from ..ops import nest, operators  # noqa: F401  gives tensors their operators
 from ..ops.composite import Composite
 from ..ops.convert import convert_to_tensor
 from ..ops.errors import UntraceableError
+from ..ops.ragged_tensor import RaggedTensorSpec
+from ..ops.sparse_tensor import SparseTensorSpec
 from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_shape import TensorShape
@@ -91,11 +93,11 @@ def batched_spec(spec: Any, size: int | None) -> Any:
     """The spec of `size` stacked components."""
     if isinstance(spec, TensorSpec):
         return TensorSpec(TensorShape([size]).concatenate(spec.shape), spec.dtype)
-    if type(spec).__name__ == "SparseTensorSpec":
-        return type(spec)(TensorShape([size]).concatenate(spec.shape), spec.dtype)
-    if type(spec).__name__ == "RaggedTensorSpec":
+    if isinstance(spec, SparseTensorSpec):
+        return SparseTensorSpec(TensorShape([size]).concatenate(spec.shape), spec.dtype)
+    if isinstance(spec, RaggedTensorSpec):
         shape = TensorShape([size]).concatenate(spec.shape)
-        return type(spec)(shape, spec.dtype, spec.ragged_rank + 1, spec.row_splits_dtype)
+        return RaggedTensorSpec(shape, spec.dtype, spec.ragged_rank + 1, spec.row_splits_dtype)
     raise TypeError(f"Elements with a component {spec!r} cannot be batched.")
 
 
@@ -109,14 +111,15 @@ def unbatched_spec(spec: Any) -> Any:
         if spec.shape.rank == 0:
             raise ValueError("Cannot unbatch an input with scalar components.")
         return TensorSpec(spec.shape[1:], spec.dtype)
-    if type(spec).__name__ == "SparseTensorSpec":
+    if isinstance(spec, SparseTensorSpec):
         if spec.shape.rank == 0:
             raise ValueError("Cannot unbatch an input with scalar components.")
-        return type(spec)(spec.shape[1:], spec.dtype)
-    if type(spec).__name__ == "RaggedTensorSpec":
-        if spec.ragged_rank <= 1:
+        return SparseTensorSpec(spec.shape[1:], spec.dtype)
+    if isinstance(spec, RaggedTensorSpec):
+        if spec.ragged_rank == 0:
             return TensorSpec(spec.shape[1:], spec.dtype)
-        return type(spec)(spec.shape[1:], spec.dtype, spec.ragged_rank - 1, spec.row_splits_dtype)
+        rank = spec.ragged_rank - 1
+        return RaggedTensorSpec(spec.shape[1:], spec.dtype, rank, spec.row_splits_dtype)
     raise TypeError(f"Elements with a component {spec!r} cannot be unbatched.")
 
 

@@ -11,14 +11,16 @@ from typing import Any
 
 from ...ops import nest
 from ...ops.errors import InvalidArgumentError
+from ...ops.ragged_tensor import RaggedTensorSpec
 from ..block import Block
 from ..columns import column_rows, group_rows, row_shape
 from ..node import UnaryNode
+from ..ragged import group_ragged, ragged_spec
 from ..stage import Context, Stage, State
 from ..structure import Structure
 from ..values import batched_spec
 
-__all__ = ["BatchNode", "BatchStage", "batch_block"]
+__all__ = ["BatchNode", "BatchStage", "RaggedBatchNode", "batch_block"]
 
 _PULL_ROWS = 1 << 16
 
@@ -48,6 +50,20 @@ class BatchNode(UnaryNode):
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return BatchStage(self, inputs, context)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RaggedBatchNode(BatchNode):
+    """Batches whose components of unknown shape are ragged tensors."""
+
+    splits_dtype: Any = dataclasses.field(default=None, repr=False)
+
+    def _element_spec(self) -> Any:
+        size = self.batch_size if self.drop_remainder else None
+        return nest.map_structure(
+            lambda s: batched_spec(ragged_spec(s, self.splits_dtype), size),
+            self.input.element_spec,
+        )
 
 
 class BatchStage(Stage):
@@ -137,19 +153,30 @@ def batch_block(
 ) -> tuple[Block | None, InvalidArgumentError | None]:
     """Batches of `size` rows, up to the first that cannot be made, and why it cannot."""
     groups = block.num_rows // size
-    columns = [group_rows(c, size) for c in block.columns]
+    leaves = structure.leaves
+    columns = _grouped(block, size, leaves)
     if all(c is not None for c in columns):
         return Block(columns, groups, structure), None
     done = []
     for g in range(groups):
         part = block[g * size : (g + 1) * size]
-        columns = [group_rows(c, size) for c in part.columns]
+        columns = _grouped(part, size, leaves)
         failed = [c is None for c in columns]
         if any(failed):
             stacked = Block.concat(done) if done else None
             return stacked, _shapes_differ(part, failed.index(True))
         done.append(Block(columns, 1, structure))
     return Block.concat(done), None
+
+
+def _grouped(block: Block, size: int, leaves: tuple[Any, ...]) -> list[Any]:
+    """Per component every `size` rows as one, or None where their shapes differ."""
+    return [
+        group_ragged(column, size, leaf)
+        if isinstance(leaf, RaggedTensorSpec)
+        else group_rows(column, size)
+        for column, leaf in zip(block.columns, leaves, strict=True)
+    ]
 
 
 def _shapes_differ(block: Block, component: int) -> InvalidArgumentError:

@@ -69,7 +69,7 @@ class _Slot:
     """An open dataset: its stage and what has been read of it and not handed out.
 
     Attributes:
-        element: the input's state from before the element that the dataset was made of.
+        element: number and input state from before the element that the dataset was made of.
         before: the stage's state from before `rest`'s block was read.
         taken: rows of that block handed out.
         error: what comes after `rest`.
@@ -183,11 +183,12 @@ class _InterleaveStage(Stage):
 
     def _open(self) -> bool:
         """Fill the slot whose turn it is; False if the input has ended."""
-        element = self.input.state()
+        element = {"input": self.input.state(), "index": self._opened}
         block = self.input.next_block(1)
         if block is None:
             self._input_ended = True
             return False
+        self._opened += 1
         try:
             self._slots[self._turn] = self._make_slot(block, element)
         except Exception:
@@ -197,7 +198,7 @@ class _InterleaveStage(Stage):
 
     def _make_slot(self, block: Block, element: State) -> _Slot:
         node = self.node
-        plan: Node = node.map_func.plan(block.row(0), self.context.options)
+        plan: Node = node.map_func.plan(block.row(0), element["index"], self.context.options)
         if node.num_parallel_calls is not None:
             plan = PrefetchNode(plan, -1, source=node.source)
         return _Slot(build_stage(plan, self.context.nested()), element)
@@ -209,6 +210,7 @@ class _InterleaveStage(Stage):
             "input": self.input.state(),
             "slots": [slot.state() if slot is not None else None for slot in self._slots],
             "turn": self._turn,
+            "opened": self._opened,
             "in_block": self._in_block,
             "input_ended": self._input_ended,
         }
@@ -217,10 +219,11 @@ class _InterleaveStage(Stage):
         self._restart()
         self._turn, self._in_block = state["turn"], state["in_block"]
         self._input_ended = state["input_ended"]
+        self._opened = state["opened"]
         for i, saved in enumerate(state["slots"]):
             if saved is None:
                 continue
-            self.input.restore(saved["element"])
+            self.input.restore(saved["element"]["input"])
             block = self.input.next_block(1)
             assert block is not None
             slot = self._make_slot(block, saved["element"])
@@ -233,7 +236,7 @@ class _InterleaveStage(Stage):
     def _restart(self) -> None:
         self._close()
         self._slots = [None] * self.node.cycle_length
-        self._turn = self._in_block = 0
+        self._turn = self._in_block = self._opened = 0
         self._input_ended = False
 
     def _close(self) -> None:

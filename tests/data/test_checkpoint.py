@@ -55,7 +55,8 @@ CHAINS = {
     "range": lambda f: R(23),
     "range_step": lambda f: R(20, -5, -3),
     "tensors": lambda f: Dataset.from_tensors({"a": [1, 2], "b": ("x", 3.0)}),
-    "slices": lambda f: Dataset.from_tensor_slices((np.arange(24).reshape(12, 2), list("abcdefghijkl"))),
+    "slices": lambda f: Dataset.from_tensor_slices(
+        (np.arange(24).reshape(12, 2), list("abcdefghijkl"))),
     "generator": lambda f: Dataset.from_generator(counting, output_signature=GENERATED),
     "generator_map": lambda f: Dataset.from_generator(
         counting, output_signature=GENERATED).map(lambda a, b: a),

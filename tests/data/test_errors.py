@@ -80,17 +80,27 @@ def test_interleave_function():
     dataset = Dataset.range(4).interleave(
         lambda x: Dataset.range(10 // (int(x) - 2) * 0 + 2), cycle_length=2
     )
-    before, _, after = take_until_error(dataset, hr.errors.OpError)
+    before, error, after = take_until_error(dataset, hr.errors.OpError)
     assert len(before) == 4 and len(after) == 2
+    assert "element 2" in str(error) and HERE in str(error)
+
+
+def test_interleave_function_that_gives_no_dataset():
+    with pytest.raises(TypeError, match="must return a `Dataset`"):
+        Dataset.range(3).interleave(lambda x: x)
 
 
 def test_inner_error_of_an_interleave():
     dataset = Dataset.range(2).interleave(
         lambda x: Dataset.range(5).map(refuse(3)), cycle_length=2
     )
-    before, _, after = take_until_error(dataset, hr.errors.InvalidArgumentError)
-    assert before == [0, 0, 1, 1, 2, 2]
-    assert after[:1] != [3]
+    iterator = dataset.as_numpy_iterator()
+    assert [next(iterator) for _ in range(6)] == [0, 0, 1, 1, 2, 2]
+    for _ in range(2):
+        with pytest.raises(hr.errors.InvalidArgumentError, match="no 3 please"):
+            next(iterator)
+        assert next(iterator) == 4  # the turn is still that dataset's
+    assert list(iterator) == []
 
 
 def test_prefetch_hands_errors_on_in_order():
@@ -108,8 +118,8 @@ def test_shapes_that_do_not_batch():
     assert [b.tolist() for b in before] == [[[1, 2], [3, 4]]]
     assert [b.tolist() for b in after] == [[[1, 1], [2, 2]]]
     assert (
-        "Cannot batch tensors with different shapes in component 0. First element had shape [2] "
-        "and element 1 had shape [3]." in str(error)
+        "Cannot batch tensors with different shapes in component 0. First element had shape "
+        "[2] and element 1 had shape [3]." in str(error)
     )
     assert HERE in str(error)
 

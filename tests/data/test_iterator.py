@@ -16,7 +16,8 @@ from headrace.ops.string_array import StringArray
 
 
 def threads():
-    return [t for t in threading.enumerate() if t.name.startswith("headrace") and "jit" not in t.name]
+    ours = [t for t in threading.enumerate() if t.name.startswith("headrace")]
+    return [t for t in ours if "jit" not in t.name]
 
 
 def wait_for_no_threads(limit_s=2.0):
@@ -37,7 +38,8 @@ PIPELINES = {
     "interleave": lambda: Dataset.range(10**6).interleave(
         lambda x: Dataset.range(100).map(slow), cycle_length=3, num_parallel_calls=3),
     "traced": lambda: Dataset.range(10**9).map(lambda x: x + 1).batch(64).prefetch(2),
-    "nested": lambda: Dataset.range(10**9).prefetch(2).map(lambda x: x + 1).shuffle(50).prefetch(2),
+    "nested": lambda: Dataset.range(10**9).prefetch(2).map(
+        lambda x: x + 1).shuffle(50).prefetch(2),
 }  # fmt: skip
 
 
@@ -161,7 +163,8 @@ def test_numpy_elements_are_read_only():
 
 
 def test_raw_iterator_gives_raw_arrays():
-    number, text = next(Dataset.from_tensor_slices(([1, 2], ["a", "b"])).batch(2).raw_iterator())
+    dataset = Dataset.from_tensor_slices(([1, 2], ["a", "b"])).batch(2)
+    number, text = next(dataset.raw_iterator())
     assert type(number) is np.ndarray and number.tolist() == [1, 2]
     assert type(text) is StringArray and text.tolist() == [b"a", b"b"]
 
