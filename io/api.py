@@ -10,7 +10,7 @@ from .parse_config import (
     SparseFeature,
     VarLenFeature,
 )
-from .parse_example import parse_example, parse_single_example
+from .parse_ops import parse_example, parse_single_example
 from .parse_sequence import parse_sequence_example, parse_single_sequence_example
 from .tfrecord import tf_record_iterator
 from .tfrecord_writer import TFRecordCompressionType, TFRecordOptions, TFRecordWriter

@@ -1,7 +1,7 @@
 """Parsed columns to the flat tensors of TensorFlow's results, and the specs of those.
 
 Input are the columns as `headrace.io.parse_raw` gives them; output is described in
-`headrace.io.parse_example`.  Raw arrays only.
+`headrace.io.parse_ops`.  Raw arrays only.
 """
 
 from __future__ import annotations

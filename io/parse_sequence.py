@@ -1,7 +1,7 @@
 """`parse_sequence_example` and `parse_single_sequence_example`.
 
 The primitive `ParseSequenceExampleV2` has two plans as attributes, for the context and for the
-feature lists.  Its flat outputs are those of the context (as `headrace.io.parse_example` has
+feature lists.  Its flat outputs are those of the context (as `headrace.io.parse_ops` has
 them), then for each of the lists' outputs in order
 
 - sequence: the tensor, and in a batch the int64 [batch] numbers of steps;
@@ -35,7 +35,7 @@ from .parse_config import (
     RaggedFeature,
     VarLenFeature,
 )
-from .parse_example import pack_outputs
+from .parse_ops import pack_outputs
 from .parse_plain import wire_kind
 from .parse_plan import DENSE, SEQUENCE, Column, Output, ParsePlan
 from .parse_raw import address, join_lists, plan_tables, read_lists

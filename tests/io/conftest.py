@@ -1,8 +1,15 @@
-"""Kernels on and off, for tests that hold for both forms."""
+"""Kernels on and off, for tests that hold for both forms; helper modules of this folder."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from headrace.io import jit
+
+# Under --import-mode=importlib test modules cannot import their neighbours otherwise.
+pytest.register_assert_rewrite("io_parity")
+sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
