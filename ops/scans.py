@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules
+from .array_basics import cast
 from .array_module import array_module
+from .comparison import logical_not
 from .convert import to_tensor
 from .elementwise import exp, log
-from .math_ops import divide_no_nan, maximum
+from .math_ops import divide_no_nan, masked
 from .primitive import Primitive
 from .shape_rules import FLOATS, NUMERIC, axis_of
 from .static_args import static_int
@@ -127,9 +129,16 @@ def _cumulative_logsumexp_vjp(op: Any, g: Any) -> Any:
     # d y_j / d x_i = exp(x_i - y_j); positive and negative parts are summed in log space.
     x, y = op.inputs[0], op.outputs[0]
     back = {**op.attrs, "reverse": not op.attrs["reverse"]}
-    positive = exp(CumulativeLogsumexp(log(maximum(g, 0)) - y, **back) + x)
-    negative = exp(CumulativeLogsumexp(log(maximum(-g, 0)) - y, **back) + x)
+    positive = exp(CumulativeLogsumexp(_log_or_lowest(g) - y, **back) + x)
+    negative = exp(CumulativeLogsumexp(_log_or_lowest(-g) - y, **back) + x)
     return (positive - negative,)
+
+
+def _log_or_lowest(g: Any) -> Tensor:
+    """log(g) where g > 0, else the lowest number (not -inf, whose derivatives are NaN)."""
+    some = g > 0
+    rest = cast(logical_not(some), g.dtype)
+    return log(masked(g, some) + rest) + rest * g.dtype.np_dtype.type(g.dtype.min)
 
 
 CumulativeLogsumexp = Primitive(
