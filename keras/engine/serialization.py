@@ -135,7 +135,7 @@ def _serialize_object(obj: Any) -> dict[str, Any]:
     if hasattr(obj, "get_build_config"):
         build = obj.get_build_config()
         if build is not None:
-            described["build_config"] = serialize_keras_object(build)
+            described["build_config"] = _as_lists(build)
     if hasattr(obj, "get_compile_config"):
         compiled = obj.get_compile_config()
         if compiled is not None:
@@ -151,6 +151,13 @@ def _serialize_config(config: dict[str, Any]) -> dict[str, Any]:
         else serialize_keras_object(value)
         for key, value in config.items()
     }
+
+
+def _as_lists(shapes: Any) -> Any:
+    """Nested shapes as JSON has them."""
+    if isinstance(shapes, dict):
+        return {key: _as_lists(value) for key, value in shapes.items()}
+    return [_as_lists(s) for s in shapes] if isinstance(shapes, (list, tuple)) else shapes
 
 
 def _dump_lambda(function: types.FunctionType) -> dict[str, Any]:
