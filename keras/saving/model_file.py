@@ -40,6 +40,9 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any)
         "keras_version": _KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built and model.built:
+        optimizer.build(model.trainable_weights)  # Keras insists on finding its whole state
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
         write_state(model, file)
