@@ -31,12 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.composite import CompositeSpec
 from ..ops.context import tracing
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
-from ..ops.graph import Graph, batch_graph
-from ..ops.graph.batching import BatchedGraph
-from ..ops.graph.trace import TracedFunction, trace
+from ..ops.graph import Graph
+from ..ops.graph.trace import TracedFunction
 from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
@@ -52,6 +50,7 @@ from .results import (
     to_argument,
     user_error,
 )
+from .runners import column_runner, first_row
 from .structure import Structure
 
 __all__ = ["UserFunction", "check_predicate", "compose"]
@@ -91,7 +90,7 @@ class UserFunction:
         self.traced = traced
         self._unpacks = type(input_spec) is tuple
         self._output: Structure | None = None
-        self._call_graph: Callable[..., list[Any]] | None = None
+        self._call_row: Callable[[list[Any], int], list[Any]] | None = None
         self._call_block: Callable[..., list[Any]] | None = None
         self._one_by_one = False
         if traced is None and traceable:
@@ -106,7 +105,7 @@ class UserFunction:
     def _trace(self) -> None:
         args = self.input.spec if self._unpacks else (self.input.spec,)
         try:
-            self.traced = trace(self._called, args, name=self.name, lists_are_tensors=True)
+            self.traced = trace_function(self._called, args, self.name)
         except Exception as error:
             cause = _find(error, UntraceableError)
             if cause is None:
@@ -124,13 +123,29 @@ class UserFunction:
             self.why_not = "it changes state outside, so it runs once per element, in order"
             return self
         try:
-            batched = batch_graph(graph)
+            run = column_runner(graph, self.output.leaves)
         except UnimplementedError as error:
             self.why_not = str(error)
             return self
         on_blocks = copy.copy(self)
-        on_blocks._call_block = _block_runner(batched)
+        on_blocks._call_block = run
         return on_blocks
+
+    def _row_runner(self, graph: Graph) -> Callable[[list[Any], int], list[Any]]:
+        """`run(arrays, element_index)`: the values of the result for one element."""
+        leaves = self.output.leaves
+        if any(node.primitive.random for node in graph.nodes):
+            # Only the block form gives each element its own stream: blocks of one element.
+            try:
+                run_block = column_runner(graph, leaves)
+            except UnimplementedError:
+                pass
+            else:
+                return lambda arrays, index: [
+                    first_row(c) for c in run_block([a[None] for a in arrays], 1, index)
+                ]
+        run = graph.compile()
+        return lambda arrays, index: pack_components(run(*arrays), leaves)
 
     def _learn(self, structure: Any) -> None:
         self._output = Structure(structure)
@@ -188,10 +203,9 @@ class UserFunction:
 
     def _run_row(self, row: Sequence[Any], index: int) -> list[Any]:
         if self.traced is not None:
-            if self._call_graph is None:
-                self._call_graph = _row_runner(self.traced.graph)
-            arrays = self._call_graph(component_inputs(row, self.input.leaves), index)
-            return pack_components(arrays, self.output.leaves)
+            if self._call_row is None:
+                self._call_row = self._row_runner(self.traced.graph)
+            return self._call_row(component_inputs(row, self.input.leaves), index)
         result = self.call(row)
         if type(result) is Tensor and self._output is not None and self._output.is_single:
             raw, spec = result._value, self.output_spec  # the common case, without a tree
@@ -255,11 +269,11 @@ class UserFunction:
     ) -> tuple[Block, Exception | None]:
         """Run on a block; where that fails, on its halves, down to the row that fails."""
         try:
-            return self._packed(self._call_block(arrays, n, first), n), None
+            return Block(self._call_block(arrays, n, first), n, self.output), None
         except Exception:
             if n == 1:
                 leaves = self.input.leaves
-                values = map(_first, arrays)
+                values = map(first_row, arrays)
                 row = [None if s is None else next(values) for s in leaves]
                 return self._run_rows([row], first)
         half = n // 2
@@ -272,15 +286,6 @@ class UserFunction:
             self._one_by_one = True
             self.why_not = "its results cannot be held in one block"
         return Block.concat([left, right]), error
-
-    def _packed(self, arrays: list[Any], n: int) -> Block:
-        leaves = self.output.leaves
-        if len(arrays) == len(leaves) and not any(isinstance(s, CompositeSpec) for s in leaves):
-            columns = arrays
-        else:
-            rows = list(zip(*arrays, strict=True)) if arrays else [()] * n
-            columns = columns_of([pack_components(r, leaves) for r in rows], leaves)
-        return Block(columns, n, self.output)
 
     def _run_rows(
         self, rows: Sequence[Sequence[Any]], first: int
@@ -342,47 +347,6 @@ def check_predicate(function: UserFunction) -> None:
     if not (isinstance(spec, TensorSpec) and spec.dtype.is_bool
             and spec.shape.is_compatible_with([])):  # fmt: skip
         raise ValueError(predicate_text(spec))
-
-
-def _row_runner(graph: Graph) -> Callable[[list[Any], int], list[Any]]:
-    """`run(arrays, element_index)`: the graph on one element."""
-    if any(node.primitive.random for node in graph.nodes):
-        # Only the batched form gives each element its own stream: blocks of one element.
-        try:
-            run_block = _block_runner(batch_graph(graph))
-        except UnimplementedError:
-            pass
-        else:
-            return lambda arrays, index: [
-                _first(a) for a in run_block([a[None] for a in arrays], 1, index)
-            ]
-    run = graph.compile()
-    return lambda arrays, index: run(*arrays)
-
-
-def _block_runner(batched: BatchedGraph) -> Callable[[list[Any], int, int], list[Any]]:
-    """`run(arrays, n, first_index)`: the graph on columns of n elements."""
-    run = batched.graph.compile()
-    flags, needs_index = batched.out_batched, batched.needs_index
-
-    def call(arrays: list[Any], n: int, first_index: int) -> list[Any]:
-        if needs_index:
-            arrays = [*arrays, np.arange(first_index, first_index + n, dtype=np.int64)]
-        out = run(*arrays)
-        return [a if flag else _repeat(a, n) for a, flag in zip(out, flags, strict=True)]
-
-    return call
-
-
-def _first(column: Any) -> Any:
-    return column[0, ...] if isinstance(column, np.ndarray) else column[0]
-
-
-def _repeat(array: Any, n: int) -> Any:
-    """One value for n rows, without copying it."""
-    if isinstance(array, StringArray):
-        return array.map_offsets(lambda a: np.broadcast_to(a, (n, *a.shape)))
-    return np.broadcast_to(array, (n, *array.shape))
 
 
 def _find(error: BaseException | None, kind: type) -> Any:

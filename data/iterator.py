@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
-from ..ops.sparse_tensor import SparseTensor, to_dense
+from ..ops.sparse_tensor import SparseTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from .block import Block
@@ -30,7 +30,7 @@ from .structure import Structure
 __all__ = ["FORMAT_VERSION", "Iterator", "NumpyIterator", "RawIterator"]
 
 FORMAT_VERSION = 1
-_FIRST_ROWS, _MOST_ROWS, _MOST_BYTES = 16, 1 << 16, 1 << 19
+_FIRST_ROWS, _MOST_ROWS, _MOST_BYTES = 16, 1 << 10, 1 << 19
 
 
 class RawIterator:
@@ -268,13 +268,25 @@ def _as_numpy(row: Any) -> Any:
     if isinstance(row, (np.ndarray, np.generic)):
         return row
     if isinstance(row, SparseTensor):
-        return to_dense(row).numpy()
+        return _dense(row)
     if hasattr(row, "as_numpy_iterator"):
         raise TypeError(
             "as_numpy_iterator() is not supported for datasets that produce datasets; iterate "
             "over the dataset itself, or turn its windows into batches with flat_map"
         )
     return row.numpy() if hasattr(row, "numpy") else row
+
+
+def _dense(row: SparseTensor) -> np.ndarray:
+    """A sparse tensor as the dense array tf.data gives for it."""
+    values = row.values.numpy()
+    shape = tuple(row.dense_shape.numpy().tolist())
+    if values.dtype == object:
+        out = np.full(shape, b"", object)
+    else:
+        out = np.zeros(shape, values.dtype)
+    out[tuple(row.indices.numpy().T)] = values
+    return out
 
 
 def _read_only(column: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 
 __all__ = ["Draws", "exchange"]
 
-_COMPILE_AFTER_STEPS = 500_000
+_COMPILE_AFTER_STEPS = 200_000
 
 
 class Draws:
@@ -34,11 +34,9 @@ class Draws:
         self._seeds = seeds
         self._epoch = epoch
         self._buffer_size = buffer_size
-        self.chunk = min(max(buffer_size, 1024), 16384)
+        self.chunk = min(max(buffer_size // 2 * 2, 1024), 16384)
         self._number = -1
         self._slots = np.empty(0, np.int64)
-        bits = 16 if buffer_size <= 1 << 16 else 32 if buffer_size <= 1 << 32 else 64
-        self._dtype = np.dtype(f"u{bits // 8}")
 
     def upto_chunk_end(self, step: int) -> int:
         """How many draws from `step` on are in its chunk."""
@@ -48,20 +46,28 @@ class Draws:
         """The slots of steps ``step .. step + count - 1``, all of one chunk."""
         number, offset = divmod(step, self.chunk)
         if number != self._number:
-            generator = self._generator(0, number)
-            self._slots = generator.integers(
-                0, self._buffer_size, self.chunk, dtype=self._dtype.type
-            )
+            self._slots = self._draw(self._bits(0, number))
             self._number = number
         return self._slots[offset : offset + count]
 
     def last_order(self, count: int) -> np.ndarray:
         """The order in which the last `count` rows leave."""
-        return self._generator(1, 0).permutation(count)
+        return np.random.Generator(self._bits(1, 0)).permutation(count)
 
-    def _generator(self, purpose: int, number: int) -> np.random.Generator:
+    def _draw(self, bits: np.random.Philox) -> np.ndarray:
+        size = self._buffer_size
+        if size > 1 << 20:
+            return np.random.Generator(bits).integers(0, size, self.chunk)
+        # Multiply and shift: twice as fast, and its bias, size / 2**32, is nobody's concern.
+        words = bits.random_raw(self.chunk // 2).view(np.uint32).astype(np.uint64)
+        words *= np.uint64(size)
+        words >>= np.uint64(32)
+        kind = np.uint16 if size <= 1 << 16 else np.int64
+        return words.astype(kind)
+
+    def _bits(self, purpose: int, number: int) -> np.random.Philox:
         counter = [0, number, self._epoch, purpose]
-        return np.random.Generator(np.random.Philox(key=list(self._seeds), counter=counter))
+        return np.random.Philox(key=list(self._seeds), counter=counter)
 
 
 def exchange(slots: np.ndarray, contents: np.ndarray, incoming: np.ndarray) -> np.ndarray:

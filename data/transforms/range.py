@@ -57,7 +57,11 @@ class _RangeStage(Stage):
     def gather(self, positions: np.ndarray) -> Block:
         """The elements at `positions`, in that order."""
         node = self.node
-        column = positions * node.step + node.start
+        column = positions
+        if node.step != 1:
+            column = column * node.step
+        if node.start:
+            column = column + node.start
         column = column.astype(node.output_type.np_dtype, copy=False)
         return Block([column], len(column), self.structure)
 

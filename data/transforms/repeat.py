@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+import numpy as np
 
 from ..block import Block
 from ..node import INFINITE, UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
 
 __all__ = ["RepeatNode"]
+
+_TILED_ROWS = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,10 +39,16 @@ class _RepeatStage(Stage):
 
     def __init__(self, node: RepeatNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
+        # Short iterations of a source that can hand out any row are tiled by one gather.
+        self._length = node.input.cardinality
+        self._tiles = hasattr(self.input, "gather") and 0 < self._length <= _TILED_ROWS
+        self._position = 0
         self._restart()
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         # Short iterations are joined, so that later stages get blocks worth their while.
+        if self._tiles:
+            return self._tiled(max_rows)
         goal = max_rows if self.pure else min(need_rows, max_rows)
         blocks: list[Block] = []
         rows = 0
@@ -58,7 +69,20 @@ class _RepeatStage(Stage):
                 break
         return Block.concat(blocks) if blocks else None
 
+    def _tiled(self, max_rows: int) -> Block | None:
+        rows = max_rows
+        if self.node.count >= 0:
+            rows = min(rows, self._length * self.node.count - self._position)
+        if rows <= 0:
+            return None
+        positions = np.arange(self._position, self._position + rows) % self._length
+        self._position += rows
+        gather: Any = self.input.gather  # type: ignore[attr-defined]
+        return gather(positions)
+
     def _state(self) -> State:
+        if self._tiles:
+            return {"position": self._position}
         return {
             "input": self.input.state(),
             "epoch": self._epoch,
@@ -67,12 +91,16 @@ class _RepeatStage(Stage):
         }
 
     def _restore(self, state: State) -> None:
+        if self._tiles:
+            self._position = state["position"]
+            return
         self.input.restore(state["input"])
         self._epoch = state["epoch"]
         self._nonempty = state["nonempty"]
         self._more = state["more"]
 
     def _restart(self) -> None:
+        self._position = 0
         self._epoch = 0
         self._nonempty = False
         self._more = self.node.count != 0

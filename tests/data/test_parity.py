@@ -19,7 +19,9 @@ def ragged_rows(m):
 
 
 def sparse(m, rows):
-    return (sparse_tensor if m is hr else m.sparse).from_dense(rows)
+    array = np.array(rows, np.int32)
+    kind = sparse_tensor.SparseTensor if m is hr else m.SparseTensor
+    return kind(np.argwhere(array), array[array != 0], array.shape)
 
 
 SAME = {
