@@ -39,6 +39,7 @@ from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
 from .block import Block
+from .nested_trace import trace_function
 from .results import (
     check_result,
     columns_of,

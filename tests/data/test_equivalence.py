@@ -36,7 +36,7 @@ STEPS = {
     "skip": lambda d: d.skip(5),
     "skip none": lambda d: d.skip(0),
     "repeat": lambda d: d.repeat(2),
-    "shuffle": lambda d: d.shuffle(20, seed=3),
+    "shuffle": lambda d: d.shuffle(20, seed=3, reshuffle_each_iteration=False),
     "batch and back": lambda d: d.batch(7).unbatch(),
     "batch, map, back": lambda d: d.batch(7).map(lambda x: x - 1).unbatch(),
     "prefetch": lambda d: d.prefetch(2),
