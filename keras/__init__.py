@@ -1,7 +1,7 @@
 """The Keras interface: `hr.keras`.
 
-Layers, models, losses, metrics, optimizers, callbacks, saving: names and behaviour of tf.keras 2
-and Keras 3 on Headrace's arrays, with one traced and compiled step per kind of batch.
+Layers, models, losses, metrics, optimizers, callbacks, saving: names and behaviour of tf.keras
+2 and Keras 3 on Headrace's arrays, with one traced and compiled step per kind of batch.
 """
 
 from . import (

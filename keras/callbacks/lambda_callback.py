@@ -41,7 +41,8 @@ class LambdaCallback(Callback):
             **kwargs,
         }
         hooks = {name: hook for name, hook in given.items() if hook is not None}
-        # Each instance gets a class of its own, so that only the given hooks count as overridden.
+        # Each instance gets a class of its own, so that only the given hooks count as
+        # overridden.
         methods = {name: _method(hook) for name, hook in hooks.items()}
         self.__class__ = type("LambdaCallback", (LambdaCallback,), methods)
 

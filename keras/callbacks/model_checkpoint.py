@@ -49,12 +49,14 @@ class ModelCheckpoint(MonitorCallback):
         self.save_freq = save_freq
         if save_freq != "epoch" and not isinstance(save_freq, int):
             raise ValueError(
-                f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer "
+                f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or "
+                "integer "
                 "values"
             )
         if save_weights_only and not self.filepath.endswith(".weights.h5"):
             raise ValueError(
-                "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided "
+                "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath "
+                "provided "
                 "must end in `.weights.h5` (Keras weights format). Received: "
                 f"filepath={self.filepath}"
             )

@@ -45,8 +45,7 @@ class ReduceLROnPlateau(MonitorCallback):
         super().__init__(monitor, mode, min_delta=min_delta)
         if factor >= 1.0:
             raise ValueError(
-                "ReduceLROnPlateau does not support a factor >= 1.0. "
-                f"Received factor={factor}"
+                f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}"
             )
         if kwargs:
             warnings.warn(f"ReduceLROnPlateau ignores {sorted(kwargs)}", stacklevel=2)

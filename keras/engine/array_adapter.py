@@ -1,7 +1,7 @@
 """Arrays as training data: shuffled and cut into batches.
 
-Batches without shuffling are views of the arrays.  Shuffled ones are gathered by row number: one
-permutation of indices per epoch, no copy of the data.
+Batches without shuffling are views of the arrays.  Shuffled ones are gathered by row number:
+one permutation of indices per epoch, no copy of the data.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class ArrayAdapter(DataAdapter):
                 for name, found in sizes.items()
             )
             raise ValueError(
-                "Data cardinality is ambiguous. Make sure all arrays contain the same number of "
+                "Data cardinality is ambiguous. Make sure all arrays contain the same "
+                "number of "
                 f"samples.{shown}"
             )
         return next(iter(every))
@@ -191,7 +192,8 @@ def split_validation(arrays: tuple[Any, ...], fraction: float) -> tuple[Any, Any
         raise ValueError(
             f"Training data contains {total} samples, which is not sufficient to split it into "
             f"a validation and training set as specified by `validation_split={fraction}`. "
-            "Either provide more data, or a different value for the `validation_split` argument."
+            "Either provide more data, or a different value for the `validation_split` "
+            "argument."
         )
 
     def part(which: slice) -> Any:

@@ -144,12 +144,14 @@ def _aligned(values: Any, names: list[str], what: str) -> list[Any]:
         if len(values) == len(names):
             return list(values)
         raise ValueError(
-            f"`{what}` has {len(values)} entries, but the model has {len(names)} outputs {names}"
+            f"`{what}` has {len(values)} entries, but the model has {len(names)} outputs "
+            f"{names}"
         )
     if len(names) == 1:
         return [values]
     raise ValueError(
-        f"`{what}` must be a list or dict with one entry per output {names}, got a single tensor"
+        f"`{what}` must be a list or dict with one entry per output {names}, got a "
+        "single tensor"
     )
 
 
@@ -222,7 +224,8 @@ class MetricsContainer:
             found = [[g] for g in given]
         else:
             raise ValueError(
-                f"For a model with multiple outputs, `{what}` must be a list with one entry per "
+                f"For a model with multiple outputs, `{what}` must be a list with one "
+                "entry per "
                 f"output or a dict by output name. Received {given} for outputs {self.names}"
             )
         return [

@@ -36,7 +36,8 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
         return data, None, None
     if len(data) > 3:
         raise ValueError(
-            "Data is expected to be in format `x`, `(x,)`, `(x, y)`, or `(x, y, sample_weight)`, "
+            "Data is expected to be in format `x`, `(x,)`, `(x, y)`, or `(x, y, "
+            "sample_weight)`, "
             f"found: a tuple of length {len(data)}"
         )
     return (*data, None, None, None)[:3]  # type: ignore[return-value]
@@ -216,7 +217,9 @@ def make_adapter(
         _no_extras("Dataset", y=y, sample_weight=sample_weight, batch_size=batch_size)
         return DatasetAdapter(x, class_weight)
     if is_array_data(x):
-        return ArrayAdapter(x, y, sample_weight, 32 if batch_size is None else batch_size, shuffle, class_weight)
+        return ArrayAdapter(
+            x, y, sample_weight, 32 if batch_size is None else batch_size, shuffle, class_weight
+        )
     kind = type(x).__name__
     if (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "num_batches"):
         _no_extras(kind, y=y, sample_weight=sample_weight, batch_size=batch_size)
@@ -235,7 +238,8 @@ def _no_extras(kind: str, **extras: Any) -> None:
         if value is not None:
             what = "targets" if name == "y" else name
             raise ValueError(
-                f"`{name}` must not be passed when `x` is a {kind}: its batches bring the {what}. "
+                f"`{name}` must not be passed when `x` is a {kind}: its batches bring "
+                f"the {what}. "
                 f"Received: {name} of type {type(value).__name__}"
             )
 
@@ -265,7 +269,8 @@ class EpochIterator:
             first = next(iterator)
         except StopIteration:
             raise ValueError(
-                "The data gave no batch at all; check that it is not empty and that a generator "
+                "The data gave no batch at all; check that it is not empty and that a "
+                "generator "
                 "is not exhausted."
             ) from None
         self._open = _chain(first, iterator)
@@ -286,9 +291,11 @@ class EpochIterator:
                 batch = next(iterator, _END)
                 if batch is _END or not _repeats(self.adapter):
                     warnings.warn(
-                        "Your input ran out of data; interrupting training. Make sure that your "
+                        "Your input ran out of data; interrupting training. Make sure "
+                        "that your "
                         "dataset or generator can generate at least `steps_per_epoch * epochs` "
-                        f"batches. It ended after {taken} of {self.steps} steps. You may need to "
+                        f"batches. It ended after {taken} of {self.steps} steps. You may "
+                        "need to "
                         "use the `.repeat()` function when building your dataset.",
                         stacklevel=2,
                     )

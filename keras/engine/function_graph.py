@@ -35,7 +35,8 @@ class FunctionGraph:
             for leaf in nest.flatten(structure):
                 if not isinstance(leaf, KerasTensor):
                     raise ValueError(
-                        f"All `{what}` values must be KerasTensors. Received: {what}={structure} "
+                        f"All `{what}` values must be KerasTensors. Received: "
+                        f"{what}={structure} "
                         f"including invalid value {leaf!r} of type {type(leaf)}"
                     )
         self.inputs = inputs
@@ -44,7 +45,8 @@ class FunctionGraph:
         self.flat_outputs: list[KerasTensor] = nest.flatten(outputs)
         if len({id(t) for t in self.flat_inputs}) != len(self.flat_inputs):
             raise ValueError(
-                "The list of inputs passed to the model contains the same input multiple times. "
+                "The list of inputs passed to the model contains the same input multiple "
+                "times. "
                 f"All inputs should only appear once. Received inputs={inputs}"
             )
         self._stops = {id(node_of(t)): t for t in self.flat_inputs}
@@ -82,7 +84,8 @@ class FunctionGraph:
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise ValueError(
-                f'The name "{sorted(twice)[0]}" is used {names.count(sorted(twice)[0])} times in '
+                f'The name "{sorted(twice)[0]}" is used {names.count(sorted(twice)[0])} '
+                "times in "
                 "the model. All operation names should be unique."
             )
 
@@ -133,7 +136,8 @@ class FunctionGraph:
             if not missing:
                 return [inputs[k] for k in keys]
             raise ValueError(
-                f"Missing data for input {missing[0]!r}: the model's inputs are {keys}, the data "
+                f"Missing data for input {missing[0]!r}: the model's inputs are {keys}, "
+                "the data "
                 f"has the keys {sorted(inputs)}"
             )
         return nest.flatten(inputs)

@@ -1,4 +1,4 @@
-"""KerasTensor: a tensor to come in a functional model, and `Input`, which makes the first one."""
+"""KerasTensor: a tensor to come in a functional model."""
 
 from __future__ import annotations
 

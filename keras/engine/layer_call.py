@@ -144,7 +144,7 @@ class CallableLayer(StatefulLayer):
         return training
 
     def _fill_masks(self, signature: Any, args: Any, kwargs: Any) -> Any:
-        """Put the masks that came with tensors into the mask arguments; the first one's mask."""
+        """Put the masks that came with tensors into the mask arguments; the first's mask."""
         tensors = tensor_arguments(signature.bind(args, kwargs))
         first = None
         for position, (name, value) in enumerate(tensors.items()):
@@ -170,7 +170,8 @@ class CallableLayer(StatefulLayer):
                 masks.set_masks(outputs, self.compute_mask(inputs, previous_mask))
         elif previous_mask is not None and not signature_of(type(self).call).has_mask:
             warnings.warn(
-                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a "
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an "
+                "input with a "
                 "mask attached to it. However, this layer does not support masking and will "
                 "therefore destroy the mask information. Downstream layers will not see the "
                 "mask.",

@@ -61,7 +61,8 @@ class LayerState:
             return {k: serialize_keras_object(v) for k, v in named.items()}
         except TypeError as e:
             raise NotImplementedError(
-                f"Object {cls.__name__} was created by passing non-serializable argument values "
+                f"Object {cls.__name__} was created by passing non-serializable argument "
+                "values "
                 "in `__init__()`, and therefore the object must override `get_config()` in "
                 f"order to be serializable. Received: {self.args} {self.kwargs}. ({e})"
             ) from e
@@ -264,7 +265,7 @@ class StatefulLayer:
 
     @property
     def losses(self) -> list[Any]:
-        """What `add_loss` collected in the last call, then the weights' regularisation terms."""
+        """What `add_loss` collected in the last call, then the weights' regularisation."""
         layers = self._flatten_layers()
         found = [loss for layer in layers for loss in layer._engine.losses]
         seen: set[int] = set()
@@ -291,7 +292,8 @@ class StatefulLayer:
         if len(variables) != len(weights):
             raise ValueError(
                 f"You called `set_weights(weights)` on layer '{self.name}' with a weight list "
-                f"of length {len(weights)}, but the layer was expecting {len(variables)} weights."
+                f"of length {len(weights)}, but the layer was expecting {len(variables)} "
+                "weights."
             )
         for variable, value in zip(variables, weights, strict=True):
             if tuple(variable.shape) != tuple(np.shape(value)):

@@ -37,8 +37,11 @@ class Model(Trainer, Layer):
         name: the model's name.
         **kwargs: further arguments of `Layer`.
 
-    >>> inputs = Input((4,))
-    >>> model = Model(inputs, Dense(2)(inputs))
+    >>> from headrace import keras
+    >>> inputs = keras.Input((4,))
+    >>> model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    >>> model.output_shape
+    (None, 2)
     """
 
     _functional_class: ClassVar[Any] = None
@@ -208,7 +211,8 @@ class Model(Trainer, Layer):
             if layer.name == name:
                 return layer
         raise ValueError(
-            f"No such layer: {name}. Existing layers are: {[layer.name for layer in self.layers]}."
+            f"No such layer: {name}. Existing layers are: "
+            f"{[layer.name for layer in self.layers]}."
         )
 
     def summary(

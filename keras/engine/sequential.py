@@ -26,7 +26,10 @@ class Sequential(Model):
         trainable: whether they are trained.
         name: the model's name.
 
-    >>> model = Sequential([Dense(8, activation="relu"), Dense(1)])
+    >>> from headrace import keras
+    >>> model = Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(1)])
+    >>> len(model.layers), model.built
+    (2, False)
     """
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None):
@@ -60,7 +63,8 @@ class Sequential(Model):
             if self._stack or self._input_layer is not None:
                 raise ValueError(
                     f"Sequential model '{self.name}' has already been configured to use input "
-                    f"shape {self._input_layer.batch_shape if self._input_layer else None}. You "
+                    "shape "
+                    f"{self._input_layer.batch_shape if self._input_layer else None}. You "
                     "cannot add a different Input layer to it."
                 )
             self._input_layer = layer

@@ -112,7 +112,8 @@ def serialize_keras_object(obj: Any) -> Any:
     if callable(obj) and hasattr(obj, "__name__"):
         return _named(obj, "function", obj.__name__)
     raise TypeError(
-        f"Cannot serialize object {obj!r} of type {type(obj)}. To be serializable, a class must "
+        f"Cannot serialize object {obj!r} of type {type(obj)}. To be serializable, a "
+        "class must "
         "implement the `get_config()` method."
     )
 

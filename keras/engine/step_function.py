@@ -113,7 +113,7 @@ class StepFunction:
         return from_components(found.structure, [wrap(o) for o in outputs])
 
     def _find(self, tree: Any, specs: list[Any]) -> _Trace:
-        """The trace that takes these specs; a new one, as general as the batches seen ask for."""
+        """The trace that takes these specs; a new one is as general as the batches seen."""
         for known in self._traces:
             if known.tree == tree and all(
                 _fits(s, k) for s, k in zip(specs, known.specs, strict=True)

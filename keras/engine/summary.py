@@ -74,7 +74,8 @@ def _selected(layers: list[Any], layer_range: Any) -> list[Any]:
     missing = [name for name in layer_range if name not in names]
     if len(layer_range) != 2 or missing:
         raise ValueError(
-            f"layer_range must be the names of a first and a last layer, got {layer_range}; the "
+            "layer_range must be the names of a first and a last layer, got "
+            f"{layer_range}; the "
             f"layers are {names}"
         )
     return list(layers)[names.index(layer_range[0]) : names.index(layer_range[1]) + 1]

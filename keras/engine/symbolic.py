@@ -1,4 +1,4 @@
-"""Calls on placeholders: output specs by tracing, and the nodes functional models are made of."""
+"""Calls on placeholders: output specs by tracing, and the nodes of functional models."""
 
 from __future__ import annotations
 

@@ -283,8 +283,10 @@ class Trainer:
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError(
-                    "Arguments `sample_weight` and `class_weight` cannot be specified at the same "
-                    f"time. Received: sample_weight={sample_weight}, class_weight={class_weight}"
+                    "Arguments `sample_weight` and `class_weight` cannot be specified at "
+                    "the same "
+                    f"time. Received: sample_weight={sample_weight}, "
+                    f"class_weight={class_weight}"
                 )
             sample_weight = apply_class_weight(y, class_weight)
         batch = _batch(x, y, sample_weight)
@@ -392,7 +394,7 @@ class Trainer:
         return_dict: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """The loss and metrics on the data: a number, a list, or (`return_dict`) a dictionary."""
+        """Loss and metrics on the data: a number, a list, or (`return_dict`) a dictionary."""
         _ignore_keras2(kwargs, "evaluate")
         self._assert_compiled("evaluate")
         logs = training_loop.evaluate(

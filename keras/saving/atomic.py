@@ -14,7 +14,7 @@ __all__ = ["replacing"]
 
 @contextlib.contextmanager
 def replacing(path: str, overwrite: bool = True) -> Iterator[str]:
-    """The name of a temporary file beside `path`, which takes `path`'s place when the block ends.
+    """The name of a temporary file, which takes `path`'s place when the block ends.
 
     Raises:
         AlreadyExistsError: the file exists and `overwrite` is False.

@@ -1,4 +1,4 @@
-"""Whole models as ``.keras`` files: a zip of metadata, config and weights, as Keras 3 writes it."""
+"""Whole models as ``.keras`` files: a zip of metadata, config and weights."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def load_model(
     path = os.fspath(filepath)
     if not os.path.exists(path):
         raise NotFoundError(
-            f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` "
+            f"File not found: filepath={path}. Please ensure the file is an accessible "
+            "`.keras` "
             "zip file."
         )
     try:

@@ -82,7 +82,7 @@ def _check_built(model: Any, what: str) -> None:
         )
 
 
-# -- walking ------------------------------------------------------------------------------------
+# -- walking -----------------------------------------------------------------------------------
 
 
 def _objects(root: Any) -> Iterator[tuple[str, Any]]:
@@ -161,7 +161,8 @@ _SKIPPED = frozenset(
     {
         "compiled", "compute_loss", "history", "inputs", "input_names", "layers", "loss",
         "metrics_names", "output_names", "outputs", "stop_training", "_compile_config",
-        "_compile_loss", "_compile_metrics", "_graph", "_input_layer", "_loss_tracker", "_stack",
+        "_compile_loss", "_compile_metrics", "_graph", "_input_layer", "_loss_tracker",
+        "_stack",
         "train_function", "test_function", "predict_function", "optimizer", "input_shape",
         "output_shape",
     }
@@ -179,7 +180,7 @@ def _base_names() -> set[str]:
 _names_of_layer: set[str] = set()
 
 
-# -- writing ------------------------------------------------------------------------------------
+# -- writing -----------------------------------------------------------------------------------
 
 
 def write_state(model: Any, file: Any) -> None:
@@ -229,7 +230,7 @@ class _Store:
         return iter(self.keys())
 
 
-# -- reading ------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------
 
 
 def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str = "") -> None:
@@ -257,7 +258,8 @@ def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str =
         obj, problem = problems[0]
         raise ValueError(
             f"A total of {len(problems)} objects could not be loaded"
-            f"{f' from {origin}' if origin else ''}. Example error message for object {obj}:\n\n"
+            f"{f' from {origin}' if origin else ''}. Example error message for object "
+            f"{obj}:\n\n"
             f"{problem}\n\nList of objects that could not be loaded:\n"
             f"{[found for found, _ in problems]}"
         )
@@ -280,8 +282,10 @@ def _misfit(layer: Any, group: Any) -> str | None:
         shape = tuple(group[str(i)].shape) if str(i) in group else None
         if shape != tuple(variable.shape):
             return (
-                f"The shape of the target variable and the shape of the target value must match. "
-                f"variable.shape={tuple(variable.shape)}, Received: value.shape={shape}. Target "
+                "The shape of the target variable and the shape of the target value "
+                "must match. "
+                f"variable.shape={tuple(variable.shape)}, Received: value.shape={shape}. "
+                "Target "
                 f"variable: {variable.name} of layer '{layer.name}'"
             )
     return None

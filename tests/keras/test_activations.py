@@ -6,11 +6,16 @@ import pytest
 import headrace as hr
 from headrace.keras import activations
 
-X = np.concatenate([np.linspace(-6, 8, 41), [0.0, 1.0, -1.0, 0.5]]).astype("float32").reshape(5, 9)
+X = (
+    np.concatenate([np.linspace(-6, 8, 41), [0.0, 1.0, -1.0, 0.5]])
+    .astype("float32")
+    .reshape(5, 9)
+)
 X2 = X[:, :8]
 CASES = [
     *((n, {}) for n in ("elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_swish",
-                        "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish",
+                        "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax",
+                        "mish",
                         "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus",
                         "softsign", "sparse_plus", "sparse_sigmoid", "squareplus",
                         "swish", "tanh", "tanh_shrink", "glu", "celu", "hard_shrink",

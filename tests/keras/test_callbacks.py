@@ -67,12 +67,18 @@ def test_hooks_in_order():
         "epoch end 0 ['loss', 'mae', 'val_loss', 'val_mae']",
         "train end ['loss', 'mae', 'val_loss', 'val_mae']",
     ]  # fmt: skip
-    assert recorder.model is model and recorder.params == {"verbose": 0, "epochs": 1, "steps": 2}
+    assert recorder.model is model and recorder.params == {
+        "verbose": 0,
+        "epochs": 1,
+        "steps": 2,
+    }
 
 
 def test_batch_logs_are_running_means():
     seen = []
-    hook = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(logs["loss"]))
+    hook = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda b, logs: seen.append(logs["loss"])
+    )
     model = model_of(rate=0.0)
     model.fit(X, Y, batch_size=10, shuffle=False, verbose=0, callbacks=[hook])
     np.testing.assert_allclose(seen[0], np.mean(Y[:10] ** 2), rtol=1e-6)
@@ -154,7 +160,9 @@ def test_checkpoint_keeps_the_best(tmp_path):
     model = model_of()
     callbacks = [
         Script(v=[3, 1, 2]),
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(model.get_weights())),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda e, logs: seen.append(model.get_weights())
+        ),
         keras.callbacks.ModelCheckpoint(path, "v", save_best_only=True, save_weights_only=True),
     ]
     model.fit(X, Y, epochs=3, verbose=0, callbacks=callbacks)
@@ -174,7 +182,7 @@ def test_checkpoint_every_few_batches(tmp_path):
     [("w.h5x", {}), ("w.h5", {"save_weights_only": True}), ("w.keras", {"save_freq": "batch"})],
 )
 def test_checkpoint_arguments(name, kwargs):
-    with pytest.raises(ValueError, match="filepath|save_freq"):
+    with pytest.raises(ValueError, match=r"filepath|save_freq"):
         keras.callbacks.ModelCheckpoint(name, **kwargs)
 
 
@@ -198,9 +206,13 @@ def test_learning_rate_scheduler():
 
 def test_reduce_learning_rate_on_plateau():
     model = model_of(rate=1.0)
-    reduce = keras.callbacks.ReduceLROnPlateau("v", factor=0.5, patience=2, cooldown=1, min_lr=0.2)
+    reduce = keras.callbacks.ReduceLROnPlateau(
+        "v", factor=0.5, patience=2, cooldown=1, min_lr=0.2
+    )
     script = Script(v=[1.0] * 10)
-    rates = model.fit(X, Y, epochs=10, verbose=0, callbacks=[script, reduce]).history["learning_rate"]
+    rates = model.fit(X, Y, epochs=10, verbose=0, callbacks=[script, reduce]).history[
+        "learning_rate"
+    ]
     np.testing.assert_allclose(rates, [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2], rtol=1e-6)
 
 

@@ -47,7 +47,9 @@ def test_bar_shows_count_bar_eta_and_metrics(monkeypatch, clock):
     clock.now += 2
     bar.update(4, [("loss", 0.125)])
     last = plain(out.getvalue()).split("\r")[-1]
-    assert last.startswith("4/4 " + "━" * 20 + " 5s 1s/step - loss: 0.1250") and last[-1] == "\n"
+    assert (
+        last.startswith("4/4 " + "━" * 20 + " 5s 1s/step - loss: 0.1250") and last[-1] == "\n"
+    )
 
 
 def test_bar_is_not_redrawn_too_often(monkeypatch, clock):
@@ -78,7 +80,10 @@ def test_verbosity_of_fit(capsys, verbose):
         assert lines == []
         return
     assert lines[0] == "Epoch 1/2" and lines[2] == "Epoch 2/2" and len(lines) == 4
-    pattern = {1: r"2/2 ━{20} 0s \d+[um]s/step - loss: ", 2: r"2/2 - 0s - \d+[um]s/step - loss: "}
+    pattern = {
+        1: r"2/2 ━{20} 0s \d+[um]s/step - loss: ",
+        2: r"2/2 - 0s - \d+[um]s/step - loss: ",
+    }
     assert re.match(pattern[verbose], lines[1])
 
 
@@ -102,7 +107,18 @@ def test_summary_of_a_stack(capsys):
     model.summary()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'Model: "net"'
-    assert lines[2].split() == ["┃", "Layer", "(type)", "┃", "Output", "Shape", "┃", "Param", "#", "┃"]
+    assert lines[2].split() == [
+        "┃",
+        "Layer",
+        "(type)",
+        "┃",
+        "Output",
+        "Shape",
+        "┃",
+        "Param",
+        "#",
+        "┃",
+    ]
     assert lines[4].split() == ["│", "d", "(Dense)", "│", "(None,", "3)", "│", "15", "│"]
     assert lines[-3:] == [
         " Total params: 27 (108.00 B)",
@@ -117,7 +133,9 @@ def test_summary_of_a_graph_shows_connections():
     out = keras.layers.Concatenate(name="c")([keras.layers.Dense(2, name="d")(a), b])
     text = []
     keras.Model([a, b], out).summary(print_fn=text.append, show_trainable=True)
-    assert "Connected to" in text[0] and "d[0][0], b[0][0]" in text[0] and "Trainable" in text[0]
+    assert (
+        "Connected to" in text[0] and "d[0][0], b[0][0]" in text[0] and "Trainable" in text[0]
+    )
 
 
 def test_summary_of_a_subclass():

@@ -150,7 +150,7 @@ def test_wrong_width_names_the_model():
 
 
 def test_missing_named_input():
-    with pytest.raises(ValueError, match="'b'|\"b\""):
+    with pytest.raises(ValueError, match=r"'b'|\"b\""):
         two_in_two_out()({"a": X})
 
 

@@ -30,7 +30,9 @@ def test_config_is_keras_and_round_trips(tf, name, kwargs):
     ours = getattr(initializers, name)(**kwargs)
     assert ours.get_config() == getattr(tf.keras.initializers, name)(**kwargs).get_config()
     described = initializers.serialize(ours)
-    assert described == tf.keras.initializers.serialize(getattr(tf.keras.initializers, name)(**kwargs))
+    assert described == tf.keras.initializers.serialize(
+        getattr(tf.keras.initializers, name)(**kwargs)
+    )
     again = initializers.deserialize(described)
     assert type(again) is type(ours) and again.get_config() == ours.get_config()
 
@@ -45,7 +47,11 @@ def test_moments_are_keras(tf, name, kwargs, shape):
     scale = float(expected.std())
     assert mine.mean() == pytest.approx(expected.mean(), abs=0.05 * scale + 1e-6)
     assert mine.std() == pytest.approx(expected.std(), rel=0.03, abs=1e-6)
-    if "Normal" not in name or "Truncated" in name or name.startswith(("Glorot", "He", "Lecun")):
+    if (
+        "Normal" not in name
+        or "Truncated" in name
+        or name.startswith(("Glorot", "He", "Lecun"))
+    ):
         assert np.abs(mine).max() == pytest.approx(np.abs(expected).max(), rel=0.05) or (
             name == "Orthogonal"
         )
@@ -84,7 +90,9 @@ def test_identity_and_dtype():
 
 def test_axes_of_fans():
     sizes = (4, 8, 16)
-    values = np.asarray(initializers.HeUniform(seed=1, input_axes=[0, 2], output_axes=[1])(sizes))
+    values = np.asarray(
+        initializers.HeUniform(seed=1, input_axes=[0, 2], output_axes=[1])(sizes)
+    )
     assert np.abs(values).max() == pytest.approx(np.sqrt(3 * 2 / 64), rel=0.05)
 
 

@@ -111,7 +111,10 @@ def test_get_and_set_weights_round_trip():
     ("weights", "message"),
     [
         ([], "weight list of length 0, but the layer was expecting 1 weights"),
-        ([np.ones(4)], r"weight shape \(3,\) is not compatible with provided weight shape \(4,\)"),
+        (
+            [np.ones(4)],
+            r"weight shape \(3,\) is not compatible with provided weight shape \(4,\)",
+        ),
     ],
     ids=["count", "shape"],
 )
@@ -304,19 +307,24 @@ def test_compute_output_shape_by_tracing():
     assert Twice().compute_output_shape((None, 3)) == {"a": (None, 6), "b": (None,)}
 
 
-# -- errors -------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("spec", "shape", "message"),
     [
         ({"ndim": 3}, (2, 4), r"expected ndim=3, found ndim=2. Full shape received: \(2, 4\)"),
-        ({"min_ndim": 2}, (3,), r"expected min_ndim=2, found ndim=1. Full shape received: \(3,\)"),
+        (
+            {"min_ndim": 2},
+            (3,),
+            r"expected min_ndim=2, found ndim=1. Full shape received: \(3,\)",
+        ),
         ({"max_ndim": 1}, (2, 4), "expected max_ndim=1, found ndim=2"),
         (
             {"axes": {-1: 3}},
             (2, 4),
-            r"expected axis -1 of input shape to have value 3, but received input with shape \(2, 4\)",
+            r"expected axis -1 of input shape to have value 3, but received input with "
+            r"shape \(2, 4\)",
         ),
         ({"shape": (None, 3)}, (2, 4), r"expected shape=\(None, 3\), found shape=\(2, 4\)"),
         ({"dtype": "int32"}, (2, 4), "expected dtype=int32, found dtype=float32"),
@@ -329,21 +337,27 @@ def test_input_spec_errors_name_layer_and_shapes(spec, shape, message):
             super().__init__(name="strict")
             self.input_spec = keras.InputSpec(**spec)
 
-    with pytest.raises(ValueError, match=f'Input 0 of layer "strict" is incompatible.*{message}'):
+    with pytest.raises(
+        ValueError, match=f'Input 0 of layer "strict" is incompatible.*{message}'
+    ):
         Strict()(np.ones(shape, "float32"))
 
 
 def test_input_spec_counts_inputs():
     layer = Scale(name="one_input")
     layer.input_spec = keras.InputSpec(ndim=2)
-    with pytest.raises(ValueError, match=r'"one_input" expects 1 input\(s\), but it received 2'):
+    with pytest.raises(
+        ValueError, match=r'"one_input" expects 1 input\(s\), but it received 2'
+    ):
         layer([np.ones((1, 2)), np.ones((1, 2))])
 
 
 def test_dense_on_another_width_names_the_layer():
     dense = keras.layers.Dense(2, name="out")
     dense(np.ones((1, 3)))
-    with pytest.raises(ValueError, match='Input 0 of layer "out".*axis -1.*value 3.*shape .1, 4.'):
+    with pytest.raises(
+        ValueError, match=r'Input 0 of layer "out".*axis -1.*value 3.*shape .1, 4.'
+    ):
         dense(np.ones((1, 4)))
 
 
@@ -352,7 +366,9 @@ def test_forgotten_super_init():
         def __init__(self):
             self.units = 3
 
-    with pytest.raises(RuntimeError, match=r"'Careless', you forgot to call `super\(\).__init__"):
+    with pytest.raises(
+        RuntimeError, match=r"'Careless', you forgot to call `super\(\).__init__"
+    ):
         Careless()
 
 

@@ -1,4 +1,4 @@
-"""Losses against Keras: values, gradients, weights, masks, reductions, configs; eager = traced."""
+"""Losses against Keras: values, gradients, weights, masks, configs; eager = traced."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,9 @@ CASES = [
     ("SparseCategoricalCrossentropy", {"ignore_class": 2}, SPARSE),
     ("SparseCategoricalCrossentropy", {}, (SPARSE[0][:, None], SPARSE[1])),
 ]
-IDS = [f"{name}-{'-'.join(map(str, kw)) or 'plain'}-{i}" for i, (name, kw, _) in enumerate(CASES)]
+IDS = [
+    f"{name}-{'-'.join(map(str, kw)) or 'plain'}-{i}" for i, (name, kw, _) in enumerate(CASES)
+]
 REDUCTIONS = ["sum_over_batch_size", "sum", None, "mean_with_sample_weight"]
 WEIGHTS = {"none": None, "row": rng.uniform(0, 2, N).astype("float32")}
 
@@ -123,7 +125,9 @@ def test_config_is_keras_and_round_trips(tf, case):
     name, kwargs, _ = case
     ours = getattr(losses, name)(**kwargs, name="chosen", reduction="sum")
     config = ours.get_config()
-    expected = getattr(tf.keras.losses, name)(**kwargs, name="chosen", reduction="sum").get_config()
+    expected = getattr(tf.keras.losses, name)(
+        **kwargs, name="chosen", reduction="sum"
+    ).get_config()
     # Keras forgets these two, which its constructors take.
     assert {k: v for k, v in config.items() if k in expected} == expected
     assert set(config) - set(expected) <= {"delta", "axis"}
@@ -168,7 +172,10 @@ def test_a_subclass_needs_only_call():
             return hr.reduce_max(hr.abs(y_true - y_pred), axis=-1)
 
     assert float(Worst()([[0.0, 0.0]], [[1.0, -3.0]])) == 3.0
-    assert Worst(name="mine").get_config() == {"name": "mine", "reduction": "sum_over_batch_size"}
+    assert Worst(name="mine").get_config() == {
+        "name": "mine",
+        "reduction": "sum_over_batch_size",
+    }
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", None, "mean"], ids=str)
@@ -231,7 +238,12 @@ def test_logits_of_an_activation_contradict_from_logits():
 BAD = {
     "rank": (losses.sparse_categorical_crossentropy, [[1, 0]], [[0.2, 0.8]], "rank"),
     "size": (losses.sparse_categorical_crossentropy, [1, 0, 1], [[0.2, 0.8]] * 2, "same shape"),
-    "categorical": (losses.categorical_crossentropy, [[1.0, 0.0, 0.0]], [[0.2, 0.8]], "same shape"),
+    "categorical": (
+        losses.categorical_crossentropy,
+        [[1.0, 0.0, 0.0]],
+        [[0.2, 0.8]],
+        "same shape",
+    ),
     "binary": (losses.binary_crossentropy, [[1.0, 0.0, 1.0]], [[0.2, 0.8]], "same shape"),
 }
 

@@ -27,12 +27,16 @@ BINARY = batches(
     lambda: (rng.integers(0, 2, (N, C)), rng.uniform(0, 1, (N, C)).astype("float32"))
 )
 BINARY1 = batches(lambda: (rng.integers(0, 2, N), rng.uniform(0, 1, N).astype("float32")))
-SIGNS = batches(lambda: (rng.choice([-1, 1], (N, C)), rng.normal(size=(N, C)).astype("float32")))
+SIGNS = batches(
+    lambda: (rng.choice([-1, 1], (N, C)), rng.normal(size=(N, C)).astype("float32"))
+)
 ONE_HOT = batches(lambda: (np.eye(C)[rng.integers(0, C, N)], softmaxed()))
 SPARSE = batches(lambda: (rng.integers(0, C, N), softmaxed()))
 SPARSE1 = batches(lambda: (rng.integers(0, C, (N, 1)), softmaxed()))
 EQUAL = batches(lambda: (rng.integers(0, 3, (N, C)), rng.integers(0, 3, (N, C))))
-IDS5 = batches(lambda: (rng.integers(0, C, N), rng.permuted(np.tile(np.arange(C), (N, 1)), axis=1)))
+IDS5 = batches(
+    lambda: (rng.integers(0, C, N), rng.permuted(np.tile(np.arange(C), (N, 1)), axis=1))
+)
 EDGES = batches(
     lambda: (rng.integers(0, 2, N), rng.choice([0.0, 0.25, 0.5, 1.0], N).astype("float32"))
 )

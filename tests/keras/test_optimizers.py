@@ -43,11 +43,11 @@ OPTIONS = [
 ]
 KIND_IDS = [f"{n}-{'-'.join(kw) or 'plain'}" for n, kw in KINDS]
 OPTION_IDS = ["-".join(o) or "plain" for o in OPTIONS]
+FEW = (0, 3, 6, 7, 8)
 
 
 def arguments(kind, option):
-    name, kwargs = kind
-    return {"learning_rate": 0.05, **kwargs, **option}
+    return {"learning_rate": 0.05, **kind[1], **option}
 
 
 def run(optimizer, variables, tensor, steps=STEPS):
@@ -101,7 +101,7 @@ def test_twenty_steps_are_keras(tf, kind, option):
     assert_same_state(mine, expected)
 
 
-@pytest.mark.parametrize("option", OPTIONS[::3] + OPTIONS[7:9], ids=OPTION_IDS[::3] + OPTION_IDS[7:9])
+@pytest.mark.parametrize("option", [OPTIONS[i] for i in FEW], ids=[OPTION_IDS[i] for i in FEW])
 @pytest.mark.parametrize("kind", KINDS, ids=KIND_IDS)
 def test_traced_equals_eager(kind, option):
     kwargs = arguments(kind, option)
@@ -309,7 +309,9 @@ def test_loss_is_scaled_and_unscaled():
 def test_subclass_needs_only_update_step():
     class Sign(optimizers.Optimizer):
         def update_step(self, gradient, variable, learning_rate):
-            self.assign_sub(variable, hr.sign(gradient) * hr.cast(learning_rate, variable.dtype))
+            self.assign_sub(
+                variable, hr.sign(gradient) * hr.cast(learning_rate, variable.dtype)
+            )
 
     variable = hr.Variable([1.0, 1.0])
     Sign(learning_rate=0.5).apply([hr.constant([3.0, -0.1])], [variable])

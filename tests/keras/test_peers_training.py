@@ -1,4 +1,4 @@
-"""Training and files against real Keras: same weights, same data, same losses; files both ways."""
+"""Training and files against real Keras: the same losses; files read both ways."""
 
 import warnings
 

@@ -29,11 +29,17 @@ PROJECTIONS = [
 def test_penalty_is_keras(tf, name, kwargs):
     ours = getattr(regularizers, name)(**kwargs)
     peer = getattr(tf.keras.regularizers, name)(**kwargs)
-    for value in (ours(hr.constant(W)), ours(hr.Variable(W)), hr.function(ours)(hr.constant(W))):
+    for value in (
+        ours(hr.constant(W)),
+        ours(hr.Variable(W)),
+        hr.function(ours)(hr.constant(W)),
+    ):
         assert float(value) == pytest.approx(float(peer(tf.constant(W))), rel=1e-5)
     expected = peer.get_config()
     config = ours.get_config()
-    assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in config.items()} == expected
+    assert {
+        k: pytest.approx(v) if isinstance(v, float) else v for k, v in config.items()
+    } == expected
     again = regularizers.deserialize(regularizers.serialize(ours))
     assert type(again) is type(ours) and again.get_config() == config
 
@@ -57,7 +63,9 @@ def test_get_regularizer_is_keras(tf, name):
     }
 
 
-@pytest.mark.parametrize("name", ["max_norm", "non_neg", "unit_norm", "min_max_norm", "MaxNorm"])
+@pytest.mark.parametrize(
+    "name", ["max_norm", "non_neg", "unit_norm", "min_max_norm", "MaxNorm"]
+)
 def test_get_constraint_is_keras(tf, name):
     assert type(constraints.get(name)).__name__ == type(tf.keras.constraints.get(name)).__name__
 

@@ -127,9 +127,7 @@ def test_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     model = graph()
     model.save_weights(path)
     before = path.read_bytes()
-    monkeypatch.setattr(
-        type(model.layers[-1]), "save_own_variables", lambda self, store: 1 / 0
-    )
+    monkeypatch.setattr(type(model.layers[-1]), "save_own_variables", lambda self, store: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.save_weights(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -146,7 +144,7 @@ def test_overwrite(tmp_path):
 def test_other_architecture(tmp_path):
     path = tmp_path / "m.weights.h5"
     graph().save_weights(path)
-    with pytest.raises(ValueError, match="could not be loaded.*"):
+    with pytest.raises(ValueError, match="could not be loaded"):
         stack().load_weights(path)
 
 
@@ -164,7 +162,12 @@ def test_other_shape_names_both(tmp_path):
     ("name", "content", "kind", "message"),
     [
         ("none.weights.h5", None, FileNotFoundError, "File not found"),
-        ("cut.weights.h5", b"\x89HDF\r\n\x1a\n123", hr.errors.DataLossError, "no readable HDF5"),
+        (
+            "cut.weights.h5",
+            b"\x89HDF\r\n\x1a\n123",
+            hr.errors.DataLossError,
+            "no readable HDF5",
+        ),
         ("text.weights.h5", b"hello", hr.errors.DataLossError, "no readable HDF5"),
         ("w.npz", b"", ValueError, r"must end in `.weights.h5`"),
     ],

@@ -13,7 +13,12 @@ def test_deferred_build():
     model = keras.Sequential([keras.layers.Dense(2), keras.layers.Dense(1)])
     assert not model.built and model.weights == []
     model(X)
-    assert model.built and [tuple(w.shape) for w in model.weights] == [(3, 2), (2,), (2, 1), (1,)]
+    assert model.built and [tuple(w.shape) for w in model.weights] == [
+        (3, 2),
+        (2,),
+        (2, 1),
+        (1,),
+    ]
     assert model.input_shape == (None, 3)
 
 
@@ -59,7 +64,7 @@ def test_add_and_pop():
 
 
 def test_names_must_differ():
-    with pytest.raises(ValueError, match="unique names. Name 'd'"):
+    with pytest.raises(ValueError, match=r"unique names\. Name 'd'"):
         keras.Sequential([keras.layers.Dense(1, name="d"), keras.layers.Dense(1, name="d")])
 
 

@@ -63,11 +63,15 @@ def test_functions_by_module_scope_or_registry():
     described = serialize_keras_object(custom_function)
     assert described["class_name"] == "function" and described["config"] == "custom_function"
     described["module"] = "no.such.module"
-    with pytest.raises(ValueError, match="Could not locate class or function 'custom_function'"):
+    with pytest.raises(
+        ValueError, match="Could not locate class or function 'custom_function'"
+    ):
         deserialize_keras_object(described)
     with keras.utils.custom_object_scope({"custom_function": custom_function}):
         assert deserialize_keras_object(described) is custom_function
-    again = deserialize_keras_object(described, custom_objects={"custom_function": custom_function})
+    again = deserialize_keras_object(
+        described, custom_objects={"custom_function": custom_function}
+    )
     assert again is custom_function
 
 

@@ -106,7 +106,9 @@ def test_untraceable_step_runs_eagerly_with_one_warning():
 
     model = Branches()
     model.compile("sgd", "mse")
-    with pytest.warns(UserWarning, match="train_step of model 'branches.*cannot be traced") as seen:
+    with pytest.warns(
+        UserWarning, match="train_step of model 'branches.*cannot be traced"
+    ) as seen:
         history = model.fit(X, Y, epochs=2, verbose=0)
     assert len(seen) == 1 and len(history.history["loss"]) == 2
 
@@ -205,7 +207,9 @@ def test_class_weight_equals_sample_weight():
         return model.get_weights()
 
     weights = np.where(LABELS == 1, 3.0, 0.5).astype("float32")
-    for a, b in zip(run(class_weight={0: 0.5, 1: 3.0}), run(sample_weight=weights), strict=True):
+    for a, b in zip(
+        run(class_weight={0: 0.5, 1: 3.0}), run(sample_weight=weights), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
@@ -326,7 +330,11 @@ def test_dropout_acts_in_training_only():
             return self.drop(x, training=training) * self.w
 
         def train_step(self, data):
-            return {"zeros": hr.reduce_mean(hr.cast(hr.equal(self(data[0], training=True), 0.0), "float32"))}
+            return {
+                "zeros": hr.reduce_mean(
+                    hr.cast(hr.equal(self(data[0], training=True), 0.0), "float32")
+                )
+            }
 
     counting = Counts()
     counting.compile("sgd", "mse")
@@ -355,7 +363,7 @@ def test_seeded_fits_are_equal():
     assert run() == run()
 
 
-# -- errors -------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def test_not_compiled():
@@ -381,7 +389,9 @@ def test_rows_differ():
 def test_bad_batch_size(batch_size):
     model = mlp()
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=f"batch_size must be a positive integer, got {batch_size}"):
+    with pytest.raises(
+        ValueError, match=f"batch_size must be a positive integer, got {batch_size}"
+    ):
         model.fit(X, Y, batch_size=batch_size, verbose=0)
 
 
