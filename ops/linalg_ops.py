@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes, einsums
-from .array_basics import reshape, sum_to
+from .array_basics import reshape, shape, sum_to
+from .array_join import concat, stack
 from .array_module import array_module
 from .array_shape import expand_dims, squeeze, transpose
+from .blas import gemm
 from .convert import to_tensor
 from .einsums import *  # noqa: F403
 from .elementwise import abs, conj, sqrt
 from .errors import InvalidArgumentError, UnimplementedError
 from .math_ops import pow
 from .primitive import Primitive
-from .reductions import reduce_max, reduce_sum
+from .reductions import reduce_max, reduce_prod, reduce_sum
 from .shape_rules import NUMERIC, broadcast
 from .tensor import Tensor
 from .tensor_shape import TensorShape
@@ -84,7 +86,9 @@ def matmul(
 def _gemm(xp: Any, x: Any, y: Any) -> Any:
     """x @ y; 16-bit floats go through float32, which BLAS knows."""
     if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" and xp is np:
-        return np.matmul(x.astype(np.float32), y.astype(np.float32)).astype(x.dtype)
+        return _gemm(np, x.astype(np.float32), y.astype(np.float32)).astype(x.dtype)
+    if xp is np and x.ndim == 2 and y.ndim == 2 and x.dtype.kind == "f":
+        return gemm(x, y)
     return xp.matmul(x, y)
 
 
@@ -323,15 +327,17 @@ MatrixDiag = Primitive(
 def tensor_diag(diagonal: Any, name: str | None = None) -> Tensor:
     """The tensor of shape ``diagonal.shape * 2`` with `diagonal` on its diagonal."""
     d = to_tensor(diagonal, None)
-    return reshape(diag(reshape(d, [-1])), [*d.shape, *d.shape])
+    dims = shape(d)
+    return reshape(diag(reshape(d, [-1])), concat([dims, dims], 0))
 
 
 def tensor_diag_part(input: Any, name: str | None = None) -> Tensor:
     """The diagonal of a tensor whose shape is some shape twice."""
     x = to_tensor(input, None)
     half = x.shape.rank // 2
-    size = x.shape[:half].num_elements()
-    return reshape(diag_part(reshape(x, [size, size])), x.shape[:half])
+    dims = shape(x)[:half]
+    size = reduce_prod(dims)
+    return reshape(diag_part(reshape(x, stack([size, size]))), dims)
 
 
 def trace(x: Any, name: str | None = None) -> Tensor:
