@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
-from .array_basics import cast
+from .array_basics import cast, sum_to
 from .array_module import array_module
 from .array_shape import expand_dims, transpose
 from .convert import to_tensor
@@ -87,12 +87,13 @@ def _xent_impl(features: Any, labels: Any) -> Any:
     e = xp.exp(z)
     total = e.sum(axis=-1, keepdims=True)
     z -= xp.log(total)
+    e /= total
     if z.shape != labels.shape:
-        z, e = xp.broadcast_arrays(z, e)
-    loss = -xp.sum(z * labels, axis=-1)
-    e = e / total
+        return -(z * labels).sum(axis=-1), e - labels
+    z *= labels
+    loss = z.sum(axis=-1)
     e -= labels
-    return loss, e
+    return -loss, e
 
 
 def _xent_shape(features: Any, labels: Any) -> Any:
@@ -110,7 +111,7 @@ def _xent_shape(features: Any, labels: Any) -> Any:
 
 
 def _xent_vjp(op: Any, grad_loss: Any, grad_backprop: Any) -> Any:
-    features = op.inputs[0]
+    features, labels = op.inputs
     found = None
     for_labels = None
     if grad_loss is not None:
@@ -122,7 +123,7 @@ def _xent_vjp(op: Any, grad_loss: Any, grad_backprop: Any) -> Any:
         further = (grad_backprop - reduce_sum(grad_backprop * p, -1, True)) * p
         found = further if found is None else found + further
         for_labels = -grad_backprop if for_labels is None else for_labels - grad_backprop
-    return found, for_labels
+    return sum_to(found, features), sum_to(for_labels, labels)
 
 
 def _xent_batch(ctx: Any, *tensors: Any) -> Any:

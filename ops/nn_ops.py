@@ -5,7 +5,7 @@ and losses come along from `nn_activations.py` and `nn_losses.py`.
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,11 +88,12 @@ def _bias_add_vjp(op: Any, g: Any) -> Any:
 def _bias_add_batch(ctx: Any, value: Any, bias: Any, *, data_format: str) -> Any:
     if ctx.batched == (True, False) and data_format == "NHWC":
         return ctx.primitive(value, bias, data_format=data_format)
-    rank = batch_rules.rank_of(ctx)
-    axis = _channel_axis(rank, data_format) + 1
-    for i in range(1, rank + 1):
-        if i != axis:
-            bias = expand_dims(bias, i if ctx.batched[1] or i > axis else 0)
+    rank = batch_rules.rank_of(ctx, 0)
+    axis = _channel_axis(rank, data_format)
+    for _ in range(axis):
+        bias = expand_dims(bias, 1 if ctx.batched[1] else 0)
+    for _ in range(rank - 1 - axis):
+        bias = expand_dims(bias, -1)
     return value + bias
 
 
@@ -234,9 +235,16 @@ def _noise_shape(x: Tensor, noise_shape: Any) -> Any:
 # -- top-k ------------------------------------------------------------------------------------
 
 
+class TopKV2Result(NamedTuple):
+    """The largest elements and where they stand."""
+
+    values: Tensor
+    indices: Tensor
+
+
 def top_k(
     input: Any, k: Any = 1, sorted: bool = True, index_type: Any = dtypes.int32, name: str | None = None
-) -> tuple[Tensor, Tensor]:
+) -> TopKV2Result:
     """Values and indices of the `k` largest elements along the last axis, largest first; of
     equal ones the first comes first.
 
@@ -244,14 +252,7 @@ def top_k(
         InvalidArgumentError: there are fewer than `k`.
     """
     found = TopKV2(input, k=static_int(k, "TopKV2", "k"), index_type=dtypes.as_dtype(index_type))
-    return TopK(*found)
-
-
-class TopK(tuple):
-    """Pair of `values` and `indices`."""
-
-    def __new__(cls, values: Tensor, indices: Tensor) -> TopK:
-        return super().__new__(cls, (values, indices))
+    return TopKV2Result(*found)
 
 
 def _top_k_impl(x: Any, *, k: int, index_type: dtypes.DType) -> Any:
