@@ -251,4 +251,3 @@ def sparsemax(x: Any, axis: int = -1) -> Any:
     total = hr.reduce_sum(hr.where(inside, down, hr.zeros_like(down)), axis=-1, keepdims=True)
     out = hr.relu(z - (total - 1.0) / size)
     return out if last else hr.transpose(out, [order.index(i) for i in range(rank)])
-

@@ -176,7 +176,7 @@ class _SpatialDropoutND(_SpatialDropout):
         self.data_format = data_format or backend.image_data_format()
         if self.data_format not in ("channels_first", "channels_last"):
             raise ValueError(
-                "The `data_format` argument must be one of \"channels_first\", "
+                'The `data_format` argument must be one of "channels_first", '
                 f'"channels_last". Received: {data_format}'
             )
         self.input_spec = InputSpec(ndim=self._axes + 2)

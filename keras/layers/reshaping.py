@@ -35,7 +35,7 @@ class Flatten(_Rearranging):
         self.data_format = data_format or backend.image_data_format()
         if self.data_format not in ("channels_first", "channels_last"):
             raise ValueError(
-                "The `data_format` argument must be one of \"channels_first\", "
+                'The `data_format` argument must be one of "channels_first", '
                 f'"channels_last". Received: {data_format}'
             )
         self.input_spec = InputSpec(min_ndim=1)
@@ -90,9 +90,7 @@ class Reshape(_Rearranging):
             return hr.reshape(inputs, [batch, *(-1 if d is None else d for d in target)])
         if unknown == 0:
             return hr.reshape(inputs, [-1, *target])
-        return hr.reshape(
-            inputs, hr.stack([hr.shape(inputs)[0], *self.target_shape])
-        )
+        return hr.reshape(inputs, hr.stack([hr.shape(inputs)[0], *self.target_shape]))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The batch and the target shape, -1 replaced where it can be computed."""

@@ -143,9 +143,7 @@ class TopKCategoricalAccuracy(PlainMetric):
 
     _keys = ("k",)
 
-    def __init__(
-        self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None
-    ):
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None):
         super().__init__(top_k_categorical_accuracy, name=name, dtype=dtype, k=k)
         self.k = k
         self._direction = "up"

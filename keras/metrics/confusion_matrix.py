@@ -132,9 +132,7 @@ def _by_bucket(
     bucket = hr.cast(hr.ceil(p * float(count - 1)), hr.int32) - 1
     if first_below_zero:
         bucket = hr.maximum(bucket, hr.constant(0, dtype=hr.int32))
-    sums = (
-        hr.unsorted_segment_sum(values, bucket, count) for values in (positive, negative)
-    )
+    sums = (hr.unsorted_segment_sum(values, bucket, count) for values in (positive, negative))
     tp, fp = (hr.cumsum(s, axis=0, reverse=True) for s in sums)
     return tp, fp
 

@@ -68,9 +68,7 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Take in `values`, weighted; each sample counts by the sum of its weights."""
-        values, sample_weight = _samplewise(
-            values, sample_weight, hr.reduce_mean, self.dtype
-        )
+        values, sample_weight = _samplewise(values, sample_weight, hr.reduce_mean, self.dtype)
         rank = len(values.shape)
         self.total.assign_add(hr.reduce_sum(values) if rank else values)
         if sample_weight is not None:

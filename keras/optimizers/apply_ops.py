@@ -2,13 +2,14 @@
 the arrays (`Variable.owned`).
 
 Names and arithmetic are TensorFlow's raw ops (``ResourceApplyAdam`` ...).  The variables are
-the attribute ``variables``, first the one being trained, then its slots.  The result is a scalar
-that says only that the update has been made.  Shapes are checked first: the compiled loops index
-all arrays alike and do not look at bounds.
+the attribute ``variables``, first the one being trained, then its slots.  The result is a
+scalar that says only that the update has been made.  Shapes are checked first: the compiled
+loops index all arrays alike and do not look at bounds.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ ResourceApplyGradientDescent = Primitive(
 def _momentum_impl(
     lr: Any, momentum: Any, grad: Any, *, variables: Any, use_nesterov: bool
 ) -> Any:
-    var, accum = (v.owned() for v in variables)
+    var, accum = [v.owned() for v in variables]
     kernel = compiled("momentum")
     flat = _flat(var, accum, grad) if kernel is not None else None
     if flat is not None:
@@ -109,17 +110,19 @@ def _adam_impl(
     beta2: float,
     epsilon: float,
 ) -> Any:
-    xp = array_module(grad)
-    var, m, v, *rest = (x.owned() for x in variables)
+    var, m, v, *rest = [x.owned() for x in variables]
     kind = var.dtype.type
-    one = kind(1)
-    alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
     rest_1, rest_2, eps = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
     kernel = compiled("amsgrad" if rest else "adam")
     flat = _flat(var, m, v, *rest, grad) if kernel is not None else None
     if flat is not None:
-        kernel(*flat, alpha[()], rest_1, rest_2, eps)  # type: ignore[misc]
+        # Python's floats: arithmetic on arrays without axes costs as much as a small update.
+        alpha = float(lr) * math.sqrt(1 - float(beta2_power)) / (1 - float(beta1_power))
+        kernel(*flat, np.float32(alpha), rest_1, rest_2, eps)  # type: ignore[misc]
         return _DONE
+    xp = array_module(grad)
+    one = kind(1)
+    alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
     m += (grad - m) * rest_1
     v += (grad * grad - v) * rest_2
     if rest:
@@ -200,7 +203,7 @@ ResourceSparseApplyGradientDescent = Primitive(
 def _sparse_adagrad_impl(
     lr: Any, values: Any, indices: Any, *, variables: Any, epsilon: float
 ) -> Any:
-    var, accum = (v.owned() for v in variables)
+    var, accum = [v.owned() for v in variables]
     xp = array_module(values)
     rows, where = merge_rows(values, indices)
     rows = rows.reshape(where.shape + var.shape[1:])

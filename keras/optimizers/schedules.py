@@ -317,6 +317,4 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The schedule that `config` describes."""
     known = {n: globals()[n] for n in __all__ if n[0].isupper()}
-    return deserialize_keras_object(
-        config, custom_objects=custom_objects, module_objects=known
-    )
+    return deserialize_keras_object(config, custom_objects=custom_objects, module_objects=known)
