@@ -185,7 +185,8 @@ class RaggedMaking(Composite):
         if padding is not None:
             lengths = PaddedLengths(tensor, to_tensor(padding, tensor.dtype))
         if lengths is None:
-            return cls(flat, to_tensor(_scaled(np.arange(rows + 1), width).astype(kind.np_dtype), None))
+            splits = to_tensor(_scaled(np.arange(rows + 1), width).astype(kind.np_dtype), None)
+            return cls(flat, splits, width)
         places, splits = row_places(rows, width, splits_vector(lengths, "lengths"))
         return cls(gather(flat, places), cast(splits, kind))
 

@@ -70,7 +70,9 @@ class RaggedRows(RaggedMaking):
             out = self
             if first != slice(None):
                 places, splits = RowSlices(self.row_splits, start=first.start, stop=first.stop, step=first.step)
-                out = type(self)(gather(self.values, places), splits)
+                n = self._uniform
+                uniform = None if n is None else len(range(*first.indices(n)))
+                out = type(self)(gather(self.values, places), splits, uniform)
             if not rest:
                 return out
             values = out.values[(slice(None), *rest)] if isinstance(out.values, RaggedRows) else getitem(

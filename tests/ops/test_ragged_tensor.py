@@ -161,6 +161,8 @@ def test_uniform_rows_are_known_to_be():
     assert rt.shape == [3, 2] and rt.uniform_row_length.numpy() == 2
     assert rt.to_tensor().numpy().tolist() == [[1, 2], [3, 4], [5, 6]]
     assert rt[:, 1].numpy().tolist() == [2, 4, 6]
+    assert rt[:, ::-1].shape == [3, 2] and rt[:, 1:].shape == [3, 1] and rt[1:].shape == [2, 2]
+    assert hr.RaggedTensor.from_tensor(np.ones((3, 4))).shape == [3, 4]
     inner = hr.RaggedTensor.from_uniform_row_length(ragged.constant(ROWS), 2)
     assert inner.to_list() == [ROWS[:2], ROWS[2:]] and inner.shape == [2, 2, None]
     spec = hr.type_spec_from_value(inner)
