@@ -227,7 +227,7 @@ def concat_columns(columns: Sequence[Any]) -> Any:
     first = columns[0]
     if len(columns) == 1:
         return first
-    kinds = {type(c) for c in columns}
+    kinds = {StringArray if isinstance(c, StringArray) else type(c) for c in columns}
     if kinds == {np.ndarray}:
         if all(c.shape[1:] == first.shape[1:] and c.dtype == first.dtype for c in columns):
             return np.concatenate(columns)

@@ -108,8 +108,8 @@ class StringArray:
         if all(a.data is first for a in arrays):
             return cls(first, join([a.starts for a in arrays], axis),
                        join([a.ends for a in arrays], axis))  # fmt: skip
-        # Many small arrays each hold a whole file chunk alive: copy only the bytes in use.
-        parts = [a if a.data.size <= 2 * a.size_bytes + 64 else a.compact() for a in arrays]
+        # Small arrays may each hold a whole file chunk alive: copy only the stretch in use.
+        parts = [a.trimmed() for a in arrays]
         base = np.cumsum([0] + [p.data.size for p in parts])
         return cls(
             np.concatenate([p.data for p in parts]),
@@ -192,6 +192,18 @@ class StringArray:
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         array = self.numpy()
         return array if dtype is None else array.astype(dtype)
+
+    def trimmed(self) -> StringArray:
+        """The same strings over no more than the stretch of the buffer they lie in (a view), or,
+        where that is mostly unused, over a compact copy."""
+        if self.data.size <= 4096 or not self.size:
+            return self
+        low, high = int(self.starts.min()), int(self.ends.max())
+        if self.data.size - (high - low) > self.data.size // 8:
+            if high - low > 2 * self.size_bytes + 4096:
+                return self.compact()
+            return StringArray(self.data[low:high], self.starts - low, self.ends - low)
+        return self
 
     def compact(self) -> StringArray:
         """The same strings over a buffer that holds exactly their bytes, in order."""
