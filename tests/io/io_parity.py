@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import headrace as hr
 import numpy as np
+
+import headrace as hr
 
 
 def parts(value: Any) -> list[np.ndarray]:

@@ -1,15 +1,15 @@
 """parse_example and parse_single_example: TensorFlow's results and errors, case by case."""
 
-import headrace as hr
 import numpy as np
 import pytest
+from io_parity import assert_same, attempt, flat
+from io_records import entry, example, field
+
+import headrace as hr
 from headrace.io.parse_ops import ParseExampleV2, prune
 from headrace.io.parse_plan import ParsePlan
 from headrace.ops.graph import batch_graph, trace
 from headrace.ops.graph.passes.dead_nodes import dead_nodes
-
-from io_parity import assert_same, attempt, flat
-from io_records import entry, example, field
 
 INT = field(3, field(1, b"\1\2"))  # a Feature: [1, 2]
 FLOAT = field(2, field(1, bytes(4) + b"\0\0\x80\x3f"))  # [0.0, 1.0]
@@ -40,9 +40,10 @@ CASES = {
         [example(i=[1, 2, 3], s=[b"x"]), example(), example(f=[0.5], s=[b"", b"yy"])]),
     "sequence": (lambda m: {
         "i": m.io.FixedLenSequenceFeature([], m.int64, allow_missing=True),
-        "f": m.io.FixedLenSequenceFeature([2], m.float32, allow_missing=True, default_value=-1.0),
-        "s": m.io.FixedLenSequenceFeature([1], m.string, allow_missing=True, default_value="pad")},
-        [example(i=[1, 2, 3], s=[b"x"]), example(), example(f=[0.5, 1.0, 2.0, 3.0], s=[b"a", b"b"])]),
+        "f": m.io.FixedLenSequenceFeature([2], m.float32, True, default_value=-1.0),
+        "s": m.io.FixedLenSequenceFeature([1], m.string, True, default_value="pad")},
+        [example(i=[1, 2, 3], s=[b"x"]), example(),
+         example(f=[0.5, 1.0, 2.0, 3.0], s=[b"a", b"b"])]),
     "sparse": (lambda m: {
         "one": m.io.SparseFeature("a", "v", m.float32, 10),
         "two": m.io.SparseFeature(["a", "b"], "v", m.float32, [10, 20]),
@@ -56,12 +57,13 @@ CASES = {
         "one": m.io.SparseFeature("a", "v", m.float32, 10)}, [example(a=[1, 2], v=[1.0])]),
     "missing": (lambda m: {"i": m.io.FixedLenFeature([], m.int64)}, [example(j=[1])]),
     "missing string": (lambda m: {"i": m.io.FixedLenFeature([], m.string)}, [b""]),
-    "kind unset": (lambda m: {"i": m.io.FixedLenFeature([], m.float32)}, [features((b"i", b""))]),
+    "kind unset": (lambda m: {"i": m.io.FixedLenFeature([], m.float32)},
+                   [features((b"i", b""))]),
     "wrong type": (lambda m: {"i": m.io.FixedLenFeature([], m.int64)}, [example(i=[1.0])]),
     "wrong type varlen": (lambda m: {"i": m.io.VarLenFeature(m.string)}, [example(i=[1.0])]),
     "wrong type ragged": (lambda m: {"i": m.io.RaggedFeature(m.float32)}, [example(i=[1])]),
     "wrong type sequence": (lambda m: {
-        "i": m.io.FixedLenSequenceFeature([], m.float32, allow_missing=True)}, [example(i=[1])]),
+        "i": m.io.FixedLenSequenceFeature([], m.float32, True)}, [example(i=[1])]),
     "too few": (lambda m: {"i": m.io.FixedLenFeature([3], m.int64)}, [example(i=[1])]),
     "too many floats": (lambda m: {"i": m.io.FixedLenFeature([], m.float32)},
                         [example(i=[1.0, 2.0])]),
@@ -98,7 +100,8 @@ CASES = {
     "unknown field in Features": (lambda m: {"i": m.io.FixedLenFeature([2], m.int64)},
                                   [field(1, entry(b"i", INT), field(2, b"x"))]),
     "unknown field in an entry": (lambda m: {"i": m.io.FixedLenFeature([2], m.int64)},
-                                  [field(1, field(1, field(1, b"i"), field(2, INT), b"\x18\1"))]),
+                                  [field(1, entry(b"i", INT + b"\x18\1")), field(
+                                      1, field(1, field(1, b"i"), field(2, INT), b"\x18\1"))]),
     "unknown list": (lambda m: {"i": m.io.FixedLenFeature([2], m.int64)},
                      [features((b"i", field(4, b"x")))]),
     "value before key": (lambda m: {"i": m.io.FixedLenFeature([2], m.int64)},
@@ -120,7 +123,7 @@ CASES = {
                       [features((b"i", field(3, field(1, b"\x81" * 9 + b"\x7f")))),
                        features((b"i", field(3, field(1, b"\x81" * 10 + b"\1"))))]),
     "third record fails": (lambda m: {"i": m.io.FixedLenFeature([], m.int64)},
-                           [example(i=[1]), example(i=[2]), example(i=[1.0]), example(i=[b"x"])]),
+                           [example(i=[v]) for v in (1, 2, 1.0, b"x")]),
     "empty key": (lambda m: {"": m.io.FixedLenFeature([2], m.int64)}, [features((b"", INT))]),
     "int32": (lambda m: {"v": m.io.RaggedFeature(m.int64, row_splits_dtype=m.int32)},
               [example(v=[1])]),
@@ -216,7 +219,9 @@ def test_names_appear_in_messages(tf, form):
 
     records = [example(i=[1]), example()]
     got = [
-        flat(attempt(lambda m=m: m.io.parse_example(records, make(m), example_names=["a", "b"])))
+        flat(
+            attempt(lambda m=m: m.io.parse_example(records, make(m), ["a", "b"]))
+        )
         for m in (hr, tf)
     ]
     assert got[0] == got[1]
@@ -276,6 +281,7 @@ def test_serialized_must_be_strings_of_one_axis_at_most():
 
 # -- as a primitive -------------------------------------------------------------------------
 
+SCALAR = hr.TensorSpec([], "string")
 DENSE = {
     "i": hr.io.FixedLenFeature([], "int64"),
     "f": hr.io.FixedLenFeature([2], "float32", [0.0, 1.0]),
@@ -286,7 +292,9 @@ DENSE_RECORDS = [example(i=[k], s=[b"s%d" % k], **({"f": [1.0, float(k)]} if k %
 
 
 def test_a_block_of_single_examples_is_a_batch(form):
-    traced = trace(lambda s: hr.io.parse_single_example(s, DENSE), (hr.TensorSpec([], "string"),))
+    traced = trace(
+        lambda s: hr.io.parse_single_example(s, DENSE), (hr.TensorSpec([], "string"),)
+    )
     batched = batch_graph(traced.graph)
     assert all(batched.out_batched)
     raw = hr.constant(DENSE_RECORDS)._value
@@ -303,7 +311,9 @@ def test_a_block_of_batches(form):
     whole = hr.io.parse_example(DENSE_RECORDS, DENSE)
     for value, key in zip(got, ["f", "i", "s"], strict=True):
         expected = whole[key].numpy()
-        assert np.asarray(value).tolist() == expected.reshape(3, 4, *expected.shape[1:]).tolist()
+        assert (
+            np.asarray(value).tolist() == expected.reshape(3, 4, *expected.shape[1:]).tolist()
+        )
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -323,7 +333,9 @@ def test_a_failing_block_names_its_first_bad_element(form, batch):
 
 def test_uneven_features_have_no_batch_rule():
     uneven = {"v": hr.io.VarLenFeature("int64")}
-    traced = trace(lambda s: hr.io.parse_single_example(s, uneven), (hr.TensorSpec([], "string"),))
+    traced = trace(
+        lambda s: hr.io.parse_single_example(s, uneven), (hr.TensorSpec([], "string"),)
+    )
     with pytest.raises(hr.errors.UnimplementedError, match="'v' is no FixedLenFeature"):
         batch_graph(traced.graph)
 

@@ -1,0 +1,89 @@
+"""ParsePlan: hashable, ordered as TensorFlow orders, and cut down without loss."""
+
+import pickle
+
+import pytest
+
+import headrace as hr
+from headrace.io.parse_config import RaggedFeature, VarLenFeature
+from headrace.io.parse_plan import ParsePlan
+
+FEATURES = {
+    "d": hr.io.FixedLenFeature([2, 3], "float32", [[0.0] * 3] * 2),
+    "v": hr.io.VarLenFeature("int64"),
+    "r": hr.io.RaggedFeature("string", "rv", [hr.io.RaggedFeature.RowLengths("rl")]),
+    "x": hr.io.SparseFeature(["xi", "xj"], "xv", "float32", [3, 4]),
+    "q": hr.io.FixedLenSequenceFeature([2], "int64", allow_missing=True),
+}
+
+
+def test_equal_features_give_equal_plans():
+    a, b = ParsePlan.from_features(FEATURES), ParsePlan.from_features(dict(FEATURES))
+    assert a == b
+    assert hash(a) == hash(b)
+    assert pickle.loads(pickle.dumps(a)) == a
+    other = {**FEATURES, "d": hr.io.FixedLenFeature([2, 3], "float32")}
+    assert ParsePlan.from_features(other) != a
+
+
+def test_order_of_columns_and_outputs():
+    plan = ParsePlan.from_features(FEATURES)
+    assert [c.key for c in plan.columns] == sorted(c.key for c in plan.columns)
+    assert [o.name for o in plan.outputs] == ["v", "d", "q", "r", "x"]
+
+
+def test_select_drops_columns_nobody_needs():
+    plan = ParsePlan.from_features(FEATURES)
+    part = plan.select({"r", "v"})
+    assert [o.name for o in part.outputs] == ["v", "r"]
+    assert [c.key for c in part.columns] == ["rl", "rv", "v"]
+    assert [part.columns[c].key for c in part.outputs[1].columns] == ["rv", "rl"]
+    assert plan.select(FEATURES) == plan
+    assert plan.select(()).columns == ()
+
+
+def test_outputs_share_columns():
+    shared = {"v": VarLenFeature("float32"), "a": hr.io.SparseFeature("i", "v", "float32", 9)}
+    plan = ParsePlan.from_features(shared)
+    assert [c.key for c in plan.columns] == ["i", "v"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "kind", "message"),
+    [
+        (hr.io.FixedLenFeature([], "int64", 0.5), TypeError, "of dtype int64, got 0.5"),
+        (hr.io.FixedLenFeature([], "float64"), ValueError, "must be float32, int64 or string"),
+        (hr.io.FixedLenSequenceFeature([2], "int64", True, [1, 2]), ValueError, "one value"),
+        (hr.io.SparseFeature(["a"], "v", "int64", [1, 2]), ValueError, "one entry per index"),
+        (hr.io.SparseFeature("i", "", "int64", 1), ValueError, "Missing value_key"),
+    ],
+)
+def test_bad_features(feature, kind, message):
+    with pytest.raises(kind, match=message):
+        ParsePlan.from_features({"k": feature})
+
+
+def test_one_key_described_twice():
+    twice = {"a": RaggedFeature("int64", "k"), "b": RaggedFeature("float32", "k")}
+    with pytest.raises(ValueError, match=r"type .*int64.* vs .*float32.* feature k"):
+        ParsePlan.from_features(twice)
+
+
+def test_features_are_named_tuples_like_tensorflows(tf):
+    for name in ("FixedLenFeature", "VarLenFeature", "FixedLenSequenceFeature", "SparseFeature",
+                 "RaggedFeature"):  # fmt: skip
+        ours, theirs = getattr(hr.io, name), getattr(tf.io, name)
+        assert ours._fields == theirs._fields
+    for name in ("RowSplits", "RowLengths", "RowStarts", "RowLimits", "ValueRowIds",
+                 "UniformRowLength"):  # fmt: skip
+        ours, theirs = getattr(RaggedFeature, name), getattr(tf.io.RaggedFeature, name)
+        assert ours._fields == theirs._fields
+    assert hr.io.FixedLenFeature([1], "int64")._replace(shape=[2]).shape == [2]
+    assert RaggedFeature("int64").row_splits_dtype is hr.int32
+
+
+def test_bad_ragged_features():
+    with pytest.raises(TypeError, match="partitions must be made by"):
+        RaggedFeature("int64", partitions=[3])
+    with pytest.raises(ValueError, match="must be int32 or int64, got float32"):
+        RaggedFeature("int64", row_splits_dtype="float32")
