@@ -46,6 +46,9 @@ def relu(
 ) -> Any:
     """``max(x, 0)``; with arguments: ``max_value`` above it, ``x`` from `threshold` on, and
     ``negative_slope * (x - threshold)`` below.
+
+    >>> relu([-1.0, 2.0]).numpy()
+    array([0., 2.], dtype=float32)
     """
     x = hr.convert_to_tensor(x)
     if negative_slope == 0.0 and threshold == 0.0:

@@ -207,7 +207,11 @@ class _NamedScaling(VarianceScaling):
 
 
 class GlorotUniform(_NamedScaling):
-    """Uniform values, variance ``2 / (fan_in + fan_out)`` (Xavier)."""
+    """Uniform values, variance ``2 / (fan_in + fan_out)`` (Xavier).
+
+    >>> GlorotUniform(seed=1)((3, 2)).shape
+    TensorShape([3, 2])
+    """
 
     _fixed = (1.0, "fan_avg", "uniform")
 

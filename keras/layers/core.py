@@ -183,6 +183,9 @@ class Rescaling(Layer):
         scale: number or array.
         offset: number or array.
         **kwargs: see `Layer`.
+
+    >>> Rescaling(1 / 255)(hr.constant([[0, 255]])).numpy()
+    array([[0., 1.]], dtype=float32)
     """
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any):

@@ -30,6 +30,9 @@ class Dense(Layer):
 
     Raises:
         ValueError: `units` is not a positive integer.
+
+    >>> Dense(2, kernel_initializer="ones")(hr.constant([[1.0, 2.0]])).numpy()
+    array([[3., 3.]], dtype=float32)
     """
 
     def __init__(

@@ -27,6 +27,9 @@ class Embedding(Layer):
         mask_zero: whether 0 is padding, to be masked in the layers that follow.
         weights: first values of the table, an array or a list holding one.
         **kwargs: see `Layer`.
+
+    >>> Embedding(10, 4)(hr.constant([[1, 5, 1]])).shape
+    TensorShape([1, 3, 4])
     """
 
     def __init__(

@@ -212,6 +212,9 @@ class Concatenate(Merge):
     Args:
         axis: axis to join along.
         **kwargs: see `Layer`.
+
+    >>> Concatenate()([hr.zeros([2, 3]), hr.zeros([2, 1])]).shape
+    TensorShape([2, 4])
     """
 
     def __init__(self, axis: int = -1, **kwargs: Any):

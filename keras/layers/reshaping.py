@@ -28,6 +28,9 @@ class Flatten(_Rearranging):
     Args:
         data_format: ``"channels_first"`` moves channels last before flattening.
         **kwargs: see `Layer`.
+
+    >>> Flatten()(hr.zeros([2, 3, 4])).shape
+    TensorShape([2, 12])
     """
 
     def __init__(self, data_format: str | None = None, **kwargs: Any):

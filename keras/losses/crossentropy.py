@@ -250,6 +250,9 @@ class BinaryCrossentropy(LossFunctionWrapper):
         reduction: see `Loss`.
         name: of the loss.
         dtype: see `Loss`.
+
+    >>> round(float(BinaryCrossentropy()([[1.0]], [[0.5]])), 4)
+    0.6931
     """
 
     def __init__(
@@ -328,6 +331,10 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         axis: the classes' axis; only the last is supported.
         name: of the loss.
         dtype: see `Loss`.
+
+    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
+    >>> round(float(loss([1], [[0.0, 2.0]])), 4)
+    0.1269
     """
 
     def __init__(

@@ -27,6 +27,12 @@ class Loss:
         reduction: ``"sum_over_batch_size"`` (the mean over all samples), ``"sum"``,
             ``"mean"``, ``"mean_with_sample_weight"``, ``"none"`` or None.
         dtype: a dtype or policy in which the loss is computed; default `floatx()`.
+
+    >>> class Worst(Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return hr.reduce_max(hr.abs(y_true - y_pred), axis=-1)
+    >>> Worst()([[0.0, 0.0]], [[1.0, -3.0]]).numpy()
+    np.float32(3.0)
     """
 
     def __init__(

@@ -101,7 +101,11 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
 
 
 class MeanSquaredError(PlainLoss):
-    """Mean of the squared errors."""
+    """Mean of the squared errors.
+
+    >>> MeanSquaredError()([[0.0, 1.0]], [[1.0, 1.0]]).numpy()
+    np.float32(0.5)
+    """
 
     def __init__(
         self,
@@ -165,7 +169,11 @@ class LogCosh(PlainLoss):
 
 
 class Huber(PlainLoss):
-    """Squared error up to `delta`, absolute from there."""
+    """Squared error up to `delta`, absolute from there.
+
+    >>> Huber(delta=1.0)([[0.0, 0.0]], [[0.5, 3.0]]).numpy()
+    np.float32(1.3125)
+    """
 
     def __init__(
         self,

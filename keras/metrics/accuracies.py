@@ -131,7 +131,11 @@ class CategoricalAccuracy(PlainMetric):
 
 
 class SparseCategoricalAccuracy(PlainMetric):
-    """How often the largest prediction is that of the target class number."""
+    """How often the largest prediction is that of the target class number.
+
+    >>> SparseCategoricalAccuracy()([1, 0], [[0.1, 0.9], [0.2, 0.8]]).numpy()
+    np.float32(0.5)
+    """
 
     def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None):
         super().__init__(sparse_categorical_accuracy, name=name, dtype=dtype)

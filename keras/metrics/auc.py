@@ -37,6 +37,9 @@ class AUC(Metric):
     Raises:
         ValueError: `num_thresholds` below 2, an unknown curve or method, or `num_labels`
             without `multi_label`.
+
+    >>> round(float(AUC()([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9])), 2)
+    0.75
     """
 
     def __init__(

@@ -56,7 +56,11 @@ class _Count(Metric):
 
 
 class TruePositives(_Count):
-    """Number of true samples predicted true."""
+    """Number of true samples predicted true.
+
+    >>> TruePositives()([0, 1, 1, 1], [1.0, 0.0, 1.0, 1.0]).numpy()
+    np.float32(2.0)
+    """
 
     _which = "true_positives"
 

@@ -59,7 +59,13 @@ class Sum(Metric):
 
 
 class Mean(Metric):
-    """The weighted mean of the given values."""
+    """The weighted mean of the given values.
+
+    >>> mean = Mean()
+    >>> mean.update_state([1.0, 3.0])
+    >>> mean(8.0).numpy()
+    np.float32(4.0)
+    """
 
     def __init__(self, name: str = "mean", dtype: Any = None):
         super().__init__(name=name, dtype=dtype)

@@ -22,6 +22,11 @@ class Adam(Optimizer):
         epsilon: added to the root of the second moment ("epsilon hat" of the paper).
         amsgrad: whether to divide by the largest second moment so far.
         **others: see `Optimizer`.
+
+    >>> weight = hr.Variable(1.0)
+    >>> _ = Adam(0.1).apply_gradients([(hr.constant(2.0), weight)])
+    >>> round(float(weight), 4)
+    0.9
     """
 
     def __init__(

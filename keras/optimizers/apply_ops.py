@@ -164,29 +164,37 @@ def _rows_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
     return TensorSpec([], dtypes.bool)
 
 
-def merge_rows(values: Any, indices: Any) -> tuple[Any, Any]:
-    """``(rows, indices)`` with the rows of equal indices added up; indices are sorted."""
+def merge_rows(values: Any, indices: Any, variable: Any) -> tuple[Any, Any]:
+    """``(rows, indices)`` with the rows of equal indices added up; indices are sorted.
+
+    Raises:
+        InvalidArgumentError: an index is not one of a row of `variable`.
+    """
     xp = array_module(values)
-    indices = indices.reshape(-1)
-    values = values.reshape(indices.size, -1)
     if indices.size == 0:
         return values, indices
     order = xp.argsort(indices, kind="stable")
     ordered = indices[order]
+    low, high, count = int(ordered[0]), int(ordered[-1]), variable.shape[0]
+    if low < 0 or high >= count:
+        raise InvalidArgumentError(
+            f"indices of the sparse gradient of variable '{variable.name}' must be in "
+            f"[0, {count}), got {low if low < 0 else high}"
+        )
     starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ordered[1:] != ordered[:-1]]))
     if starts.size == indices.size:
         return values[order], ordered
     if xp is np:
         return np.add.reduceat(values[order], starts, axis=0), ordered[starts]
-    rows = xp.zeros((starts.size, values.shape[1]), values.dtype)
+    rows = xp.zeros((starts.size, *values.shape[1:]), values.dtype)
     xp.add.at(rows, xp.searchsorted(ordered[starts], indices), values)
     return rows, ordered[starts]
 
 
 def _sparse_sgd_impl(alpha: Any, values: Any, indices: Any, *, variables: Any) -> Any:
     var = variables[0].owned()
-    rows, where = merge_rows(values, indices)
-    var[where] -= (alpha * rows).reshape(where.shape + var.shape[1:])
+    rows, where = merge_rows(values, indices, variables[0])
+    var[where] -= alpha * rows
     return _DONE
 
 
@@ -205,8 +213,7 @@ def _sparse_adagrad_impl(
 ) -> Any:
     var, accum = [v.owned() for v in variables]
     xp = array_module(values)
-    rows, where = merge_rows(values, indices)
-    rows = rows.reshape(where.shape + var.shape[1:])
+    rows, where = merge_rows(values, indices, variables[0])
     grown = accum[where] + rows * rows
     accum[where] = grown
     var[where] -= lr * rows / xp.sqrt(grown + var.dtype.type(epsilon))

@@ -61,7 +61,12 @@ def _float(value: Any) -> Any:
 
 
 class ExponentialDecay(LearningRateSchedule):
-    """``initial * decay_rate ** (step / decay_steps)``; in steps if `staircase`."""
+    """``initial * decay_rate ** (step / decay_steps)``; in steps if `staircase`.
+
+    >>> rate = ExponentialDecay(0.5, decay_steps=10, decay_rate=0.5)
+    >>> rate(10).numpy()
+    np.float32(0.25)
+    """
 
     def __init__(
         self,
@@ -131,7 +136,12 @@ class InverseTimeDecay(LearningRateSchedule):
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """``values[0]`` up to and with step ``boundaries[0]``, then ``values[1]``, ..."""
+    """``values[0]`` up to and with step ``boundaries[0]``, then ``values[1]``, ...
+
+    >>> rate = PiecewiseConstantDecay([2], [1.0, 0.5])
+    >>> float(rate(2)), float(rate(3))
+    (1.0, 0.5)
+    """
 
     def __init__(self, boundaries: Any, values: Any, name: str = "PiecewiseConstant"):
         if len(boundaries) != len(values) - 1:

@@ -27,6 +27,11 @@ class SGD(Optimizer):
         momentum: in [0, 1].
         nesterov: whether to look ahead.
         **others: see `Optimizer`.
+
+    >>> weight = hr.Variable(1.0)
+    >>> _ = SGD(0.1).apply_gradients([(hr.constant(2.0), weight)])
+    >>> weight.numpy()
+    np.float32(0.8)
     """
 
     def __init__(

@@ -44,7 +44,11 @@ def _factor(value: Any, name: str) -> float:
 
 
 class L1L2(Regularizer):
-    """``l1 * sum(|x|) + l2 * sum(x ** 2)``."""
+    """``l1 * sum(|x|) + l2 * sum(x ** 2)``.
+
+    >>> round(float(L1L2(l1=0.1, l2=0.01)(hr.constant([1.0, -2.0]))), 4)
+    0.35
+    """
 
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0):
         self.l1 = _factor(l1, "l1")

@@ -388,3 +388,41 @@ def test_function_forms_of_merges():
     np.testing.assert_allclose(layers.minimum([a, b]), np.minimum(X2, 2 * X2))
     assert layers.concatenate([a, b], axis=0).shape == (8, 6)
     assert layers.dot([a, b]).shape == (4, 1)
+
+
+def test_seed_generator_counts():
+    generator = hr.keras.random.SeedGenerator(5)
+    assert [generator.next().numpy().tolist() for _ in range(2)] == [[5, 0], [5, 1]]
+    again = hr.keras.random.SeedGenerator.from_config(generator.get_config())
+    assert again.next().numpy().tolist() == [5, 0]
+    assert hr.keras.random.SeedGenerator().get_config()["seed"] > 0
+    for bad in (-1, 1.5):
+        with pytest.raises(ValueError, match="seed"):
+            hr.keras.random.SeedGenerator(bad)
+
+
+def test_flatten_and_reshape_with_several_unknown_sizes():
+    flat = hr.function(layers.Flatten(), input_signature=[hr.TensorSpec([None, None, 3])])
+    assert flat(np.zeros((2, 5, 3), "float32")).shape == (2, 15)
+    shaped = hr.function(
+        layers.Reshape((-1, 3)), input_signature=[hr.TensorSpec([None, None, 6])]
+    )
+    assert shaped(np.zeros((2, 5, 6), "float32")).shape == (2, 10, 3)
+    with pytest.raises(TypeError, match="integer"):
+        layers.RepeatVector(2.0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_embedding_takes_any_numbers(dtype):
+    layer = layers.Embedding(7, 4)
+    np.testing.assert_array_equal(layer(INTS.astype(dtype)), layer(INTS))
+
+
+def test_what_is_not_supported_yet_says_so():
+    for make in (
+        lambda: layers.Dense(2, lora_rank=4),
+        lambda: layers.BatchNormalization(renorm=True),
+        lambda: layers.LayerNormalization(rms_scaling=True),
+    ):
+        with pytest.raises(NotImplementedError, match="not supported"):
+            make()

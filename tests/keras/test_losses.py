@@ -269,3 +269,50 @@ def test_large_class_numbers_stay_exact():
     scores[0, classes - 1] = 5
     assert float(sparse_categorical_accuracy([classes - 1], scores)[0]) == 1
     assert float(sparse_categorical_accuracy([classes - 2], scores)[0]) == 0
+
+
+def test_two_targets_at_once(tf):
+    """A function may take structures; each pair is brought to one rank."""
+
+    def total(y_true, y_pred):
+        return hr.abs(y_true[0] - y_pred[0]) + hr.abs(y_true[1] - y_pred[1])
+
+    loss = losses.LossFunctionWrapper(total, name="total")
+    true = [np.zeros(3), np.zeros((3, 1))]
+    pred = [np.full((3, 1), 2.0), np.full(3, 5.0)]
+    assert float(loss(true, pred)) == 7.0
+    assert loss.name == "total" and "total" in repr(loss)
+
+
+def test_wrapped_function_round_trips():
+    loss = losses.LossFunctionWrapper(losses.huber, delta=0.5)
+    again = losses.LossFunctionWrapper.from_config(loss.get_config())
+    assert float(again([[3.0]], [[0.0]])) == float(loss([[3.0]], [[0.0]])) == 1.375
+
+
+def test_masks_of_inputs_and_of_the_loss_combine():
+    """Neither padding (the input's mask) nor the ignored class counts."""
+    from headrace.keras.engine.masks import set_mask
+
+    pred = hr.constant([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]])
+    set_mask(pred, hr.constant([True, True, False]))
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=1)
+    assert float(loss([0, 1, 0], pred)) == pytest.approx(np.log(2), rel=1e-5)
+
+
+def test_empty_batch_has_loss_zero():
+    x = np.zeros((0, 3), "float32")
+    assert losses.MeanSquaredError()(x, x).shape == (0,)
+    traced = hr.function(
+        losses.MeanSquaredError(), input_signature=[hr.TensorSpec([None, 3], "float32")] * 2
+    )
+    assert float(traced(x, x)) == 0.0
+
+
+def test_axis_must_be_a_number():
+    with pytest.raises(ValueError, match="axis=True"):
+        losses.categorical_crossentropy([[1.0, 0.0]], [[0.5, 0.5]], axis=True)
+    with pytest.raises(ValueError, match="axis=0"):
+        losses.sparse_categorical_crossentropy([0], [[0.5, 0.5]], axis=0)
+    with pytest.raises(ValueError, match="at least rank 1"):
+        losses.sparse_categorical_crossentropy(0, 0.5)

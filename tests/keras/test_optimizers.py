@@ -7,7 +7,7 @@ import pytest
 
 import headrace as hr
 from headrace.keras import optimizers
-from headrace.keras.optimizers import apply_ops, compiled, schedules
+from headrace.keras.optimizers import apply_ops, compiled, kernels, schedules
 
 rng = np.random.default_rng(11)
 SHAPES = [(5, 3), (3,), (2, 2, 2)]
@@ -388,3 +388,70 @@ def test_update_never_writes_into_a_tensor_in_use(kind):
         np.testing.assert_array_equal(before.numpy(), 1)
         np.testing.assert_array_equal(view.numpy(), 1)
     assert variable.numpy()[0] < 1
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "amsgrad"])
+def test_compiled_loop_equals_its_python_source(name):
+    """The kernels are plain Python: run as such, they give the compiled numbers."""
+    assert compiled.wait_until_compiled()
+    arrays = {"sgd": 2, "momentum": 3, "adam": 4, "amsgrad": 5}[name]
+    scalars = {
+        "sgd": [(0.1,)],
+        "momentum": [(0.1, 0.9, False), (0.1, 0.9, True)],
+        "adam": [(0.01, 0.1, 0.001, 1e-7)],
+        "amsgrad": [(0.01, 0.1, 0.001, 1e-7)],
+    }[name]
+    for numbers in scalars:
+        numbers = [n if isinstance(n, bool) else np.float32(n) for n in numbers]
+        fast = [rng.uniform(0.1, 1, 37).astype("float32") for _ in range(arrays)]
+        slow = [a.copy() for a in fast]
+        compiled.compiled(name)(*fast, *numbers)
+        getattr(kernels, name)(*slow, *numbers)
+        for a, b in zip(fast, slow, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_read_before_the_update_keeps_its_value_in_a_trace():
+    variable = hr.Variable(np.ones(5, "float32"))
+    optimizer = optimizers.Adam(0.5)
+    optimizer.build([variable])
+
+    @hr.function
+    def step(grad):
+        before = variable.read_value()
+        optimizer.apply([grad], [variable])
+        return before, variable.read_value()
+
+    for _ in range(3):
+        was = variable.numpy()
+        before, after = step(hr.constant(np.ones(5, "float32")))
+        np.testing.assert_array_equal(before, was)
+        np.testing.assert_array_equal(after, variable.numpy())
+        assert np.all(np.asarray(after) < was)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad"])
+@pytest.mark.parametrize("indices", [[], [2], [4, 0, 2]], ids=str)
+def test_rows_that_are_not_named_stay(name, indices):
+    variable = hr.Variable(np.ones((5, 2), "float32"))
+    slices = hr.IndexedSlices(
+        hr.ones([len(indices), 2]), hr.constant(indices, dtype="int32"), hr.constant([5, 2])
+    )
+    getattr(optimizers, name)(0.5).apply([slices], [variable])
+    changed = np.flatnonzero((variable.numpy() != 1).any(-1))
+    assert changed.tolist() == sorted(indices)
+
+
+def test_sparse_rows_must_fit():
+    variable = hr.Variable(np.ones((5, 2), "float32"))
+    slices = hr.IndexedSlices(hr.ones([1, 3]), hr.constant([1]), hr.constant([5, 3]))
+    with pytest.raises(ValueError, match="rows of shape"):
+        optimizers.SGD(0.5).apply([slices], [variable])
+
+
+@pytest.mark.parametrize("row", [7, -1])
+def test_rows_out_of_range_are_refused(row):
+    variable = hr.Variable(np.ones((5, 2), "float32"))
+    slices = hr.IndexedSlices(hr.ones([1, 2]), hr.constant([row]), hr.constant([5, 2]))
+    with pytest.raises(ValueError, match=rf"in \[0, 5\), got {row}"):
+        optimizers.SGD(0.5).apply([slices], [variable])
