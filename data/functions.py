@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ from .runners import column_runner, first_row
 from .structure import Structure
 
 __all__ = ["UserFunction", "check_predicate", "compose"]
+
+_MOST_BYTES = 32 << 20
 
 
 class UserFunction:
@@ -235,7 +238,7 @@ class UserFunction:
         if self._call_block is not None and not self._one_by_one:
             arrays = self._dense(block)
             if arrays is not None:
-                return self._run_dense(arrays, block.num_rows, first_index)
+                return self._run_pieces(arrays, block.num_rows, first_index)
         return self._run_rows(block.rows(), first_index)
 
     def run_mask(
@@ -264,6 +267,33 @@ class UserFunction:
                 return None
             columns.append(column)
         return columns
+
+    def _run_pieces(
+        self, arrays: list[Any], n: int, first: int
+    ) -> tuple[Block, Exception | None]:
+        """Run on a block in pieces small enough for what is stored between operations."""
+        step = self._most_rows
+        if n <= step:
+            return self._run_dense(arrays, n, first)
+        done: list[Block] = []
+        for k in range(0, n, step):
+            part = [a[k : k + step] for a in arrays]
+            out, error = self._run_dense(part, min(step, n - k), first + k)
+            done.append(out)
+            if error is not None:
+                return Block.concat(done), error
+        return Block.concat(done), None
+
+    @cached_property
+    def _most_rows(self) -> int:
+        """Rows of a block such that no intermediate result takes more than `_MOST_BYTES`."""
+        assert self.traced is not None
+        row_bytes = 1
+        for node in self.traced.graph.nodes:
+            for tensor in node.outputs:
+                size = tensor.shape.num_elements() or 1
+                row_bytes = max(row_bytes, size * (tensor.dtype.size or 16))
+        return max(1, _MOST_BYTES // row_bytes)
 
     def _run_dense(
         self, arrays: list[Any], n: int, first: int

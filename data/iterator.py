@@ -75,7 +75,13 @@ class RawIterator:
         self._check_open()
         stage = self._stage
         before = stage.state()
-        block = stage.next_block(self._ask)
+        try:
+            block = stage.next_block(self._ask)
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C inside a stage may have left it between two states
+            self.close()
+            raise
         if block is None:
             raise StopIteration
         n = block.num_rows

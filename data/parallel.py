@@ -9,10 +9,10 @@ Handing a block to another thread costs some 50 us.  A stage therefore begins on
 thread and starts others once blocks take longer than `_WORTH_S`; cheap functions and small
 datasets never do.
 
-Blocks are cut to about `TARGET_BYTES` of input and output together, so that a block's work
-takes long enough to be worth handing over (50 us and more) and short enough for the caches;
-the number of rows is a multiple of `multiple`, the size of the batches made later, so that
-batches are views of blocks.
+Blocks grow, from a few rows, to about `TARGET_BYTES` of input and output together or
+`_TARGET_S` of work, whatever comes first: long enough to be worth handing over, short enough
+for the caches and for stopping soon.  Their rows are a multiple of `multiple`, the size of the
+batches made later, so that batches are views of blocks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TARGET_BYTES = 4 << 20
 _FIRST_ROWS = 32
 _WORTH_S = 150e-6
 _MAX_ROWS = 1 << 16
-_MAX_AHEAD_BYTES = 64 << 20
+_TARGET_S = 4e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,12 +108,20 @@ class _ParallelStage(Stage):
 
     @property
     def _rows_per_item(self) -> int:
-        if self._eager:
-            return 1
-        rows = max(1, min(_MAX_ROWS, TARGET_BYTES // self._row_bytes if self._row_bytes
-                          else _FIRST_ROWS))  # fmt: skip
         multiple = self.node.multiple
-        return max(rows // multiple, 1) * multiple if multiple <= _MAX_ROWS else rows
+        if self._eager or multiple > _MAX_ROWS:
+            return self._rows
+        return max(self._rows // multiple, 1) * multiple
+
+    def _learn_size(self, rows: int, size_bytes: int, spent_s: float) -> None:
+        """Let the next blocks be as large as bytes and time of this one suggest."""
+        if self._eager or rows < self._rows // 2:
+            return
+        by_bytes = rows * TARGET_BYTES // max(size_bytes, 1)
+        by_time = int(rows * _TARGET_S / max(spent_s, 1e-6))
+        # In steps: a block may be slow for reasons that do not last, such as a compiler.
+        best = min(by_bytes, by_time, 4 * self._rows, _MAX_ROWS)
+        self._rows = max(best, self._rows // 2, 1)
 
     # -- the executor's side ----------------------------------------------------------------
 
@@ -153,8 +161,7 @@ class _ParallelStage(Stage):
         spent = time.perf_counter() - began
         with self._lock:
             self.work_s += spent
-        if out.num_rows and not self._row_bytes:
-            self._row_bytes = max(1, (block.nbytes + out.nbytes) // block.num_rows)
+            self._learn_size(block.num_rows, block.nbytes + out.nbytes, spent)
         return out, error, rest
 
     # -- the consumer's side ----------------------------------------------------------------
@@ -253,7 +260,7 @@ class _ParallelStage(Stage):
         self._pulled = 0  # rows pulled from the input
         self._given = 0  # rows handed out since the beginning or the restored position
         self._worth = 2 if self._eager else 0  # items in a row that took long enough
-        self._row_bytes = 0
+        self._rows = 1 if self._eager else _FIRST_ROWS  # of the next item
         self._ready: Block | None = None
         self._failed: Exception | None = None
         self._rest: tuple[Block, int] | None = None

@@ -100,7 +100,7 @@ class _ParallelFilesStage(Stage):
         files = self.node.reading.files
         while len(self._open) < self.node.readers and self._next_file < len(files):
             one = dataclasses.replace(self.node.reading, files=(files[self._next_file],))
-            stage = build_stage(one, Context(self.context.options))
+            stage = build_stage(one, self.context.nested())
             if inner is not None:
                 stage.restore(inner)
                 inner = None

@@ -12,6 +12,7 @@ for work that no thread has begun does it itself when `all_busy()`.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -22,6 +23,7 @@ from typing import ClassVar
 __all__ = ["WorkerPool", "usable_cpus"]
 
 
+@functools.cache
 def usable_cpus() -> int:
     """CPUs this process may use: its affinity mask, cut by the container's quota (cgroup 2)."""
     try:

@@ -33,7 +33,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..ops.errors import OpError
+from ..ops.errors import CancelledError, OpError
 from .block import Block
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Stage(ABC):
 
     def next_block(self, max_rows: int, need_rows: int = 1) -> Block | None:
         """The next 1 to `max_rows` rows, or None at the end."""
+        if self.context.stopping.is_set():  # ends long loops over inputs on other threads
+            raise CancelledError("the iterator was closed")
         began = time.perf_counter()
         try:
             if self._pending is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import dtypes, nest
-from ...ops.errors import InvalidArgumentError
+from ...ops.errors import CancelledError, InvalidArgumentError
 from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from ...ops.tensor_spec import TensorSpec
@@ -60,7 +60,8 @@ class _GeneratorStage(Stage):
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         rows: list[list[Any]] = []
         want = min(max_rows, need_rows)
-        while len(rows) < want:
+        stopping = self.context.stopping
+        while len(rows) < want and not stopping.is_set():
             before = self._yielded
             try:
                 value = self._pull()
@@ -74,6 +75,8 @@ class _GeneratorStage(Stage):
                 self._hold({"yielded": before - len(rows), "ended": False})
                 self._raise_later(error, release=True)
                 break
+        if stopping.is_set():
+            raise CancelledError("the iterator was closed")
         return Block.from_rows(rows, self.structure) if rows else None
 
     def _pull(self) -> Any:

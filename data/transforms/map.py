@@ -16,6 +16,8 @@ from ..stage import Context, Stage, State
 
 __all__ = ["MapNode", "MapStage"]
 
+_PYTHON_ROWS = 64  # between two looks at whether the iterator was closed
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapNode(UnaryNode):
@@ -76,7 +78,7 @@ class MapStage(Stage):
         before = None
         if held is None:
             if not self.pure:
-                max_rows = min(max_rows, need_rows)
+                max_rows = min(max_rows, need_rows, _PYTHON_ROWS)
             before = self._state()
             block = self.input.next_block(max_rows, need_rows)
             if block is None:
