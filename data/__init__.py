@@ -4,6 +4,7 @@ A `Dataset` is a plan of `node`s; `rules` rewrite it; `stage`s run it on `block`
 columns.
 """
 
+from . import experimental
 from .dataset import Dataset, FixedLengthRecordDataset, TextLineDataset, TFRecordDataset
 from .dataset_base import DatasetSpec
 from .dataset_transforms import AUTOTUNE
@@ -24,4 +25,5 @@ __all__ = [
     "TFRecordDataset",
     "TextLineDataset",
     "ThreadingOptions",
+    "experimental",
 ]

@@ -13,6 +13,7 @@ from .functions import check_predicate
 from .node import user_line
 from .stage import add_origin
 from .transforms.batch import BatchNode, RaggedBatchNode
+from .transforms.ignore_errors import IgnoreErrorsNode
 from .transforms.padded_batch import PaddedBatchNode, padding_fills, padding_shapes
 from .transforms.scan import ScanNode, state_function
 from .transforms.take_while import TakeWhileNode
@@ -138,6 +139,16 @@ class Grouping(Transformations):
             WindowNode, self._node, count, step, positive("stride", stride),
             bool(drop_remainder), self._plain, DatasetSpec, name=name,
         )  # fmt: skip
+
+    def ignore_errors(self, log_warning: bool = False, name: str | None = None) -> Any:
+        """The elements that can be made; those whose making fails are passed over.
+
+        >>> import headrace as hr
+        >>> rows = hr.data.Dataset.range(4).map(lambda x: 6 // (x - 1)).ignore_errors()
+        >>> list(rows.as_numpy_iterator())
+        [np.int64(-6), np.int64(6), np.int64(3)]
+        """
+        return self._derive(IgnoreErrorsNode, self._node, bool(log_warning), name=name)
 
     def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
         """The elements up to the first for which `predicate` is false.

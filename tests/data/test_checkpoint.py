@@ -45,6 +45,10 @@ def untraceable(x):
     return int(x) * 2 if int(x) % 2 else int(x)
 
 
+def untraceable_division(x):
+    return 60 // (int(x) % 7 - 3)
+
+
 def fails_at(k, x):
     if int(x) == k:
         raise ValueError("bad element")
@@ -134,6 +138,10 @@ CHAINS = {
     "take_while": lambda f: R(30).take_while(lambda x: x < 17),
     "scan": lambda f: R(12).scan(hr.constant(0, hr.int64), lambda s, x: (s + x, s * x)),
     "unique": lambda f: R(30).map(lambda x: x * x % 11).unique(),
+    "ignore_errors": lambda f: R(20).map(lambda x: 60 // (x % 7 - 3)).ignore_errors(),
+    "ignore_errors_batch": lambda f: R(20).map(untraceable_division).ignore_errors().batch(3),
+    "assert_cardinality": lambda f: R(9).apply(hr.data.experimental.assert_cardinality(9)),
+    "ragged_batch": lambda f: R(11).map(lambda x: hr.range(x % 4)).ragged_batch(3),
     "choose": lambda f: Dataset.choose_from_datasets(
         [R(5), R(10, 20)], R(2).repeat(), stop_on_empty_dataset=False),
     "sample": lambda f: Dataset.sample_from_datasets([R(8), R(10, 20)], [0.3, 0.7], seed=4),
@@ -147,12 +155,15 @@ CHAINS = {
 }  # fmt: skip
 
 
+def plain(value):
+    array = np.asarray(value)
+    if array.dtype == object and array.size and isinstance(array.flat[0], np.ndarray):
+        return [plain(row) for row in array]  # a ragged tensor
+    return array.dtype, array.tolist()
+
+
 def same(a, b):
-    x, y = nest.flatten(a), nest.flatten(b)
-    return len(x) == len(y) and all(
-        np.asarray(p).dtype == np.asarray(q).dtype and np.array_equal(p, q)
-        for p, q in zip(x, y, strict=True)
-    )
+    return list(map(plain, nest.flatten(a))) == list(map(plain, nest.flatten(b)))
 
 
 def check_law(fresh, most=200):

@@ -111,6 +111,11 @@ SAME = {
         num_parallel_calls=2),
     "interleave_wide": lambda m: m.data.Dataset.range(3).interleave(
         lambda x: m.data.Dataset.range(x, x + 3), cycle_length=8),
+    "ignore_errors": lambda m: m.data.Dataset.range(9).map(
+        lambda x: 12 // (x - 4)).ignore_errors(),
+    "assert_cardinality": lambda m: m.data.Dataset.range(9).filter(lambda x: x < 4).apply(
+        m.data.experimental.assert_cardinality(4)),
+    "from_list": lambda m: m.data.experimental.from_list([(1, "a"), (2, "b")]),
     "take_while": lambda m: m.data.Dataset.range(9).take_while(lambda x: x < 4),
     "scan": lambda m: m.data.Dataset.range(6).scan(
         m.constant(1, m.int64), lambda s, x: (s + x, s * 2)),
@@ -219,6 +224,12 @@ ERRORS = {
     "len_unknown": lambda m: len(m.data.Dataset.range(3).filter(lambda x: x > 1)),
     "single_many": lambda m: m.data.Dataset.range(3).get_single_element(),
     "single_none": lambda m: m.data.Dataset.range(0).get_single_element(),
+    "cardinality_less": lambda m: drain(m.data.Dataset.range(3).apply(
+        m.data.experimental.assert_cardinality(4))),
+    "cardinality_more": lambda m: drain(m.data.Dataset.range(5).apply(
+        m.data.experimental.assert_cardinality(4))),
+    "cardinality_end": lambda m: drain(m.data.Dataset.range(5).apply(
+        m.data.experimental.assert_cardinality(-1))),
     "get_next_end": lambda m: iter(m.data.Dataset.range(0)).get_next(),
     "apply": lambda m: m.data.Dataset.range(3).apply(lambda d: 3),
     "padded_small": lambda m: drain(ragged_rows(m).padded_batch(4, [2])),
