@@ -48,7 +48,7 @@ class Generator:
 
     @classmethod
     def from_seed(cls, seed: int, alg: Any = None) -> Generator:
-        """A generator whose key is `seed`."""
+        """A generator whose counter starts at `seed`."""
         return cls(state=create_rng_state(seed))
 
     @classmethod
@@ -139,7 +139,7 @@ class Generator:
 
 def create_rng_state(seed: int, alg: Any = None) -> list[int]:
     """The state a generator has that is made from `seed`."""
-    return [0, 0, _signed(int(seed))]
+    return [_signed(int(seed)), 0, 0]
 
 
 def _signed(word: int) -> int:

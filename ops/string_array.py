@@ -232,10 +232,12 @@ class StringArray:
         if len(starts) and not np.array_equal(starts[1:], ends[:-1]):
             flat = flat.compact()
             starts, ends = flat.starts, flat.ends
+        # Some of Arrow's kernels (ascii_lower) misread arrays whose first offset is not 0.
+        first = int(starts[0]) if len(starts) else 0
         offsets = np.empty(len(starts) + 1, np.int64)
-        offsets[:-1] = starts
-        offsets[-1] = ends[-1] if len(ends) else 0
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat.data))]
+        np.subtract(starts, first, out=offsets[:-1])
+        offsets[-1] = ends[-1] - first if len(ends) else 0
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat.data[first:]))]
         return pa.Array.from_buffers(pa.large_binary(), len(starts), buffers)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
