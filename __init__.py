@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # Public name -> module of the package.  Every other public name is one of `ops.api`.
 _MODULES = {
+    "bitwise": ".face.bitwise",
     "config": ".face.config",
     "data": ".data",
     "distribute": ".distribute",
@@ -26,7 +27,9 @@ _MODULES = {
     "nest": ".ops.nest",
     "nn": ".face.nn",
     "random": ".face.random",
+    "ragged": ".ops.ragged_ops",
     "raw_ops": ".face.raw_ops",
+    "sparse": ".ops.sparse_ops",
     "strings": ".face.strings",
     "train": ".face.train",
 }
@@ -34,6 +37,7 @@ _MODULES = {
 if TYPE_CHECKING:
     from . import data as data, distribute as distribute, io as io, keras as keras
     from .face import (
+        bitwise as bitwise,
         config as config,
         linalg as linalg,
         math as math,
@@ -43,7 +47,13 @@ if TYPE_CHECKING:
         strings as strings,
         train as train,
     )
-    from .ops import dtypes as dtypes, errors as errors, nest as nest
+    from .ops import (
+        dtypes as dtypes,
+        errors as errors,
+        nest as nest,
+        ragged_ops as ragged,  # noqa: F401
+        sparse_ops as sparse,  # noqa: F401
+    )
     from .ops.api import *  # noqa: F403
 
 

@@ -47,7 +47,7 @@ def _strings(array: Any, shape: tuple[int, ...]) -> StringArray:
 # -- length, substr ---------------------------------------------------------------------------
 
 
-def string_length(input: Any, name: str | None = None, unit: str = "BYTE") -> Tensor:
+def string_length(input: Any, unit: str = "BYTE", name: str | None = None) -> Tensor:
     """int32: length of each string in bytes (``"BYTE"``) or characters (``"UTF8_CHAR"``)."""
     if unit not in ("BYTE", "UTF8_CHAR"):
         raise ValueError(f"unit must be 'BYTE' or 'UTF8_CHAR', got {unit!r}")
@@ -66,7 +66,7 @@ StringLength = Primitive(
 )
 
 
-def substr(input: Any, pos: Any, len: Any, name: str | None = None, unit: str = "BYTE") -> Tensor:
+def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> Tensor:
     """`len` bytes (or characters) of each string from `pos` on; a negative `pos` counts from the
     end.
 

@@ -20,7 +20,7 @@ def with_examples():
                 yield ".".join(part for part in parts if part != "__init__")
 
 
-@pytest.mark.parametrize("name", with_examples())
+@pytest.mark.parametrize("name", list(with_examples()))
 def test_examples_of(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(f"headrace.{name}")

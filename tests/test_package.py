@@ -23,7 +23,19 @@ LAZY = (
     "google.protobuf",
     "rich",
 )
-NAMESPACES = ("config", "linalg", "math", "nn", "random", "raw_ops", "strings", "train")
+NAMESPACES = (
+    "bitwise",
+    "config",
+    "linalg",
+    "math",
+    "nn",
+    "ragged",
+    "random",
+    "raw_ops",
+    "sparse",
+    "strings",
+    "train",
+)
 ROOMS = ("data", "distribute", "io", "keras")
 
 
