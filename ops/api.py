@@ -5,12 +5,15 @@ public in their ``__all__``; a name imported `as` itself is one that type checke
 """
 
 from .array_basics import *  # noqa: F403
+from .array_broadcast import *  # noqa: F403
 from .array_gather import *  # noqa: F403
+from .array_group import *  # noqa: F403
 from .array_index import *  # noqa: F403
 from .array_join import *  # noqa: F403
 from .array_pad import *  # noqa: F403
 from .array_scatter import *  # noqa: F403
 from .array_shape import *  # noqa: F403
+from .array_slice import *  # noqa: F403
 from .array_sort import *  # noqa: F403
 from .clip_ops import *  # noqa: F403
 from .comparison import *  # noqa: F403
@@ -35,6 +38,7 @@ from .math_ops import *  # noqa: F403
 from .nn_activations import *  # noqa: F403
 from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
+from .one_hot import *  # noqa: F403
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403

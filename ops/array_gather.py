@@ -11,8 +11,9 @@ import numpy as np
 
 from . import batch_rules, dtypes
 from .array_basics import reshape, shape, sum_to, zeros_like
+from .array_join import concat
 from .array_module import array_module
-from .array_scatter import ScatterNd
+from .array_scatter import ScatterNd, add_rows, coordinates
 from .array_shape import transpose
 from .convert import to_tensor
 from .errors import InvalidArgumentError
@@ -33,9 +34,13 @@ _INDICES = {"Tindices": (dtypes.int16, dtypes.int32, dtypes.int64)}
 
 
 def gather(
-    params: Any, indices: Any, validate_indices: Any = None, axis: Any = None, batch_dims: int = 0,
+    params: Any,
+    indices: Any,
+    validate_indices: Any = None,
+    axis: Any = None,
+    batch_dims: int = 0,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Slices of `params` along `axis` at `indices`: shape ``params.shape[:axis] +
     indices.shape[batch_dims:] + params.shape[axis + 1:]``.
 
@@ -71,13 +76,19 @@ def check_indices(indices: Any, size: int, op: str) -> None:
     if not indices.size:
         return
     # Seen as unsigned, negative indices are large ones: one pass finds both kinds.
-    seen = indices.view(_UNSIGNED[indices.dtype.itemsize]) if indices.flags.c_contiguous else indices
+    seen = (
+        indices.view(_UNSIGNED[indices.dtype.itemsize])
+        if indices.flags.c_contiguous
+        else indices
+    )
     if int(seen.max()) < size and (seen is not indices or int(indices.min()) >= 0):
         return
     bad = np.unravel_index(int(((indices < 0) | (indices >= size)).argmax()), indices.shape)
     place = ",".join(str(int(i)) for i in bad)
     raise InvalidArgumentError(
-        f"indices{f'[{place}]' if place else ''} = {int(indices[bad])} is not in [0, {size}) [Op:{op}]", op=op
+        f"indices{f'[{place}]' if place else ''} = {int(indices[bad])} is not in [0, "
+        f"{size}) [Op:{op}]",
+        op=op,
     )
 
 
@@ -128,22 +139,31 @@ def _gather_shape(params: Any, indices: Any, *, axis: int, batch_dims: int) -> T
     p, i = params.shape.dims, indices.shape.dims
     if p is not None:
         if not p:
-            raise InvalidArgumentError("params must be at least 1 dimensional [Op:GatherV2]", op="GatherV2")
+            raise InvalidArgumentError(
+                "params must be at least 1 dimensional [Op:GatherV2]", op="GatherV2"
+            )
         axis = axis_of(axis, len(p), "GatherV2")
     if p is None or i is None or axis < 0:
         return TensorSpec(None, params.dtype)
     if not batch_dims <= min(axis, len(i)):
         raise InvalidArgumentError(
-            f"batch_dims ({batch_dims}) must be less than or equal to axis ({axis}) and rank of indices "
-            f"({len(i)}) [Op:GatherV2]", op="GatherV2")  # fmt: skip
+            f"batch_dims ({batch_dims}) must be less than or equal to axis ({axis}) and "
+            "rank of indices "
+            f"({len(i)}) [Op:GatherV2]",
+            op="GatherV2",
+        )
     lead = []
     for n, (a, b) in enumerate(zip(p[:batch_dims], i[:batch_dims], strict=True)):
         if a is not None and b is not None and a != b:
             raise InvalidArgumentError(
-                f"params.shape[{n}]: {a} should be equal to indices.shape[{n}]: {b} [Op:GatherV2]", op="GatherV2"
+                f"params.shape[{n}]: {a} should be equal to indices.shape[{n}]: {b} "
+                "[Op:GatherV2]",
+                op="GatherV2",
             )
         lead.append(b if a is None else a)
-    return TensorSpec((*lead, *p[batch_dims:axis], *i[batch_dims:], *p[axis + 1 :]), params.dtype)
+    return TensorSpec(
+        (*lead, *p[batch_dims:axis], *i[batch_dims:], *p[axis + 1 :]), params.dtype
+    )
 
 
 def _gather_vjp(op: Any, g: Any) -> Any:
@@ -153,8 +173,6 @@ def _gather_vjp(op: Any, g: Any) -> Any:
     axis = axis if axis >= 0 or rank is None else axis + rank
     if axis == 0:
         rows = shape(params)[1:]
-        from .array_join import concat
-
         values = reshape(g, concat([[-1], rows], 0))
         return IndexedSlices(values, reshape(indices, [-1]), shape(params)), None
     return _GatherGrad(g, params, indices, axis=axis, batch_dims=batch_dims), None
@@ -183,8 +201,6 @@ GatherV2 = Primitive(
 
 
 def _gather_grad_impl(g: Any, params: Any, indices: Any, *, axis: int, batch_dims: int) -> Any:
-    from .array_scatter import add_rows
-
     dims = params.shape
     batch = _product(dims[:batch_dims])
     middle, rest = _product(dims[batch_dims:axis]), _product(dims[axis + 1 :])
@@ -196,34 +212,41 @@ def _gather_grad_impl(g: Any, params: Any, indices: Any, *, axis: int, batch_dim
     return out.reshape(dims)
 
 
-def _gather_grad_batch(ctx: Any, g: Any, params: Any, indices: Any, *, axis: int, batch_dims: int) -> Any:
+def _gather_grad_batch(
+    ctx: Any, g: Any, params: Any, indices: Any, *, axis: int, batch_dims: int
+) -> Any:
     args = batch_rules.all_batched(ctx, (g, params, indices))
     return _GatherGrad(*args, axis=axis + 1, batch_dims=batch_dims + 1)
 
 
 _GatherGrad = Primitive(
-    "_GatherGrad", "g: T, params: T, indices: Tindices", impl=_gather_grad_impl,
+    "_GatherGrad",
+    "g: T, params: T, indices: Tindices",
+    impl=_gather_grad_impl,
     shape=lambda g, params, indices, *, axis, batch_dims: TensorSpec(params.shape, g.dtype),
-    vjp=lambda op, gg: (GatherV2(gg, op.inputs[2], **op.attrs), None, None), batch=_gather_grad_batch,
-)  # fmt: skip
+    vjp=lambda op, gg: (GatherV2(gg, op.inputs[2], **op.attrs), None, None),
+    batch=_gather_grad_batch,
+)
 
 
 # -- gather_nd --------------------------------------------------------------------------------
 
 
-def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Tensor:
+def gather_nd(
+    params: Any, indices: Any, batch_dims: int = 0, name: str | None = None
+) -> Tensor:
     """Elements or slices of `params` at coordinates: the last axis of `indices` holds up to
     rank-many indices.
 
     Raises:
         InvalidArgumentError: a coordinate is out of range.
     """
-    return GatherNd(params, indices, batch_dims=static_int(batch_dims, "GatherNd", "batch_dims"))
+    return GatherNd(
+        params, indices, batch_dims=static_int(batch_dims, "GatherNd", "batch_dims")
+    )
 
 
 def _gather_nd_impl(params: Any, indices: Any, *, batch_dims: int = 0) -> Any:
-    from .array_scatter import coordinates
-
     key = coordinates(indices, params.shape, batch_dims, "GatherNd", "param")
     if key:
         return params[key]
@@ -236,13 +259,18 @@ def _gather_nd_impl(params: Any, indices: Any, *, batch_dims: int = 0) -> Any:
 def _gather_nd_shape(params: Any, indices: Any, *, batch_dims: int = 0) -> TensorSpec:
     p, i = params.shape.dims, indices.shape.dims
     if i == ():
-        raise InvalidArgumentError("indices must be at least a vector [Op:GatherNd]", op="GatherNd")
+        raise InvalidArgumentError(
+            "indices must be at least a vector [Op:GatherNd]", op="GatherNd"
+        )
     if p is None or i is None or i[-1] is None:
         return TensorSpec(None, params.dtype)
     if i[-1] > len(p) - batch_dims:
         raise InvalidArgumentError(
-            f"index innermost dimension length must be <= params rank; saw: {i[-1]} vs. {len(p) - batch_dims} "
-            f"[Op:GatherNd]", op="GatherNd")  # fmt: skip
+            f"index innermost dimension length must be <= params rank; saw: {i[-1]} vs. "
+            f"{len(p) - batch_dims} "
+            f"[Op:GatherNd]",
+            op="GatherNd",
+        )
     return TensorSpec((*i[:-1], *p[batch_dims + i[-1] :]), params.dtype)
 
 
@@ -260,15 +288,22 @@ def _gather_nd_batch(ctx: Any, params: Any, indices: Any, *, batch_dims: int = 0
 
 
 GatherNd = Primitive(
-    "GatherNd", "params: Tparams, indices: Tindices", impl=_gather_nd_impl, shape=_gather_nd_shape,
-    vjp=_gather_nd_vjp, batch=_gather_nd_batch, types=_INDICES,
-)  # fmt: skip
+    "GatherNd",
+    "params: Tparams, indices: Tindices",
+    impl=_gather_nd_impl,
+    shape=_gather_nd_shape,
+    vjp=_gather_nd_vjp,
+    batch=_gather_nd_batch,
+    types=_INDICES,
+)
 
 
 # -- boolean_mask -----------------------------------------------------------------------------
 
 
-def boolean_mask(tensor: Any, mask: Any, axis: Any = None, name: str = "boolean_mask") -> Tensor:
+def boolean_mask(
+    tensor: Any, mask: Any, axis: Any = None, name: str = "boolean_mask"
+) -> Tensor:
     """The elements (or slices) of `tensor` where `mask` is True, along one axis in place of the
     mask's axes, which start at `axis`.
 
@@ -287,7 +322,10 @@ def boolean_mask(tensor: Any, mask: Any, axis: Any = None, name: str = "boolean_
     if axis < 0 and rank is not None:
         axis += rank
     if not tensor.shape[axis : axis + mask.shape.rank].is_compatible_with(mask.shape):
-        raise ValueError(f"Shapes {tensor.shape[axis : axis + mask.shape.rank]} and {mask.shape} are incompatible")
+        raise ValueError(
+            f"Shapes {tensor.shape[axis : axis + mask.shape.rank]} and {mask.shape} are "
+            "incompatible"
+        )
     return _BooleanMask(tensor, mask, axis=axis)
 
 
@@ -309,9 +347,12 @@ def _mask_grad_impl(g: Any, x: Any, mask: Any, *, axis: int) -> Any:
 
 
 _BooleanMask = Primitive(
-    "_BooleanMask", "tensor: T, mask: bool", impl=lambda x, mask, *, axis: x[_mask_key(mask, axis)],
-    shape=_mask_shape, vjp=lambda op, g: (_BooleanMaskGrad(g, *op.inputs, **op.attrs), None),
-)  # fmt: skip
+    "_BooleanMask",
+    "tensor: T, mask: bool",
+    impl=lambda x, mask, *, axis: x[_mask_key(mask, axis)],
+    shape=_mask_shape,
+    vjp=lambda op, g: (_BooleanMaskGrad(g, *op.inputs, **op.attrs), None),
+)
 _BooleanMaskGrad = Primitive(
     "_BooleanMaskGrad", "g: T, tensor: T, mask: bool", impl=_mask_grad_impl,
     shape=lambda g, x, mask, *, axis: TensorSpec(x.shape, g.dtype),
@@ -343,15 +384,20 @@ def _where_impl(c: Any) -> Any:
 
 
 Where = Primitive(
-    "Where", "condition: T", impl=_where_impl, shape=lambda c: TensorSpec([None, c.shape.rank], dtypes.int64),
+    "Where",
+    "condition: T",
+    impl=_where_impl,
+    shape=lambda c: TensorSpec([None, c.shape.rank], dtypes.int64),
     vjp=lambda op, g: (None,),
-)  # fmt: skip
+)
 
 
 def _select_impl(c: Any, x: Any, y: Any) -> Any:
     if isinstance(x, StringArray):
         data, shift = merged_buffers(x, y)
-        return StringArray(data, np.where(c, x.starts, y.starts + shift), np.where(c, x.ends, y.ends + shift))
+        return StringArray(
+            data, np.where(c, x.starts, y.starts + shift), np.where(c, x.ends, y.ends + shift)
+        )
     return array_module(c, x, y).where(c, x, y)
 
 
@@ -363,7 +409,9 @@ def merged_buffers(x: StringArray, y: StringArray) -> tuple[Any, int]:
 
 
 def _select_shape(c: Any, x: Any, y: Any) -> TensorSpec:
-    return TensorSpec(broadcast(broadcast(c.shape, x.shape, "SelectV2"), y.shape, "SelectV2"), x.dtype)
+    return TensorSpec(
+        broadcast(broadcast(c.shape, x.shape, "SelectV2"), y.shape, "SelectV2"), x.dtype
+    )
 
 
 def _select_vjp(op: Any, g: Any) -> Any:
@@ -373,7 +421,11 @@ def _select_vjp(op: Any, g: Any) -> Any:
 
 
 SelectV2 = Primitive(
-    "SelectV2", "condition: bool, t: T, e: T", impl=_select_impl, shape=_select_shape, vjp=_select_vjp,
-    batch=batch_rules.elementwise, elementwise="where(a, b, c)",
-)  # fmt: skip
-
+    "SelectV2",
+    "condition: bool, t: T, e: T",
+    impl=_select_impl,
+    shape=_select_shape,
+    vjp=_select_vjp,
+    batch=batch_rules.elementwise,
+    elementwise="where(a, b, c)",
+)

@@ -57,8 +57,11 @@ def _concat_shape(*values: Any, axis: int) -> TensorSpec:
         return TensorSpec(None, values[0].dtype)
     if first.rank == 0:
         raise InvalidArgumentError(
-            "ConcatOp : Expected concatenating dimensions in the range [0, 0), but got 0 (scalars cannot "
-            "be concatenated; use hr.stack) [Op:ConcatV2]", op="ConcatV2")  # fmt: skip
+            "ConcatOp : Expected concatenating dimensions in the range [0, 0), but got 0 "
+            "(scalars cannot "
+            "be concatenated; use hr.stack) [Op:ConcatV2]",
+            op="ConcatV2",
+        )
     at = axis_of(axis, first.rank, "ConcatV2")
     out = list(first.dims)
     total: int | None = 0
@@ -78,8 +81,11 @@ def _concat_shape(*values: Any, axis: int) -> TensorSpec:
                 out[j] = d
             elif d is not None and d != out[j]:
                 raise InvalidArgumentError(
-                    f"ConcatOp : Dimension {j} in both shapes must be equal: shape[0] = {first} vs. "
-                    f"shape[{i}] = {v.shape} [Op:ConcatV2]", op="ConcatV2")  # fmt: skip
+                    f"ConcatOp : Dimension {j} in both shapes must be equal: shape[0] = "
+                    f"{first} vs. "
+                    f"shape[{i}] = {v.shape} [Op:ConcatV2]",
+                    op="ConcatV2",
+                )
     out[at] = total
     return TensorSpec(out, values[0].dtype)
 
@@ -89,11 +95,18 @@ def _concat_vjp(op: Any, g: Any) -> Any:
 
 
 def _joined_batch(ctx: Any, *values: Any, axis: int) -> Any:
-    return ctx.primitive(batch_rules.all_batched(ctx, values), axis=axis + 1 if axis >= 0 else axis)
+    return ctx.primitive(
+        batch_rules.all_batched(ctx, values), axis=axis + 1 if axis >= 0 else axis
+    )
 
 
 ConcatV2 = Primitive(
-    "ConcatV2", "values: N * T", impl=_concat_impl, shape=_concat_shape, vjp=_concat_vjp, batch=_joined_batch
+    "ConcatV2",
+    "values: N * T",
+    impl=_concat_impl,
+    shape=_concat_shape,
+    vjp=_concat_vjp,
+    batch=_joined_batch,
 )
 
 
@@ -119,10 +132,13 @@ def _split_like_batch(ctx: Any, g: Any, *likes: Any, axis: int) -> Any:
 
 
 SplitLike = Primitive(
-    "_SplitLike", "g: T, likes: N * T", impl=_split_like_impl,
+    "_SplitLike",
+    "g: T, likes: N * T",
+    impl=_split_like_impl,
     shape=lambda g, *likes, axis: tuple(TensorSpec(x.shape, g.dtype) for x in likes),
-    vjp=lambda op, *gs: (ConcatV2(gs, axis=op.attrs["axis"]), *(None for _ in gs)), batch=_split_like_batch,
-)  # fmt: skip
+    vjp=lambda op, *gs: (ConcatV2(gs, axis=op.attrs["axis"]), *(None for _ in gs)),
+    batch=_split_like_batch,
+)
 
 
 # -- stack ------------------------------------------------------------------------------------
@@ -156,8 +172,11 @@ def _pack_shape(*values: Any, axis: int) -> TensorSpec:
     for i, v in enumerate(values):
         if not shape.is_compatible_with(v.shape):
             raise InvalidArgumentError(
-                f"Shapes of all inputs must match: values[0].shape = {shape} != values[{i}].shape = {v.shape} "
-                f"[Op:Pack]", op="Pack")  # fmt: skip
+                f"Shapes of all inputs must match: values[0].shape = {shape} != "
+                f"values[{i}].shape = {v.shape} "
+                f"[Op:Pack]",
+                op="Pack",
+            )
         shape = shape.merge_with(v.shape)
     if shape.rank is None:
         return TensorSpec(None, values[0].dtype)
@@ -169,10 +188,19 @@ def _pack_vjp(op: Any, g: Any) -> Any:
     return Unpack(g, num=len(op.inputs), axis=op.attrs["axis"])
 
 
-Pack = Primitive("Pack", "values: N * T", impl=_pack_impl, shape=_pack_shape, vjp=_pack_vjp, batch=_joined_batch)
+Pack = Primitive(
+    "Pack",
+    "values: N * T",
+    impl=_pack_impl,
+    shape=_pack_shape,
+    vjp=_pack_vjp,
+    batch=_joined_batch,
+)
 
 
-def unstack(value: Any, num: int | None = None, axis: Any = 0, name: str = "unstack") -> list[Tensor]:
+def unstack(
+    value: Any, num: int | None = None, axis: Any = 0, name: str = "unstack"
+) -> list[Tensor]:
     """The slices of `value` along `axis`, without that axis.
 
     Raises:
@@ -206,7 +234,8 @@ def _unpack_shape(x: Any, *, num: int, axis: int) -> tuple[TensorSpec, ...]:
     at = axis_of(axis, len(dims), "Unpack")
     if dims[at] not in (None, num):
         raise InvalidArgumentError(
-            f"Unpack: num must be the size of axis {axis}, {dims[at]}, got {num} [Op:Unpack]", op="Unpack"
+            f"Unpack: num must be the size of axis {axis}, {dims[at]}, got {num} [Op:Unpack]",
+            op="Unpack",
         )
     return tuple(TensorSpec(dims[:at] + dims[at + 1 :], x.dtype) for _ in range(num))
 
@@ -221,7 +250,11 @@ Unpack = Primitive(
 
 
 def split(
-    value: Any, num_or_size_splits: Any, axis: Any = 0, num: int | None = None, name: str = "split"
+    value: Any,
+    num_or_size_splits: Any,
+    axis: Any = 0,
+    num: int | None = None,
+    name: str = "split",
 ) -> list[Tensor]:
     """Parts of `value` along `axis`.
 
@@ -241,7 +274,13 @@ def split(
     if isinstance(num_or_size_splits, (int, np.integer)):
         return list(Split(value, num_split=int(num_or_size_splits), axis=axis))
     if isinstance(num_or_size_splits, Tensor) and num_or_size_splits.shape.rank == 0:
-        return list(Split(value, num_split=static_int(num_or_size_splits, "Split", "num_or_size_splits"), axis=axis))
+        return list(
+            Split(
+                value,
+                num_split=static_int(num_or_size_splits, "Split", "num_or_size_splits"),
+                axis=axis,
+            )
+        )
     sizes = static_ints(num_or_size_splits, "SplitV", "num_or_size_splits")
     return list(SplitV(value, size_splits=sizes, axis=axis))
 
@@ -256,15 +295,20 @@ def _split_impl(x: Any, *, num_split: int, axis: int) -> Any:
 
 def _split_shape(x: Any, *, num_split: int, axis: int) -> tuple[TensorSpec, ...]:
     if num_split <= 0:
-        raise InvalidArgumentError(f"Split: num_split must be positive, got {num_split} [Op:Split]", op="Split")
+        raise InvalidArgumentError(
+            f"Split: num_split must be positive, got {num_split} [Op:Split]", op="Split"
+        )
     dims = x.shape.dims
     if dims is None:
         return tuple(TensorSpec(None, x.dtype) for _ in range(num_split))
     at = axis_of(axis, len(dims), "Split", "split_dim")
     if dims[at] is not None and dims[at] % num_split:
         raise InvalidArgumentError(
-            f"Number of ways to split should evenly divide the split dimension, but got split_dim {axis} "
-            f"(size = {dims[at]}) and num_split {num_split} [Op:Split]", op="Split")  # fmt: skip
+            "Number of ways to split should evenly divide the split dimension, but got "
+            f"split_dim {axis} "
+            f"(size = {dims[at]}) and num_split {num_split} [Op:Split]",
+            op="Split",
+        )
     part = None if dims[at] is None else dims[at] // num_split
     shape = TensorShape.of((*dims[:at], part, *dims[at + 1 :]))
     return tuple(TensorSpec(shape, x.dtype) for _ in range(num_split))
@@ -281,16 +325,21 @@ def _part_sizes(size: int | None, sizes: tuple[int, ...], axis: int) -> list[int
     known = sum(s for s in sizes if s != -1)
     if sizes.count(-1) > 1 or any(s < -1 for s in sizes):
         raise InvalidArgumentError(
-            f"There can only be one -1 in the input, got sizes {list(sizes)} [Op:SplitV]", op="SplitV"
+            f"There can only be one -1 in the input, got sizes {list(sizes)} [Op:SplitV]",
+            op="SplitV",
         )
     out: list[int | None] = list(sizes)
     if -1 in sizes:
         out[sizes.index(-1)] = None if size is None else size - known
     if size is not None and (known > size or (-1 not in sizes and known != size)):
         raise InvalidArgumentError(
-            f"Determined shape must either match input shape along split_dim exactly if fully specified, or "
-            f"be less than the size of the input along split_dim if not fully specified.  Got: {known} "
-            f"(size of axis {axis} is {size}) [Op:SplitV]", op="SplitV")  # fmt: skip
+            "Determined shape must either match input shape along split_dim exactly if "
+            "fully specified, or "
+            "be less than the size of the input along split_dim if not fully specified.  "
+            f"Got: {known} "
+            f"(size of axis {axis} is {size}) [Op:SplitV]",
+            op="SplitV",
+        )
     return out
 
 

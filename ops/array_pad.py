@@ -9,6 +9,7 @@ import numpy as np
 from . import batch_rules
 from .array_basics import UnbatchableShape
 from .array_module import array_module
+from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .primitive import Primitive
@@ -21,7 +22,11 @@ __all__ = ["pad"]
 
 
 def pad(
-    tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0, name: str | None = None
+    tensor: Any,
+    paddings: Any,
+    mode: str = "CONSTANT",
+    constant_values: Any = 0,
+    name: str | None = None,
 ) -> Tensor:
     """`tensor` with ``paddings[i] = [before, after]`` elements added along axis i.
 
@@ -53,8 +58,6 @@ def _zero_of(tensor: Any) -> Any:
         return "" if dtype.name == "string" else Tensor.of(np.zeros((), dtype.np_dtype))
     if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
         return np.zeros((), dtype)
-    from .convert import to_tensor
-
     return _zero_of(to_tensor(tensor, None))
 
 
@@ -67,11 +70,16 @@ def _check_paddings(x: Any, paddings: Any, batch_dims: int, op: str) -> Any:
     if known.ndim != 2 or known.shape[1] != 2:
         if known.size == 0 and rank == 0:
             return []
-        raise InvalidArgumentError(f"paddings must be a matrix with 2 columns: {list(known.shape)} [Op:{op}]", op=op)
+        raise InvalidArgumentError(
+            f"paddings must be a matrix with 2 columns: {list(known.shape)} [Op:{op}]", op=op
+        )
     if rank is not None and known.shape[0] != rank:
         raise InvalidArgumentError(
-            f"The first dimension of paddings must be the rank of inputs: [{known.shape[0]},2], "
-            f"{x.shape} [Op:{op}]", op=op)  # fmt: skip
+            "The first dimension of paddings must be the rank of inputs: "
+            f"[{known.shape[0]},2], "
+            f"{x.shape} [Op:{op}]",
+            op=op,
+        )
     pairs = known.tolist()
     if any(n < 0 for pair in pairs for n in pair):
         raise InvalidArgumentError(f"Paddings must be non-negative: {pairs} [Op:{op}]", op=op)
@@ -82,11 +90,16 @@ def _padded(x: Any, paddings: Any, batch_dims: int, op: str) -> TensorSpec:
     pairs = _check_paddings(x, paddings, batch_dims, op)
     dims = x.shape.dims
     if pairs is None:
-        own = None if dims is None else (*dims[:batch_dims], *(None,) * (len(dims) - batch_dims))
+        own = (
+            None if dims is None else (*dims[:batch_dims], *(None,) * (len(dims) - batch_dims))
+        )
         return TensorSpec(own, x.dtype)
     if dims is None:
         return TensorSpec([None] * (batch_dims + len(pairs)), x.dtype)
-    own = tuple(None if d is None else d + a + b for d, (a, b) in zip(dims[batch_dims:], pairs, strict=True))
+    own = tuple(
+        None if d is None else d + a + b
+        for d, (a, b) in zip(dims[batch_dims:], pairs, strict=True)
+    )
     return TensorSpec((*dims[:batch_dims], *own), x.dtype)
 
 
@@ -102,9 +115,16 @@ def _inner(dims: tuple[int, ...], pairs: Any, batch_dims: int) -> tuple[slice, .
 
 def _pad_impl(x: Any, paddings: Any, value: Any, *, batch_dims: int = 0) -> Any:
     pairs = paddings.tolist()
-    if len(pairs) != len(x.shape) - batch_dims or any(n < 0 for pair in pairs for n in pair) or value.ndim:
+    if (
+        len(pairs) != len(x.shape) - batch_dims
+        or any(n < 0 for pair in pairs for n in pair)
+        or value.ndim
+    ):
         raise ValueError(f"Pad: wrong paddings {pairs} for an input of shape {x.shape}")
-    dims = (*x.shape[:batch_dims], *(d + a + b for d, (a, b) in zip(x.shape[batch_dims:], pairs, strict=True)))
+    dims = (
+        *x.shape[:batch_dims],
+        *(d + a + b for d, (a, b) in zip(x.shape[batch_dims:], pairs, strict=True)),
+    )
     key = _inner(x.shape, pairs, batch_dims)
     if isinstance(x, StringArray):
         data = np.concatenate([x.data, value.data])
@@ -119,7 +139,9 @@ def _pad_impl(x: Any, paddings: Any, value: Any, *, batch_dims: int = 0) -> Any:
 
 def _pad_shape(x: Any, paddings: Any, value: Any, *, batch_dims: int = 0) -> TensorSpec:
     if value.shape.rank not in (0, None):
-        raise InvalidArgumentError(f"constant_values must be a scalar, got shape {value.shape} [Op:PadV2]", op="PadV2")
+        raise InvalidArgumentError(
+            f"constant_values must be a scalar, got shape {value.shape} [Op:PadV2]", op="PadV2"
+        )
     return _padded(x, paddings, batch_dims, "PadV2")
 
 
@@ -135,9 +157,13 @@ def _pad_batch(ctx: Any, x: Any, paddings: Any, value: Any, *, batch_dims: int =
 
 
 PadV2 = Primitive(
-    "PadV2", "input: T, paddings: Tpaddings, constant_values: T", impl=_pad_impl, shape=_pad_shape,
-    vjp=_pad_vjp, batch=_pad_batch,
-)  # fmt: skip
+    "PadV2",
+    "input: T, paddings: Tpaddings, constant_values: T",
+    impl=_pad_impl,
+    shape=_pad_shape,
+    vjp=_pad_vjp,
+    batch=_pad_batch,
+)
 
 
 def _unpad_impl(g: Any, x: Any, paddings: Any, *, batch_dims: int = 0) -> Any:
@@ -154,7 +180,9 @@ def _unpad_batch(ctx: Any, g: Any, x: Any, paddings: Any, **attrs: Any) -> Any:
         raise UnbatchableShape(ctx.primitive.name)
     ctx.batched = ctx.batched[:2]
     g, x = batch_rules.all_batched(ctx, (g, x))
-    return ctx.primitive(g, x, paddings, **{**attrs, "batch_dims": attrs.get("batch_dims", 0) + 1})
+    return ctx.primitive(
+        g, x, paddings, **{**attrs, "batch_dims": attrs.get("batch_dims", 0) + 1}
+    )
 
 
 _Unpad = Primitive(
@@ -186,8 +214,11 @@ def _mirror_impl(x: Any, paddings: Any, *, mode: str, batch_dims: int = 0) -> An
     for i, (n, (a, b)) in enumerate(zip(own, pairs, strict=True)):
         if a < 0 or max(a, b) > n - edge:
             raise InvalidArgumentError(
-                f"paddings must be no greater than {'the dimension size' if not edge else 'one less than the size'}"
-                f": {a}, {b} greater than {n - edge} [Op:MirrorPad]", op="MirrorPad")  # fmt: skip
+                "paddings must be no greater than "
+                f"{'the dimension size' if not edge else 'one less than the size'}"
+                f": {a}, {b} greater than {n - edge} [Op:MirrorPad]",
+                op="MirrorPad",
+            )
         if a or b:
             at, axis = _sources(n, a, b, mode), i + batch_dims
             if isinstance(out, StringArray):
@@ -198,11 +229,17 @@ def _mirror_impl(x: Any, paddings: Any, *, mode: str, batch_dims: int = 0) -> An
 
 
 MirrorPad = Primitive(
-    "MirrorPad", "input: T, paddings: Tpaddings", impl=_mirror_impl,
-    shape=lambda x, paddings, *, mode, batch_dims=0: _padded(x, paddings, batch_dims, "MirrorPad"),
+    "MirrorPad",
+    "input: T, paddings: Tpaddings",
+    impl=_mirror_impl,
+    shape=lambda x, paddings, *, mode, batch_dims=0: _padded(
+        x, paddings, batch_dims, "MirrorPad"
+    ),
     vjp=lambda op, g: (MirrorPadGrad(g, *op.inputs, **op.attrs), None),
-    batch=lambda ctx, x, paddings, *, mode, batch_dims=0: _mirror_batch(ctx, x, paddings, mode, batch_dims),
-)  # fmt: skip
+    batch=lambda ctx, x, paddings, *, mode, batch_dims=0: _mirror_batch(
+        ctx, x, paddings, mode, batch_dims
+    ),
+)
 
 
 def _mirror_batch(ctx: Any, x: Any, paddings: Any, mode: str, batch_dims: int) -> Any:
@@ -225,8 +262,10 @@ def _mirror_grad_impl(g: Any, x: Any, paddings: Any, *, mode: str, batch_dims: i
 
 
 MirrorPadGrad = Primitive(
-    "MirrorPadGrad", "g: T, input: T, paddings: Tpaddings", impl=_mirror_grad_impl,
+    "MirrorPadGrad",
+    "g: T, input: T, paddings: Tpaddings",
+    impl=_mirror_grad_impl,
     shape=lambda g, x, paddings, *, mode, batch_dims=0: TensorSpec(x.shape, g.dtype),
-    vjp=lambda op, gg: (MirrorPad(gg, op.inputs[2], **op.attrs), None, None), batch=_unpad_batch,
-)  # fmt: skip
-
+    vjp=lambda op, gg: (MirrorPad(gg, op.inputs[2], **op.attrs), None, None),
+    batch=_unpad_batch,
+)

@@ -1,5 +1,5 @@
 """Writing at computed places: scatter_nd, tensor_scatter_nd_* and the sum of rows that sparse
-gradients need, plus one_hot.
+gradients need.
 
 The gradients read with gather_nd, which stands in `array_gather.py` above this module and is
 therefore looked up in the registry when a gradient is asked for.
@@ -13,22 +13,21 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
-from .array_basics import zeros_like
+from .array_basics import cast, zeros_like
 from .array_module import array_module
 from .convert import to_tensor
-from .dtypes import as_dtype
 from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
 from .math_ops import negative
 from .primitive import Primitive, get_primitive
-from .static_args import shape_input, static_int
+from .static_args import shape_input
 from .string_array import StringArray
 from .tensor import Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "one_hot", "scatter_nd", "tensor_scatter_nd_add", "tensor_scatter_nd_max", "tensor_scatter_nd_min",
+    "scatter_nd", "tensor_scatter_nd_add", "tensor_scatter_nd_max", "tensor_scatter_nd_min",
     "tensor_scatter_nd_sub", "tensor_scatter_nd_update",
 ]  # fmt: skip
 
@@ -105,7 +104,9 @@ def scatter_rows(indices: Any, values: Any, dense_shape: Any) -> Tensor:
 
 def _scatter_rows_impl(indices: Any, values: Any, dense_shape: Any) -> Any:
     dims = tuple(dense_shape.tolist())
-    out = array_module(values).zeros((dims[0], int(np.prod(dims[1:], dtype=np.int64))), values.dtype)
+    out = array_module(values).zeros(
+        (dims[0], int(np.prod(dims[1:], dtype=np.int64))), values.dtype
+    )
     add_rows(out, indices.reshape(-1), values.reshape(indices.size, out.shape[1]))
     return out.reshape(dims)
 
@@ -118,8 +119,12 @@ def _scatter_rows_shape(indices: Any, values: Any, dense_shape: Any) -> TensorSp
 
 
 def _scatter_rows_vjp(op: Any, g: Any) -> Any:
-    indices, values, _ = op.inputs
-    return None, get_primitive("GatherV2")(to_tensor(g, None), indices, axis=0, batch_dims=0), None
+    indices = op.inputs[0]
+    return (
+        None,
+        get_primitive("GatherV2")(to_tensor(g, None), indices, axis=0, batch_dims=0),
+        None,
+    )
 
 
 _ScatterRows = Primitive(
@@ -141,7 +146,9 @@ def scatter_nd(indices: Any, updates: Any, shape: Any, name: str | None = None) 
     return ScatterNd(indices, updates, shape_input(shape), batch_dims=0)
 
 
-def _apply(out: Any, indices: Any, updates: Any, batch_dims: int, op: str, how: Callable[..., None]) -> Any:
+def _apply(
+    out: Any, indices: Any, updates: Any, batch_dims: int, op: str, how: Callable[..., None]
+) -> Any:
     key = coordinates(indices, out.shape, batch_dims, op, "")
     if not key:
         for piece in updates.reshape((-1, *out.shape)):
@@ -185,26 +192,38 @@ def _min(out: Any, key: Any, updates: Any) -> None:
 def _scatter_nd_impl(indices: Any, updates: Any, shape: Any, *, batch_dims: int = 0) -> Any:
     dims = (*updates.shape[:batch_dims], *shape.tolist())
     if isinstance(updates, StringArray):
-        return _update_strings(StringArray.empty(dims), indices, updates, batch_dims, "ScatterNd")
+        return _update_strings(
+            StringArray.empty(dims), indices, updates, batch_dims, "ScatterNd"
+        )
     out = array_module(updates).zeros(dims, updates.dtype)
     how = _assign if out.dtype == bool else _add
     return _apply(out, indices, updates, batch_dims, "ScatterNd", how)
 
 
-def _scatter_nd_shape(indices: Any, updates: Any, shape: Any, *, batch_dims: int = 0) -> TensorSpec:
+def _scatter_nd_shape(
+    indices: Any, updates: Any, shape: Any, *, batch_dims: int = 0
+) -> TensorSpec:
     known = constant_value(shape)
     if known is None:
         n = shape.shape[0] if shape.shape.rank == 1 else None
         own = TensorShape([None] * n if n is not None else None)
     else:
         if any(d < 0 for d in known.tolist()):
-            raise InvalidArgumentError(f"Invalid shape {known.tolist()}: sizes must be >= 0 [Op:ScatterNd]", op="ScatterNd")
+            raise InvalidArgumentError(
+                f"Invalid shape {known.tolist()}: sizes must be >= 0 [Op:ScatterNd]",
+                op="ScatterNd",
+            )
         own = TensorShape(known.tolist())
     _check_updates(indices.shape, updates.shape, own, batch_dims, "ScatterNd")
-    return TensorSpec((updates.shape[:batch_dims] if batch_dims else TensorShape([])).concatenate(own), updates.dtype)
+    return TensorSpec(
+        (updates.shape[:batch_dims] if batch_dims else TensorShape([])).concatenate(own),
+        updates.dtype,
+    )
 
 
-def _check_updates(indices: TensorShape, updates: TensorShape, own: TensorShape, batch_dims: int, op: str) -> None:
+def _check_updates(
+    indices: TensorShape, updates: TensorShape, own: TensorShape, batch_dims: int, op: str
+) -> None:
     """Raise unless ``updates.shape == indices.shape[:-1] + shape[depth:]``."""
     if indices.rank is None or own.rank is None or indices.rank == 0 or indices[-1] is None:
         if indices.rank == 0:
@@ -213,14 +232,20 @@ def _check_updates(indices: TensorShape, updates: TensorShape, own: TensorShape,
     depth = indices[-1]
     if depth > own.rank:
         raise InvalidArgumentError(
-            f"The inner {depth} dimensions of indices must be <= the rank of shape {own} [Op:{op}]", op=op
+            f"The inner {depth} dimensions of indices must be <= the rank of shape {own} "
+            f"[Op:{op}]",
+            op=op,
         )
     want = indices[:-1].concatenate(own[depth:])
     if not want.is_compatible_with(updates):
         raise InvalidArgumentError(
-            f"The outer {indices.rank - 1} dimensions of indices.shape={indices} must match the outer "
-            f"{indices.rank - 1} dimensions of updates.shape={updates}, and the inner dimensions those of the "
-            f"output: expected updates of shape {want} [Op:{op}]", op=op)  # fmt: skip
+            f"The outer {indices.rank - 1} dimensions of indices.shape={indices} must match "
+            "the outer "
+            f"{indices.rank - 1} dimensions of updates.shape={updates}, and the inner "
+            "dimensions those of the "
+            f"output: expected updates of shape {want} [Op:{op}]",
+            op=op,
+        )
 
 
 def _scatter_nd_vjp(op: Any, g: Any) -> Any:
@@ -231,24 +256,36 @@ def _gather_nd(g: Any, indices: Any, batch_dims: int) -> Any:
     return get_primitive("GatherNd")(to_tensor(g, None), indices, batch_dims=batch_dims)
 
 
-def _scatter_nd_batch(ctx: Any, indices: Any, updates: Any, dims: Any, *, batch_dims: int = 0) -> Any:
+def _scatter_nd_batch(
+    ctx: Any, indices: Any, updates: Any, dims: Any, *, batch_dims: int = 0
+) -> Any:
     if ctx.batched[2]:
-        raise UnimplementedError("primitive ScatterNd: its shape is computed from the element", op="ScatterNd")
+        raise UnimplementedError(
+            "primitive ScatterNd: its shape is computed from the element", op="ScatterNd"
+        )
     ctx.batched = ctx.batched[:2]
     indices, updates = batch_rules.all_batched(ctx, (indices, updates))
     return ScatterNd(indices, updates, dims, batch_dims=batch_dims + 1)
 
 
 ScatterNd = Primitive(
-    "ScatterNd", "indices: Tindices, updates: T, shape: S", impl=_scatter_nd_impl, shape=_scatter_nd_shape,
-    vjp=_scatter_nd_vjp, batch=_scatter_nd_batch, types=_INDICES, check_first=True,
-)  # fmt: skip
+    "ScatterNd",
+    "indices: Tindices, updates: T, shape: S",
+    impl=_scatter_nd_impl,
+    shape=_scatter_nd_shape,
+    vjp=_scatter_nd_vjp,
+    batch=_scatter_nd_batch,
+    types=_INDICES,
+    check_first=True,
+)
 
 
 # -- tensor_scatter_nd_* ----------------------------------------------------------------------
 
 
-def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+def tensor_scatter_nd_update(
+    tensor: Any, indices: Any, updates: Any, name: str | None = None
+) -> Tensor:
     """`tensor` with `updates` at the coordinates `indices`.
 
     Raises:
@@ -257,27 +294,37 @@ def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str 
     return TensorScatterUpdate(tensor, indices, updates)
 
 
-def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+def tensor_scatter_nd_add(
+    tensor: Any, indices: Any, updates: Any, name: str | None = None
+) -> Tensor:
     """`tensor` with `updates` added at the coordinates `indices`; equal ones add up."""
     return TensorScatterAdd(tensor, indices, updates)
 
 
-def tensor_scatter_nd_sub(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+def tensor_scatter_nd_sub(
+    tensor: Any, indices: Any, updates: Any, name: str | None = None
+) -> Tensor:
     """`tensor` with `updates` subtracted at the coordinates `indices`."""
     return TensorScatterSub(tensor, indices, updates)
 
 
-def tensor_scatter_nd_max(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+def tensor_scatter_nd_max(
+    tensor: Any, indices: Any, updates: Any, name: str | None = None
+) -> Tensor:
     """`tensor` with the larger of its element and the update at the coordinates `indices`."""
     return TensorScatterMax(tensor, indices, updates)
 
 
-def tensor_scatter_nd_min(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+def tensor_scatter_nd_min(
+    tensor: Any, indices: Any, updates: Any, name: str | None = None
+) -> Tensor:
     """`tensor` with the smaller of its element and the update at the coordinates `indices`."""
     return TensorScatterMin(tensor, indices, updates)
 
 
-def _update_strings(x: StringArray, indices: Any, updates: StringArray, batch_dims: int, op: str) -> StringArray:
+def _update_strings(
+    x: StringArray, indices: Any, updates: StringArray, batch_dims: int, op: str
+) -> StringArray:
     data = x.data if x.data is updates.data else np.concatenate([x.data, updates.data])
     shift = 0 if x.data is updates.data else x.data.size
     starts = _apply(x.starts.copy(), indices, updates.starts + shift, batch_dims, op, _assign)
@@ -300,15 +347,25 @@ def _tensor_scatter(name: str, how: Callable[..., None], vjp: Callable[..., Any]
         return ctx.primitive(*batch_rules.all_batched(ctx, args), batch_dims=batch_dims + 1)
 
     return Primitive(
-        name, "tensor: T, indices: Tindices, updates: T", impl=impl, shape=rule, vjp=vjp, batch=batch,
-        types=_INDICES, check_first=True,
-    )  # fmt: skip
+        name,
+        "tensor: T, indices: Tindices, updates: T",
+        impl=impl,
+        shape=rule,
+        vjp=vjp,
+        batch=batch,
+        types=_INDICES,
+        check_first=True,
+    )
 
 
 def _update_vjp(op: Any, g: Any) -> Any:
     _, indices, updates = op.inputs
     n = op.attrs.get("batch_dims", 0)
-    return TensorScatterUpdate(g, indices, zeros_like(updates), **op.attrs), None, _gather_nd(g, indices, n)
+    return (
+        TensorScatterUpdate(g, indices, zeros_like(updates), **op.attrs),
+        None,
+        _gather_nd(g, indices, n),
+    )
 
 
 def _add_vjp(op: Any, g: Any) -> Any:
@@ -321,8 +378,6 @@ def _sub_vjp(op: Any, g: Any) -> Any:
 
 def _extreme_vjp(op: Any, g: Any) -> Any:
     """The gradient goes, in equal parts, to all that attained the extreme."""
-    from .array_basics import cast
-
     x, indices, updates = op.inputs
     n = op.attrs.get("batch_dims", 0)
     out = op.outputs[0]
@@ -338,107 +393,3 @@ TensorScatterAdd = _tensor_scatter("TensorScatterAdd", _add, _add_vjp)
 TensorScatterSub = _tensor_scatter("TensorScatterSub", _sub, _sub_vjp)
 TensorScatterMax = _tensor_scatter("TensorScatterMax", _max, _extreme_vjp)
 TensorScatterMin = _tensor_scatter("TensorScatterMin", _min, _extreme_vjp)
-
-
-# -- one_hot ----------------------------------------------------------------------------------
-
-
-def one_hot(
-    indices: Any, depth: Any, on_value: Any = None, off_value: Any = None, axis: int | None = None,
-    dtype: Any = None, name: str | None = None,
-) -> Tensor:  # fmt: skip
-    """`on_value` at the place each index names along a new axis of size `depth`, `off_value`
-    elsewhere; indices outside [0, depth) give a row of `off_value`.
-
-    Args:
-        indices: integers.
-        depth: size of the new axis.
-        on_value: scalar, 1 by default.
-        off_value: scalar, 0 by default.
-        axis: where the new axis goes; -1, the last, by default.
-        dtype: of the result; that of the values, or float32.
-        name: ignored.
-
-    Raises:
-        TypeError: the dtypes of `on_value`, `off_value` and `dtype` differ.
-    """
-    want = None if dtype is None else as_dtype(dtype)
-    on = None if on_value is None else to_tensor(on_value, want if not isinstance(on_value, Tensor) else None)
-    off = None if off_value is None else to_tensor(off_value, want if not isinstance(off_value, Tensor) else None)
-    if want is None:
-        want = on.dtype if on is not None else off.dtype if off is not None else dtypes.float32
-    for given, what in ((on, "on_value"), (off, "off_value")):
-        if given is not None and given.dtype is not want:
-            raise TypeError(f"dtype {want.name} of one_hot does not match dtype {given.dtype.name} of {what}")
-    if want is dtypes.string and (on is None or off is None):
-        raise TypeError("one_hot: on_value and off_value must be given for dtype string")
-    return OneHot(
-        indices,
-        _scalar(1, want) if on is None else on,
-        _scalar(0, want) if off is None else off,
-        depth=static_int(depth, "OneHot", "depth"),
-        axis=-1 if axis is None else axis,
-    )
-
-
-def _scalar(number: int, dtype: Any) -> Tensor:
-    return Tensor.of(np.array(number, dtype.np_dtype))
-
-
-def _one_hot_impl(indices: Any, on: Any, off: Any, *, depth: int, axis: int) -> Any:
-    at = axis if axis >= 0 else axis + indices.ndim + 1
-    if depth < 0 or not 0 <= at <= indices.ndim or on.size != 1 or off.size != 1:
-        raise ValueError("OneHot: wrong arguments")
-    xp = array_module(indices)
-    flat = indices.reshape(-1)
-    if isinstance(on, StringArray):
-        hot = (flat[:, None] == np.arange(depth)).reshape((*indices.shape, depth))
-        data = np.concatenate([on.data, off.data])
-        shift = on.data.size
-        out: Any = StringArray(
-            data,
-            np.where(hot, on.starts.reshape(()), off.starts.reshape(()) + shift),
-            np.where(hot, on.ends.reshape(()), off.ends.reshape(()) + shift),
-        )
-        return out.map_offsets(lambda a: np.moveaxis(a, -1, at))
-    out = xp.full((flat.size, depth), off.reshape(()))
-    rows = xp.arange(flat.size)
-    inside = (flat >= 0) & (flat < depth)
-    if bool(inside.all()):
-        out[rows, flat] = on.reshape(())
-    else:
-        out[rows[inside], flat[inside]] = on.reshape(())
-    out = out.reshape((*indices.shape, depth))
-    return out if at == indices.ndim else xp.moveaxis(out, -1, at)
-
-
-def _one_hot_shape(indices: Any, on: Any, off: Any, *, depth: int, axis: int) -> TensorSpec:
-    if depth < 0:
-        raise InvalidArgumentError(f"depth must be non-negative, got: {depth} [Op:OneHot]", op="OneHot")
-    for given, what in ((on, "on_value"), (off, "off_value")):
-        if given.shape.rank not in (0, None):
-            raise InvalidArgumentError(
-                f"{what} must be a scalar, but got shape {given.shape} [Op:OneHot]", op="OneHot"
-            )
-    dims = indices.shape.dims
-    if dims is None:
-        return TensorSpec(None, on.dtype)
-    at = axis if axis >= 0 else axis + len(dims) + 1
-    if not 0 <= at <= len(dims) or axis < -1:
-        raise InvalidArgumentError(
-            f"Expected axis to be -1 or between [0, {len(dims) + 1}).  But received: {axis} [Op:OneHot]", op="OneHot"
-        )
-    return TensorSpec((*dims[:at], depth, *dims[at:]), on.dtype)
-
-
-def _one_hot_batch(ctx: Any, indices: Any, on: Any, off: Any, *, depth: int, axis: int) -> Any:
-    if ctx.batched[1] or ctx.batched[2]:
-        raise UnimplementedError("primitive OneHot: its values differ from element to element", op="OneHot")
-    return OneHot(indices, on, off, depth=depth, axis=axis + 1 if axis >= 0 else axis)
-
-
-OneHot = Primitive(
-    "OneHot", "indices: TI, on_value: T, off_value: T", impl=_one_hot_impl, shape=_one_hot_shape,
-    vjp=lambda op, g: (None, None, None), batch=_one_hot_batch,
-    types={"TI": (dtypes.uint8, dtypes.int8, dtypes.int32, dtypes.int64)},
-)  # fmt: skip

@@ -50,14 +50,20 @@ def _splits_of_ids_impl(ids: Any, *, nrows: int | None) -> Any:
 
 
 SplitsOfIds = Primitive(
-    "_SplitsOfIds", "ids: I", impl=_splits_of_ids_impl,
-    shape=lambda ids, *, nrows: _vector_of(None if nrows is None else nrows + 1, ids), vjp=_none,
-)  # fmt: skip
+    "_SplitsOfIds",
+    "ids: I",
+    impl=_splits_of_ids_impl,
+    shape=lambda ids, *, nrows: _vector_of(None if nrows is None else nrows + 1, ids),
+    vjp=_none,
+)
 
 RowIds = Primitive(
-    "_RowIds", "splits: I", impl=lambda s: np.repeat(np.arange(len(s) - 1, dtype=s.dtype), np.diff(s)),
-    shape=lambda s: _vector_of(None, s), vjp=_none,
-)  # fmt: skip
+    "_RowIds",
+    "splits: I",
+    impl=lambda s: np.repeat(np.arange(len(s) - 1, dtype=s.dtype), np.diff(s)),
+    shape=lambda s: _vector_of(None, s),
+    vjp=_none,
+)
 
 
 # -- places of values -------------------------------------------------------------------------
@@ -83,13 +89,31 @@ def _row_slices_impl(splits: Any, *, start: Any, stop: Any, step: Any) -> Any:
     n = np.diff(splits)
     if step > 0:
         low, high = 0, n
-        first = low if start is None else np.where(start < 0, np.maximum(n + start, 0), np.minimum(start, n)) if start < 0 else np.minimum(start, n)
-        end = high if stop is None else np.maximum(n + stop, 0) if stop < 0 else np.minimum(stop, n)
+        first = (
+            low
+            if start is None
+            else np.where(start < 0, np.maximum(n + start, 0), np.minimum(start, n))
+            if start < 0
+            else np.minimum(start, n)
+        )
+        end = (
+            high
+            if stop is None
+            else np.maximum(n + stop, 0)
+            if stop < 0
+            else np.minimum(stop, n)
+        )
         count = np.maximum(-((first - end) // step), 0)
     else:
         first = n - 1 if start is None else n + start if start < 0 else np.minimum(start, n - 1)
         first = np.maximum(first, -1)
-        end = -1 if stop is None else np.maximum(n + stop, -1) if stop < 0 else np.minimum(stop, n - 1)
+        end = (
+            -1
+            if stop is None
+            else np.maximum(n + stop, -1)
+            if stop < 0
+            else np.minimum(stop, n - 1)
+        )
         count = np.maximum(-((end - first) // -step), 0)
     count = np.broadcast_to(count, n.shape).astype(splits.dtype)
     ramp, out_splits = _places(np.zeros(len(n), splits.dtype), count)
@@ -98,9 +122,12 @@ def _row_slices_impl(splits: Any, *, start: Any, stop: Any, step: Any) -> Any:
 
 
 RowSlices = Primitive(
-    "_RowSlices", "splits: I", impl=_row_slices_impl,
-    shape=lambda s, *, start, stop, step: (_vector_of(None, s), TensorSpec(s.shape, s.dtype)), vjp=_none,
-)  # fmt: skip
+    "_RowSlices",
+    "splits: I",
+    impl=_row_slices_impl,
+    shape=lambda s, *, start, stop, step: (_vector_of(None, s), TensorSpec(s.shape, s.dtype)),
+    vjp=_none,
+)
 
 
 def _ragged_places_impl(*splits: Any) -> Any:
@@ -140,7 +167,9 @@ def _window(splits: Any, nrows: int | None, width: int | None) -> tuple[Any, Any
     return mask, places, rows, width
 
 
-def _to_dense_impl(values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None) -> Any:
+def _to_dense_impl(
+    values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None
+) -> Any:
     mask, places, rows, width = _window(splits, nrows, width)
     dims = (rows, width, *values.shape[1:])
     if isinstance(values, StringArray):
@@ -156,7 +185,9 @@ def _to_dense_impl(values: Any, splits: Any, default: Any, *, nrows: int | None,
     return out
 
 
-def _to_dense_shape(values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None) -> TensorSpec:
+def _to_dense_shape(
+    values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None
+) -> TensorSpec:
     n = nrows if nrows is not None else _longer(splits, -1)
     return TensorSpec(TensorShape([n, width]).concatenate(values.shape[1:]), values.dtype)
 
@@ -168,12 +199,17 @@ def _to_dense_vjp(op: Any, g: Any) -> Any:
 
 
 RaggedToDense = Primitive(
-    "RaggedTensorToTensor", "values: T, splits: I, default_value: T", impl=_to_dense_impl, shape=_to_dense_shape,
+    "RaggedTensorToTensor",
+    "values: T, splits: I, default_value: T",
+    impl=_to_dense_impl,
+    shape=_to_dense_shape,
     vjp=_to_dense_vjp,
-)  # fmt: skip
+)
 
 
-def _to_dense_grad_impl(g: Any, values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None) -> Any:
+def _to_dense_grad_impl(
+    g: Any, values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None
+) -> Any:
     mask, places, _, _ = _window(splits, nrows, width)
     out = np.zeros(values.shape, g.dtype)
     out[places] = g[mask]
@@ -185,11 +221,20 @@ def _to_dense_grad_impl(g: Any, values: Any, splits: Any, default: Any, *, nrows
 
 
 RaggedToDenseGrad = Primitive(
-    "_RaggedToDenseGrad", "g: T, values: T, splits: I, default_value: T", impl=_to_dense_grad_impl,
-    shape=lambda g, v, s, d, *, nrows, width: (TensorSpec(v.shape, g.dtype), TensorSpec(d.shape, g.dtype)),
+    "_RaggedToDenseGrad",
+    "g: T, values: T, splits: I, default_value: T",
+    impl=_to_dense_grad_impl,
+    shape=lambda g, v, s, d, *, nrows, width: (
+        TensorSpec(v.shape, g.dtype),
+        TensorSpec(d.shape, g.dtype),
+    ),
     vjp=lambda op, to_values, to_default: (
-        RaggedToDense(to_values, op.inputs[2], to_default, **op.attrs), None, None, None),
-)  # fmt: skip
+        RaggedToDense(to_values, op.inputs[2], to_default, **op.attrs),
+        None,
+        None,
+        None,
+    ),
+)
 
 
 def _padded_lengths_impl(x: Any, padding: Any) -> Any:
@@ -207,9 +252,12 @@ def _equal(x: Any, y: Any) -> Any:
 
 
 PaddedLengths = Primitive(
-    "_PaddedLengths", "tensor: T, padding: T", impl=_padded_lengths_impl,
-    shape=lambda x, p: TensorSpec([x.shape[0] if x.shape.rank else None], dtypes.int64), vjp=_none,
-)  # fmt: skip
+    "_PaddedLengths",
+    "tensor: T, padding: T",
+    impl=_padded_lengths_impl,
+    shape=lambda x, p: TensorSpec([x.shape[0] if x.shape.rank else None], dtypes.int64),
+    vjp=_none,
+)
 
 
 def _masked_lengths_impl(mask: Any, splits: Any) -> Any:
@@ -224,7 +272,9 @@ MaskedLengths = Primitive(
 
 
 def _ragged_range_impl(starts: Any, limits: Any, deltas: Any) -> Any:
-    starts, limits, deltas = (np.atleast_1d(a) for a in np.broadcast_arrays(starts, limits, deltas))
+    starts, limits, deltas = (
+        np.atleast_1d(a) for a in np.broadcast_arrays(starts, limits, deltas)
+    )
     if (deltas == 0).any():
         raise InvalidArgumentError("Requires delta != 0 [Op:RaggedRange]", op="RaggedRange")
     counts = np.maximum(np.ceil((limits - starts) / deltas), 0).astype(np.int64)
@@ -234,6 +284,9 @@ def _ragged_range_impl(starts: Any, limits: Any, deltas: Any) -> Any:
 
 
 RaggedRange = Primitive(
-    "RaggedRange", "starts: T, limits: T, deltas: T", impl=_ragged_range_impl,
-    shape=lambda a, b, d: (TensorSpec([None], a.dtype), TensorSpec([None], dtypes.int64)), vjp=_none,
-)  # fmt: skip
+    "RaggedRange",
+    "starts: T, limits: T, deltas: T",
+    impl=_ragged_range_impl,
+    shape=lambda a, b, d: (TensorSpec([None], a.dtype), TensorSpec([None], dtypes.int64)),
+    vjp=_none,
+)

@@ -51,7 +51,9 @@ def constant(
     pylist = _plain(pylist)
     scalar_depth, depth = _depths(pylist)
     if scalar_depth is not None and depth > scalar_depth:
-        raise ValueError(f"Invalid pylist={pylist}: empty list nesting is greater than scalar value nesting.")
+        raise ValueError(
+            f"Invalid pylist={pylist}: empty list nesting is greater than scalar value nesting."
+        )
     inner = () if inner_shape is None else tuple(int(d) for d in np.atleast_1d(inner_shape))
     if inner_shape is not None and ragged_rank is None:
         ragged_rank = max(0, depth - 1 - len(inner))
@@ -59,10 +61,14 @@ def constant(
         ragged_rank = max(0, depth - 1)
     if depth == 0:
         if ragged_rank:
-            raise ValueError(f"Invalid pylist={pylist}: incompatible with ragged_rank={ragged_rank}")
+            raise ValueError(
+                f"Invalid pylist={pylist}: incompatible with ragged_rank={ragged_rank}"
+            )
         return to_tensor(pylist, None if dtype is None else as_dtype(dtype))
     if ragged_rank and ragged_rank >= depth:
-        raise ValueError(f"Invalid pylist={pylist}: incompatible with ragged_rank={ragged_rank}")
+        raise ValueError(
+            f"Invalid pylist={pylist}: incompatible with ragged_rank={ragged_rank}"
+        )
     all_splits = []
     flat = pylist
     for _ in _range(ragged_rank):
@@ -73,7 +79,11 @@ def constant(
                 raise ValueError("All scalar values must have the same nesting depth")
             lengths.append(len(row))
             nested.extend(row)
-        all_splits.append(np.concatenate([[0], np.cumsum(lengths)]).astype(as_dtype(row_splits_dtype).np_dtype))
+        all_splits.append(
+            np.concatenate([[0], np.cumsum(lengths)]).astype(
+                as_dtype(row_splits_dtype).np_dtype
+            )
+        )
         flat = nested
     want = None if dtype is None else as_dtype(dtype)
     if not flat:
@@ -115,20 +125,28 @@ def _depths(value: Any) -> tuple[int | None, int]:
     return scalar, deepest
 
 
-
-
-def range(starts: Any, limits: Any = None, deltas: Any = 1, dtype: Any = None, name: str | None = None,
-          row_splits_dtype: Any = dtypes.int64) -> RaggedTensor:  # fmt: skip
+def range(
+    starts: Any,
+    limits: Any = None,
+    deltas: Any = 1,
+    dtype: Any = None,
+    name: str | None = None,
+    row_splits_dtype: Any = dtypes.int64,
+) -> RaggedTensor:
     """Row i counts from ``starts[i]`` to ``limits[i]`` in steps of ``deltas[i]``."""
     if limits is None:
         starts, limits = 0, starts
     limits = to_tensor(limits, None if dtype is None else as_dtype(dtype))
-    starts = cast(starts, limits.dtype) if not isinstance(starts, float) else to_tensor(starts, None)
+    starts = (
+        cast(starts, limits.dtype) if not isinstance(starts, float) else to_tensor(starts, None)
+    )
     values, splits = RaggedRange(starts, cast(limits, starts.dtype), cast(deltas, starts.dtype))
     return RaggedTensor(values, cast(splits, row_splits_dtype))
 
 
-def row_splits_to_segment_ids(splits: Any, name: str | None = None, out_type: Any = None) -> Tensor:
+def row_splits_to_segment_ids(
+    splits: Any, name: str | None = None, out_type: Any = None
+) -> Tensor:
     """The row of each value, from row splits."""
     out = RowIds(splits_vector(splits, "splits"))
     return out if out_type is None else cast(out, out_type)
@@ -137,7 +155,11 @@ def row_splits_to_segment_ids(splits: Any, name: str | None = None, out_type: An
 def segment_ids_to_row_splits(segment_ids: Any, num_segments: Any = None, out_type: Any = None,
                               name: str | None = None) -> Tensor:  # fmt: skip
     """Row splits from the row of each value."""
-    count = None if num_segments is None else static_int(num_segments, "segment_ids_to_row_splits", "num_segments")
+    count = (
+        None
+        if num_segments is None
+        else static_int(num_segments, "segment_ids_to_row_splits", "num_segments")
+    )
     out = SplitsOfIds(splits_vector(segment_ids, "segment_ids"), nrows=count)
     return out if out_type is None else cast(out, out_type)
 
@@ -150,7 +172,9 @@ def boolean_mask(data: Any, mask: Any, name: str | None = None) -> RaggedTensor:
         InvalidArgumentError: rows of `data` and `mask` have different lengths.
     """
     if not isinstance(mask, RaggedTensor):
-        mask = ragged_or_tensor(mask if not isinstance(mask, (list, tuple)) else constant(mask, dtypes.bool))
+        mask = ragged_or_tensor(
+            mask if not isinstance(mask, (list, tuple)) else constant(mask, dtypes.bool)
+        )
     if not isinstance(mask, RaggedTensor):
         if mask.shape.rank == 1:
             return data._gather(getitem(where(mask), (slice(None), 0)), 0, 0) if isinstance(
@@ -160,13 +184,22 @@ def boolean_mask(data: Any, mask: Any, name: str | None = None) -> RaggedTensor:
         data = ragged_or_tensor(data if not isinstance(data, (list, tuple)) else constant(data))
         if not isinstance(data, RaggedTensor):
             data = RaggedTensor.from_tensor(data, ragged_rank=mask.ragged_rank)
-    inner = boolean_mask(data.values, mask.values) if isinstance(mask.values, RaggedTensor) else None
+    inner = (
+        boolean_mask(data.values, mask.values)
+        if isinstance(mask.values, RaggedTensor)
+        else None
+    )
     if inner is not None:
         return data.with_values(inner)
     lengths = MaskedLengths(mask.values, mask.row_splits)
-    kept = data.values._gather(getitem(where(mask.values), (slice(None), 0)), 0, 0) if isinstance(
-        data.values, RaggedTensor) else dense_mask(data.values, mask.values)  # fmt: skip
-    return RaggedTensor.from_row_lengths(kept, cast(lengths, data.row_splits.dtype), validate=False)
+    kept = (
+        data.values._gather(getitem(where(mask.values), (slice(None), 0)), 0, 0)
+        if isinstance(data.values, RaggedTensor)
+        else dense_mask(data.values, mask.values)
+    )
+    return RaggedTensor.from_row_lengths(
+        kept, cast(lengths, data.row_splits.dtype), validate=False
+    )
 
 
 def stack(values: Any, axis: int = 0, name: str | None = None) -> RaggedTensor:
@@ -182,7 +215,9 @@ def stack(values: Any, axis: int = 0, name: str | None = None) -> RaggedTensor:
         if parts[0].shape.rank == 0:
             return dense_stack(parts)
         if parts[0].shape.rank == 1:
-            return RaggedTensor.from_row_lengths(dense_concat(parts, 0), [row_count(p) for p in parts])
+            return RaggedTensor.from_row_lengths(
+                dense_concat(parts, 0), [row_count(p) for p in parts]
+            )
         parts[0] = RaggedTensor.from_tensor(parts[0])
     first = next(p for p in parts if isinstance(p, RaggedTensor))
     return first._stack(parts, 0)

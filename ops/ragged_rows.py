@@ -45,12 +45,17 @@ class RaggedRows(RaggedMaking):
             rows = self if first == slice(None) else self._rows(first)
             return rows._inner(rest) if rest else rows
         if first is None:
-            raise ValueError("RaggedTensor: a new axis is not supported; use hr.ragged.constant or from_row_lengths")
+            raise ValueError(
+                "RaggedTensor: a new axis is not supported; use hr.ragged.constant or "
+                "from_row_lengths"
+            )
         splits = self.row_splits
         try:
             start, stop = getitem(splits[:-1], first), getitem(splits[1:], first)
         except InvalidArgumentError:
-            raise InvalidArgumentError(f"slice index {first} of dimension 0 out of bounds. [Op:StridedSlice]") from None
+            raise InvalidArgumentError(
+                f"slice index {first} of dimension 0 out of bounds. [Op:StridedSlice]"
+            ) from None
         a, b = constant_value(start), constant_value(stop)
         part = slice(start, stop) if a is None or b is None else slice(int(a), int(b))
         row = self.values[part]
@@ -69,21 +74,28 @@ class RaggedRows(RaggedMaking):
         if isinstance(first, slice):
             out = self
             if first != slice(None):
-                places, splits = RowSlices(self.row_splits, start=first.start, stop=first.stop, step=first.step)
+                places, splits = RowSlices(
+                    self.row_splits, start=first.start, stop=first.stop, step=first.step
+                )
                 n = self._uniform
                 uniform = None if n is None else len(range(*first.indices(n)))
                 out = type(self)(gather(self.values, places), splits, uniform)
             if not rest:
                 return out
-            values = out.values[(slice(None), *rest)] if isinstance(out.values, RaggedRows) else getitem(
-                out.values, (slice(None), *rest))  # fmt: skip
+            values = (
+                out.values[(slice(None), *rest)]
+                if isinstance(out.values, RaggedRows)
+                else getitem(out.values, (slice(None), *rest))
+            )
             return out.with_values(values)
         index = static_int(first, "RaggedTensor", "index")
         if self._uniform is None:
             raise ValueError("Cannot index into an inner ragged dimension.")
         n = self._uniform
         if not -n <= index < n:
-            raise InvalidArgumentError(f"slice index {index} of dimension 1 out of bounds. [Op:StridedSlice]")
+            raise InvalidArgumentError(
+                f"slice index {index} of dimension 1 out of bounds. [Op:StridedSlice]"
+            )
         values = gather(self.values, self.row_splits[:-1] + (index % n))
         return values[(slice(None), *rest)] if rest else values
 
@@ -105,7 +117,9 @@ class RaggedRows(RaggedMaking):
         indices = to_tensor(indices, None)
         if indices.shape.rank == 0:
             return self[indices]
-        places, splits = RowIndices(gather(self.row_splits[:-1], indices), gather(self.row_splits[1:], indices))
+        places, splits = RowIndices(
+            gather(self.row_splits[:-1], indices), gather(self.row_splits[1:], indices)
+        )
         out = type(self)(gather(self.values, places), splits, self._uniform)
         if indices.shape.rank not in (1, None):
             raise ValueError("gather of a RaggedTensor: indices must be a scalar or a vector")
@@ -116,7 +130,9 @@ class RaggedRows(RaggedMaking):
         if axis == 0:
             kind = self.row_splits.dtype
             inner = concat([p.values for p in parts], 0)
-            return self.from_row_lengths(inner, concat([cast(p.row_lengths(), kind) for p in parts], 0), validate=False)
+            return self.from_row_lengths(
+                inner, concat([cast(p.row_lengths(), kind) for p in parts], 0), validate=False
+            )
         if axis == 1:
             stacked = self._concat(parts, 0)
             # Row i of the result is row i of each part in turn.
@@ -138,4 +154,5 @@ def _as_ragged(value: Any, like: RaggedRows) -> Any:
     if isinstance(value, RaggedRows):
         return value
     return like.from_tensor(
-        value, ragged_rank=like.ragged_rank, row_splits_dtype=like.row_splits.dtype)
+        value, ragged_rank=like.ragged_rank, row_splits_dtype=like.row_splits.dtype
+    )

@@ -16,10 +16,9 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import cast, reshape, shape as shape_of, size
+from .array_broadcast import repeat, tile
 from .array_gather import gather
 from .array_join import concat, stack
-from .array_shape import tile
-from .array_sort import repeat
 from .composite import CompositeSpec
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
@@ -71,7 +70,9 @@ class RaggedTensor(RaggedRows):
     def shape(self) -> TensorShape:
         """The shape, with None for the ragged axes."""
         n = self.row_splits.shape[0] if self.row_splits.shape.rank else None
-        return TensorShape([None if n is None else n - 1, self._uniform]).concatenate(self.values.shape[1:])
+        return TensorShape([None if n is None else n - 1, self._uniform]).concatenate(
+            self.values.shape[1:]
+        )
 
     def get_shape(self) -> TensorShape:
         """The shape, as TensorFlow's older spelling."""
@@ -99,7 +100,11 @@ class RaggedTensor(RaggedRows):
     @property
     def uniform_row_length(self) -> Any:
         """The one length of all rows if it is known to be one, else None."""
-        return None if self._uniform is None else Tensor.of(np.array(self._uniform, self.row_splits.dtype.np_dtype))
+        return (
+            None
+            if self._uniform is None
+            else Tensor.of(np.array(self._uniform, self.row_splits.dtype.np_dtype))
+        )
 
     def nrows(self, out_type: Any = None, name: str | None = None) -> Tensor:
         """Number of rows, a scalar of the splits' dtype."""
@@ -119,7 +124,10 @@ class RaggedTensor(RaggedRows):
         if axis == 1:
             return self.row_splits[1:] - self.row_splits[:-1]
         if axis < 1 or not isinstance(self.values, RaggedTensor):
-            raise ValueError(f"row_lengths: axis must be in [1, ragged_rank] = [1, {self.ragged_rank}], got {axis}")
+            raise ValueError(
+                f"row_lengths: axis must be in [1, ragged_rank] = [1, {self.ragged_rank}], "
+                f"got {axis}"
+            )
         return self.with_values(self.values.row_lengths(axis - 1))
 
     def nested_row_lengths(self, name: str | None = None) -> tuple[Tensor, ...]:
@@ -134,7 +142,9 @@ class RaggedTensor(RaggedRows):
         """The rows of each level's values, the outermost first."""
         return tuple(RowIds(s) for s in self.nested_row_splits)
 
-    def bounding_shape(self, axis: Any = None, name: str | None = None, out_type: Any = None) -> Tensor:
+    def bounding_shape(
+        self, axis: Any = None, name: str | None = None, out_type: Any = None
+    ) -> Tensor:
         """Sizes of the smallest box that holds the tensor, or some of them."""
         kind = as_dtype(out_type) if out_type is not None else self.row_splits.dtype
         sizes = [cast(self.nrows(), kind)]
@@ -161,7 +171,11 @@ class RaggedTensor(RaggedRows):
 
     def with_row_splits_dtype(self, dtype: Any) -> RaggedTensor:
         """This tensor with splits of another integer dtype."""
-        values = self.values.with_row_splits_dtype(dtype) if isinstance(self.values, RaggedTensor) else self.values
+        values = (
+            self.values.with_row_splits_dtype(dtype)
+            if isinstance(self.values, RaggedTensor)
+            else self.values
+        )
         return RaggedTensor(values, cast(self.row_splits, dtype), self._uniform)
 
     def merge_dims(self, outer_axis: int, inner_axis: int) -> Any:
@@ -173,7 +187,9 @@ class RaggedTensor(RaggedRows):
 
     # -- converting -----------------------------------------------------------------------
 
-    def to_tensor(self, default_value: Any = None, name: str | None = None, shape: Any = None) -> Tensor:
+    def to_tensor(
+        self, default_value: Any = None, name: str | None = None, shape: Any = None
+    ) -> Tensor:
         """A plain tensor in which short rows are filled up with `default_value` (0 or "").
 
         Args:
@@ -181,7 +197,11 @@ class RaggedTensor(RaggedRows):
             name: ignored.
             shape: sizes to pad or cut to; None leaves an axis as it is.
         """
-        dims = [] if shape is None else [None if d in (None, -1) else int(d) for d in _shape_list(shape)]
+        dims = (
+            []
+            if shape is None
+            else [None if d in (None, -1) else int(d) for d in _shape_list(shape)]
+        )
         dtype = self.dtype
         if default_value is None:
             default_value = "" if dtype is dtypes.string else np.zeros((), dtype.np_dtype)
@@ -190,7 +210,9 @@ class RaggedTensor(RaggedRows):
         if isinstance(values, RaggedTensor):
             values = values.to_tensor(default, shape=[None, *dims[2:]])
         width = dims[1] if len(dims) > 1 and dims[1] is not None else self._uniform
-        return RaggedToDense(values, self.row_splits, default, nrows=dims[0] if dims else None, width=width)
+        return RaggedToDense(
+            values, self.row_splits, default, nrows=dims[0] if dims else None, width=width
+        )
 
     def to_sparse(self, name: str | None = None) -> Any:
         """A `SparseTensor` with the same elements."""
@@ -220,14 +242,22 @@ class RaggedTensor(RaggedRows):
         else:
             raw = constant_value(self.values)
             items = raw.numpy().tolist() if isinstance(raw, StringArray) else raw.tolist()
-        return [items[a:b] for a, b in zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)]
+        return [
+            items[a:b] for a, b in zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)
+        ]
 
     def numpy(self) -> np.ndarray:
         """An array of rows, an object array unless all rows have one length."""
         splits = self.row_splits.numpy()
         values = self.values.numpy()
-        rows = [values[a:b] for a, b in zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)]
-        if len({len(r) for r in rows}) <= 1 and rows and not (rows[0].dtype == object and isinstance(self.values, RaggedTensor)):
+        rows = [
+            values[a:b] for a, b in zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)
+        ]
+        if (
+            len({len(r) for r in rows}) <= 1
+            and rows
+            and not (rows[0].dtype == object and isinstance(self.values, RaggedTensor))
+        ):
             return np.stack(rows)
         out = np.empty(len(rows), object)
         for i, r in enumerate(rows):
@@ -242,7 +272,11 @@ class RaggedTensor(RaggedRows):
     @property
     def _type_spec(self) -> RaggedTensorSpec:
         return RaggedTensorSpec(
-            self.shape, self.dtype, self.ragged_rank, self.row_splits.dtype, self.flat_values.shape
+            self.shape,
+            self.dtype,
+            self.ragged_rank,
+            self.row_splits.dtype,
+            self.flat_values.shape,
         )
 
     def __repr__(self) -> str:
@@ -272,13 +306,16 @@ def map_flat_values(op: Any, *args: Any, **kwargs: Any) -> Any:
             x, y = constant_value(a), constant_value(b)
             if x is not None and y is not None and not np.array_equal(x, y):
                 raise InvalidArgumentError(
-                    "Inputs must have identical ragged splits; the rows of the ragged tensors have different lengths"
+                    "Inputs must have identical ragged splits; the rows of the ragged "
+                    "tensors have different lengths"
                 )
 
     def flat(a: Any) -> Any:
         return a.flat_values if isinstance(a, RaggedTensor) else a
 
-    return first.with_flat_values(op(*map(flat, args), **{k: flat(v) for k, v in kwargs.items()}))
+    return first.with_flat_values(
+        op(*map(flat, args), **{k: flat(v) for k, v in kwargs.items()})
+    )
 
 
 def _operator(name: str, fn: Callable[[Any, Any], Any]) -> None:
@@ -286,7 +323,11 @@ def _operator(name: str, fn: Callable[[Any, Any], Any]) -> None:
 
 
 def _reflected(name: str, fn: Callable[[Any, Any], Any]) -> None:
-    setattr(RaggedTensor, f"__r{name}__", lambda self, other: map_flat_values(lambda a, b: fn(b, a), self, other))
+    setattr(
+        RaggedTensor,
+        f"__r{name}__",
+        lambda self, other: map_flat_values(lambda a, b: fn(b, a), self, other),
+    )
 
 
 def _add_operators() -> None:
@@ -299,7 +340,11 @@ def _add_operators() -> None:
         _operator(name, getattr(operator, name))
     for name in ("neg", "abs", "invert"):
         one = getattr(operator, name)
-        setattr(RaggedTensor, f"__{name}__", lambda self, one=one: self.with_flat_values(one(self.flat_values)))
+        setattr(
+            RaggedTensor,
+            f"__{name}__",
+            lambda self, one=one: self.with_flat_values(one(self.flat_values)),
+        )
 
 
 _add_operators()
@@ -314,8 +359,14 @@ class RaggedTensorSpec(CompositeSpec):
 
     __slots__ = ("_flat_shape", "dtype", "ragged_rank", "row_splits_dtype", "shape")
 
-    def __init__(self, shape: Any = None, dtype: Any = dtypes.float32, ragged_rank: int | None = None,
-                 row_splits_dtype: Any = dtypes.int64, flat_values_spec: Any = None):  # fmt: skip
+    def __init__(
+        self,
+        shape: Any = None,
+        dtype: Any = dtypes.float32,
+        ragged_rank: int | None = None,
+        row_splits_dtype: Any = dtypes.int64,
+        flat_values_spec: Any = None,
+    ):
         self.shape = as_shape(shape)
         self.dtype = as_dtype(dtype)
         self.row_splits_dtype = as_dtype(row_splits_dtype)
@@ -326,7 +377,9 @@ class RaggedTensorSpec(CompositeSpec):
             ragged_rank = rank - 1
         self.ragged_rank = int(ragged_rank)
         if rank is not None and self.ragged_rank >= max(rank, 1):
-            raise ValueError(f"Argument `ragged_rank` ({ragged_rank}) must be less than rank ({rank}).")
+            raise ValueError(
+                f"Argument `ragged_rank` ({ragged_rank}) must be less than rank ({rank})."
+            )
         self._flat_shape = getattr(flat_values_spec, "shape", flat_values_spec)
 
     @property
@@ -359,7 +412,9 @@ class RaggedTensorSpec(CompositeSpec):
 
     def is_compatible_with(self, value: Any) -> bool:
         """Whether a ragged tensor or spec has this dtype, levels and a compatible shape."""
-        spec = value if isinstance(value, RaggedTensorSpec) else getattr(value, "_type_spec", None)
+        spec = (
+            value if isinstance(value, RaggedTensorSpec) else getattr(value, "_type_spec", None)
+        )
         return (
             isinstance(spec, RaggedTensorSpec)
             and spec.dtype is self.dtype
@@ -389,10 +444,18 @@ class RaggedTensorSpec(CompositeSpec):
         return self.shape, self.dtype, self.ragged_rank, self.row_splits_dtype
 
     def __repr__(self) -> str:
-        return f"RaggedTensorSpec({self.shape!r}, {self.dtype!r}, {self.ragged_rank!r}, {self.row_splits_dtype!r})"
+        return (
+            f"RaggedTensorSpec({self.shape!r}, {self.dtype!r}, {self.ragged_rank!r}, "
+            f"{self.row_splits_dtype!r})"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RaggedTensorSpec, (self.shape, self.dtype, self.ragged_rank, self.row_splits_dtype)
+        return RaggedTensorSpec, (
+            self.shape,
+            self.dtype,
+            self.ragged_rank,
+            self.row_splits_dtype,
+        )
 
 
 # -- helpers ----------------------------------------------------------------------------------

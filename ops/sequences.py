@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
-from .array_basics import cast, reshape, size
-from .array_join import concat, stack
+from .array_basics import UnbatchableShape, cast, reshape, size, sum_to
+from .array_broadcast import broadcast_to
+from .array_join import concat, stack, unstack
 from .array_module import array_module
-from .array_shape import broadcast_to, expand_dims
+from .array_shape import expand_dims
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .math_ops import multiply
 from .primitive import Primitive
-from .shape_rules import axis_of
+from .shape_rules import axis_of, broadcast
 from .static_args import known_ints, static_int
 from .tensor import Tensor
 from .tensor_spec import TensorSpec
@@ -27,13 +28,22 @@ from .variable import Variable
 __all__ = ["eye", "linspace", "meshgrid", "range", "sequence_mask"]
 
 _builtin_range = builtins.range
-_ORDER = (dtypes.int32, dtypes.int64, dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
+_ORDER = (
+    dtypes.int32,
+    dtypes.int64,
+    dtypes.float16,
+    dtypes.bfloat16,
+    dtypes.float32,
+    dtypes.float64,
+)
 
 
 # -- range ------------------------------------------------------------------------------------
 
 
-def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str = "range") -> Tensor:
+def range(
+    start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str = "range"
+) -> Tensor:
     """Numbers from `start` (0 if only one is given) up to, not including, `limit` in steps of
     `delta`.
 
@@ -76,7 +86,8 @@ def _checked_range(start: Any, limit: Any, delta: Any) -> int:
     if (step > 0 and first > end) or (step < 0 and first < end):
         sign, than = (">", "<=") if step > 0 else ("<", ">=")
         raise InvalidArgumentError(
-            f"Requires start {than} limit when delta {sign} 0: {first}/{end} [Op:Range]", op="Range"
+            f"Requires start {than} limit when delta {sign} 0: {first}/{end} [Op:Range]",
+            op="Range",
         )
     if isinstance(first, int):
         return len(_builtin_range(first, end, step))
@@ -101,7 +112,9 @@ def _range_shape(start: Any, limit: Any, delta: Any) -> TensorSpec:
     known = [constant_value(t) for t in (start, limit, delta)]
     for t, what in zip((start, limit, delta), ("start", "limit", "delta"), strict=True):
         if t.shape.rank not in (0, None):
-            raise InvalidArgumentError(f"{what} must be a scalar, not shape {t.shape} [Op:Range]", op="Range")
+            raise InvalidArgumentError(
+                f"{what} must be a scalar, not shape {t.shape} [Op:Range]", op="Range"
+            )
     if any(k is None for k in known):
         return TensorSpec([None], start.dtype)
     return TensorSpec([_checked_range(*known)], start.dtype)
@@ -124,10 +137,19 @@ def linspace(start: Any, stop: Any, num: Any, name: str | None = None, axis: Any
         InvalidArgumentError: `num` is not positive.
     """
     start = to_tensor(start, None)
-    stop = to_tensor(stop, None) if isinstance(stop, (Tensor, Variable)) else to_tensor(stop, start.dtype)
+    stop = (
+        to_tensor(stop, None)
+        if isinstance(stop, (Tensor, Variable))
+        else to_tensor(stop, start.dtype)
+    )
     if start.dtype.is_integer:
         start, stop = cast(start, dtypes.float64), cast(stop, dtypes.float64)
-    return LinSpace(start, stop, num=static_int(num, "linspace", "num"), axis=static_int(axis, "linspace", "axis"))
+    return LinSpace(
+        start,
+        stop,
+        num=static_int(num, "linspace", "num"),
+        axis=static_int(axis, "linspace", "axis"),
+    )
 
 
 def _linspace_impl(start: Any, stop: Any, *, num: int, axis: int) -> Any:
@@ -145,8 +167,6 @@ def _linspace_impl(start: Any, stop: Any, *, num: int, axis: int) -> Any:
 
 
 def _linspace_shape(start: Any, stop: Any, *, num: int, axis: int) -> TensorSpec:
-    from .shape_rules import broadcast
-
     if num <= 0:
         raise InvalidArgumentError(f"Requires num > 0: {num} [Op:LinSpace]", op="LinSpace")
     shape = broadcast(start.shape, stop.shape, "LinSpace")
@@ -159,9 +179,6 @@ def _linspace_shape(start: Any, stop: Any, *, num: int, axis: int) -> TensorSpec
 def _linspace_vjp(op: Any, g: Any) -> Any:
     start, stop = op.inputs
     num, axis = op.attrs["num"], op.attrs["axis"]
-    from .array_basics import sum_to
-    from .array_join import unstack
-
     gs = unstack(g, num, axis)
     weights = [0.0] if num == 1 else [i / (num - 1) for i in _builtin_range(num)]
     to_start = to_stop = None
@@ -181,29 +198,42 @@ def _linspace_batch(ctx: Any, start: Any, stop: Any, *, num: int, axis: int) -> 
 
 
 LinSpace = Primitive(
-    "LinSpace", "start: T, stop: T", impl=_linspace_impl, shape=_linspace_shape, vjp=_linspace_vjp,
+    "LinSpace",
+    "start: T, stop: T",
+    impl=_linspace_impl,
+    shape=_linspace_shape,
+    vjp=_linspace_vjp,
     batch=_linspace_batch,
-)  # fmt: skip
+)
 
 
 # -- eye, meshgrid, sequence_mask -------------------------------------------------------------
 
 
 def eye(
-    num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype: Any = dtypes.float32,
+    num_rows: Any,
+    num_columns: Any = None,
+    batch_shape: Any = None,
+    dtype: Any = dtypes.float32,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The identity matrix, repeated along `batch_shape`."""
     dtype = as_dtype(dtype)
     rows = static_int(num_rows, "eye", "num_rows")
     columns = rows if num_columns is None else static_int(num_columns, "eye", "num_columns")
     if rows < 0 or columns < 0:
-        raise InvalidArgumentError(f"eye: sizes must be >= 0, got num_rows={rows}, num_columns={columns}")
+        raise InvalidArgumentError(
+            f"eye: sizes must be >= 0, got num_rows={rows}, num_columns={columns}"
+        )
     out = Tensor.of(np.eye(rows, columns, dtype=dtype.np_dtype))
     if batch_shape is None:
         return out
     lead = known_ints(batch_shape, "eye", "batch_shape")
-    target = (*lead, rows, columns) if lead is not None else concat([batch_shape, [rows, columns]], 0)
+    target = (
+        (*lead, rows, columns)
+        if lead is not None
+        else concat([batch_shape, [rows, columns]], 0)
+    )
     return broadcast_to(out, target)
 
 
@@ -219,11 +249,16 @@ def meshgrid(*args: Any, indexing: str = "xy", name: str = "meshgrid") -> list[T
         ValueError: `indexing` is neither.
     """
     if indexing not in ("xy", "ij"):
-        raise ValueError(f"Argument `indexing` parameter must be either 'xy' or 'ij', got '{indexing}'")
+        raise ValueError(
+            f"Argument `indexing` parameter must be either 'xy' or 'ij', got '{indexing}'"
+        )
     n = len(args)
     if n == 0:
         return []
-    parts = [reshape(to_tensor(a, None), (1,) * i + (-1,) + (1,) * (n - i - 1)) for i, a in enumerate(args)]
+    parts = [
+        reshape(to_tensor(a, None), (1,) * i + (-1,) + (1,) * (n - i - 1))
+        for i, a in enumerate(args)
+    ]
     if indexing == "xy" and n > 1:
         parts[0] = reshape(parts[0], (1, -1) + (1,) * (n - 2))
         parts[1] = reshape(parts[1], (-1, 1) + (1,) * (n - 2))
@@ -235,7 +270,9 @@ def meshgrid(*args: Any, indexing: str = "xy", name: str = "meshgrid") -> list[T
     return [broadcast_to(p, target) for p in parts]
 
 
-def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = dtypes.bool, name: str | None = None) -> Tensor:
+def sequence_mask(
+    lengths: Any, maxlen: Any = None, dtype: Any = dtypes.bool, name: str | None = None
+) -> Tensor:
     """True in the first ``lengths[...]`` of `maxlen` places of a new last axis.
 
     Args:
@@ -265,14 +302,17 @@ def _sequence_mask_impl(lengths: Any, *, maxlen: int | None) -> Any:
 
 def _sequence_mask_batch(ctx: Any, lengths: Any, *, maxlen: int | None) -> Any:
     if maxlen is None:
-        from .array_basics import UnbatchableShape
-
         raise UnbatchableShape("sequence_mask")
     return _SequenceMask(lengths, maxlen=maxlen)
 
 
 _SequenceMask = Primitive(
-    "_SequenceMask", "lengths: I", impl=_sequence_mask_impl,
-    shape=lambda lengths, *, maxlen: TensorSpec(lengths.shape.concatenate([maxlen]), dtypes.bool),
-    vjp=lambda op, g: (None,), batch=_sequence_mask_batch,
-)  # fmt: skip
+    "_SequenceMask",
+    "lengths: I",
+    impl=_sequence_mask_impl,
+    shape=lambda lengths, *, maxlen: TensorSpec(
+        lengths.shape.concatenate([maxlen]), dtypes.bool
+    ),
+    vjp=lambda op, g: (None,),
+    batch=_sequence_mask_batch,
+)

@@ -24,7 +24,8 @@ from .static_args import static_int
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "concat", "expand_dims", "reorder", "reset_shape", "reshape", "retain", "slice", "split", "transpose",
+    "concat", "expand_dims", "reorder", "reset_shape", "reshape", "retain", "slice", "split",
+    "transpose",
 ]  # fmt: skip
 
 _slice = slice
@@ -36,28 +37,40 @@ _slice = slice
 def reorder(sp_input: SparseTensor, name: str | None = None) -> SparseTensor:
     """`sp_input` with its elements in canonical order."""
     order = _SparseOrder(sp_input.indices)
-    out = SparseTensor(gather(sp_input.indices, order), gather(sp_input.values, order), sp_input.dense_shape)
+    out = SparseTensor(
+        gather(sp_input.indices, order), gather(sp_input.values, order), sp_input.dense_shape
+    )
     out._static_shape = sp_input._static_shape
     return out
 
 
 _SparseOrder = Primitive(
-    "_SparseOrder", "indices: I", impl=lambda i: np.lexsort(i.T[::-1]) if i.shape[1] else np.arange(len(i)),
+    "_SparseOrder",
+    "indices: I",
+    impl=lambda i: np.lexsort(i.T[::-1]) if i.shape[1] else np.arange(len(i)),
     shape=lambda i: TensorSpec(i.shape[:1], dtypes.int64),
-)  # fmt: skip
+)
 
 
 def retain(sp_input: SparseTensor, to_retain: Any) -> SparseTensor:
     """`sp_input` with only the elements for which `to_retain` is True."""
     keep = to_tensor(to_retain, dtypes.bool)
-    out = SparseTensor(boolean_mask(sp_input.indices, keep), boolean_mask(sp_input.values, keep), sp_input.dense_shape)
+    out = SparseTensor(
+        boolean_mask(sp_input.indices, keep),
+        boolean_mask(sp_input.values, keep),
+        sp_input.dense_shape,
+    )
     out._static_shape = sp_input._static_shape
     return out
 
 
-def slice(sp_input: SparseTensor, start: Any, size: Any, name: str | None = None) -> SparseTensor:
+def slice(
+    sp_input: SparseTensor, start: Any, size: Any, name: str | None = None
+) -> SparseTensor:
     """The part of `sp_input` that starts at `start` and has at most `size`."""
-    indices, keep, dims = _SparseSlice(sp_input.indices, sp_input.dense_shape, int64_vector(start), int64_vector(size))
+    indices, keep, dims = _SparseSlice(
+        sp_input.indices, sp_input.dense_shape, int64_vector(start), int64_vector(size)
+    )
     return SparseTensor(indices, gather(sp_input.values, keep), dims)
 
 
@@ -74,7 +87,9 @@ _SparseSlice = Primitive(
 )  # fmt: skip
 
 
-def split(sp_input: SparseTensor, num_split: int, axis: int, name: str | None = None) -> list[SparseTensor]:
+def split(
+    sp_input: SparseTensor, num_split: int, axis: int, name: str | None = None
+) -> list[SparseTensor]:
     """`sp_input` cut into `num_split` parts along `axis`; the first ones are one larger where
     the size does not divide."""
     dims = constant_value(sp_input.dense_shape)
@@ -87,7 +102,9 @@ def split(sp_input: SparseTensor, num_split: int, axis: int, name: str | None = 
     for i in range(num_split):
         size = part + (i < more)
         begin = [start if a == axis else 0 for a in range(len(dims))]
-        parts.append(slice(sp_input, begin, [size if a == axis else d for a, d in enumerate(dims)]))
+        parts.append(
+            slice(sp_input, begin, [size if a == axis else d for a, d in enumerate(dims)])
+        )
         start += size
     return parts
 
@@ -105,44 +122,73 @@ def _sparse_reshape_impl(indices: Any, old: Any, new: Any) -> Any:
         dims[dims.index(-1)] = total // known if known else 0
     if int(np.prod(dims, dtype=np.int64)) != total:
         raise InvalidArgumentError(
-            f"Input to reshape is a tensor with {total} dense values, but the requested shape has "
-            f"{int(np.prod(dims, dtype=np.int64))} [Op:SparseReshape]", op="SparseReshape")  # fmt: skip
+            f"Input to reshape is a tensor with {total} dense values, but the requested "
+            "shape has "
+            f"{int(np.prod(dims, dtype=np.int64))} [Op:SparseReshape]",
+            op="SparseReshape",
+        )
     flat = flat_places(indices, tuple(old.tolist()), "SparseReshape", False)
-    places = np.stack(np.unravel_index(flat, dims), axis=1) if len(dims) else np.zeros((len(flat), 0), np.int64)
+    places = (
+        np.stack(np.unravel_index(flat, dims), axis=1)
+        if len(dims)
+        else np.zeros((len(flat), 0), np.int64)
+    )
     return places.astype(np.int64), np.array(dims, np.int64)
 
 
 _SparseReshape = Primitive(
-    "SparseReshape", "input_indices: I, input_shape: I, new_shape: I", impl=_sparse_reshape_impl,
+    "SparseReshape",
+    "input_indices: I, input_shape: I, new_shape: I",
+    impl=_sparse_reshape_impl,
     shape=lambda i, old, new: (
-        TensorSpec([i.shape[0] if i.shape.rank else None, new.shape[0] if new.shape.rank else None], i.dtype),
-        TensorSpec(new.shape, new.dtype)),
-)  # fmt: skip
+        TensorSpec(
+            [i.shape[0] if i.shape.rank else None, new.shape[0] if new.shape.rank else None],
+            i.dtype,
+        ),
+        TensorSpec(new.shape, new.dtype),
+    ),
+)
 
 
-def transpose(sp_input: SparseTensor, perm: Any = None, name: str | None = None) -> SparseTensor:
+def transpose(
+    sp_input: SparseTensor, perm: Any = None, name: str | None = None
+) -> SparseTensor:
     """`sp_input` with its axes in the order `perm`, reversed by default, in canonical order."""
     rank = sp_input.shape.rank
     if rank is None:
         raise ValueError("hr.sparse.transpose needs a known rank")
     order = list(range(rank))[::-1] if perm is None else [int(p) for p in np.asarray(perm)]
     return reorder(
-        SparseTensor(gather(sp_input.indices, order, axis=1), sp_input.values, gather(sp_input.dense_shape, order))
+        SparseTensor(
+            gather(sp_input.indices, order, axis=1),
+            sp_input.values,
+            gather(sp_input.dense_shape, order),
+        )
     )
 
 
-def expand_dims(sp_input: SparseTensor, axis: Any = None, name: str | None = None) -> SparseTensor:
+def expand_dims(
+    sp_input: SparseTensor, axis: Any = None, name: str | None = None
+) -> SparseTensor:
     """`sp_input` with an axis of size 1 put in at `axis`, the last by default."""
     rank = sp_input.shape.rank
     at = -1 if axis is None else static_int(axis, "sparse.expand_dims", "axis")
     at = at + rank + 1 if at < 0 else at
     i, d = sp_input.indices, sp_input.dense_shape
     all_ = _slice(None)
-    zero = zeros_like(getitem(i, (all_, _slice(0, 1)))) if rank else to_tensor(np.zeros((1, 1), np.int64), None)
+    zero = (
+        zeros_like(getitem(i, (all_, _slice(0, 1))))
+        if rank
+        else to_tensor(np.zeros((1, 1), np.int64), None)
+    )
     return SparseTensor(
-        dense_concat([getitem(i, (all_, _slice(0, at))), zero, getitem(i, (all_, _slice(at, None)))], 1),
+        dense_concat(
+            [getitem(i, (all_, _slice(0, at))), zero, getitem(i, (all_, _slice(at, None)))], 1
+        ),
         sp_input.values,
-        dense_concat([getitem(d, _slice(0, at)), np.ones(1, np.int64), getitem(d, _slice(at, None))], 0),
+        dense_concat(
+            [getitem(d, _slice(0, at)), np.ones(1, np.int64), getitem(d, _slice(at, None))], 0
+        ),
     )
 
 
@@ -160,7 +206,9 @@ _BoundingShape = Primitive(
 )  # fmt: skip
 
 
-def concat(axis: Any, sp_inputs: Any, expand_nonconcat_dims: bool = False, name: str | None = None) -> SparseTensor:
+def concat(
+    axis: Any, sp_inputs: Any, expand_nonconcat_dims: bool = False, name: str | None = None
+) -> SparseTensor:
     """Sparse tensors joined along `axis`, in canonical order.
 
     Raises:
@@ -185,8 +233,11 @@ def _sparse_concat_impl(*parts: Any, count: int, axis: int, expand: bool) -> Any
     if not expand and (others != others[0]).any():
         i = int((others != others[0]).any(axis=1).argmax())
         raise InvalidArgumentError(
-            f"Input shapes must match: expected {shapes[0].tolist()} but got {shapes[i].tolist()} at position {i} "
-            f"(axis {axis}) [Op:SparseConcat]", op="SparseConcat")  # fmt: skip
+            f"Input shapes must match: expected {shapes[0].tolist()} but got "
+            f"{shapes[i].tolist()} at position {i} "
+            f"(axis {axis}) [Op:SparseConcat]",
+            op="SparseConcat",
+        )
     starts = np.cumsum(shapes[:, axis]) - shapes[:, axis]
     out[axis] = shapes[:, axis].sum()
     moved = []

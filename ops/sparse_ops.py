@@ -41,9 +41,9 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "SparseTensor", "SparseTensorSpec", "concat", "expand_dims", "eye", "fill_empty_rows", "from_dense",
-    "map_values", "mask", "reduce_sum", "reorder", "reset_shape", "reshape", "retain", "slice",
-    "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
+    "SparseTensor", "SparseTensorSpec", "concat", "expand_dims", "eye", "fill_empty_rows",
+    "from_dense", "map_values", "mask", "reduce_sum", "reorder", "reset_shape", "reshape",
+    "retain", "slice", "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
 ]  # fmt: skip
 
 
@@ -64,51 +64,75 @@ def mask(a: Any, mask_indices: Any, name: str | None = None) -> Any:
     """Elements of the `IndexedSlices` `a` whose indices are not in `mask_indices`."""
     hidden = to_tensor(mask_indices, None)
     keep = to_tensor(~np.isin(a.indices.numpy(), hidden.numpy()), None)
-    return IndexedSlices(boolean_mask(a.values, keep), boolean_mask(a.indices, keep), a.dense_shape)
+    return IndexedSlices(
+        boolean_mask(a.values, keep), boolean_mask(a.indices, keep), a.dense_shape
+    )
 
 
 def reduce_sum(
-    sp_input: SparseTensor, axis: Any = None, keepdims: bool | None = None, output_is_sparse: bool = False,
+    sp_input: SparseTensor,
+    axis: Any = None,
+    keepdims: bool | None = None,
+    output_is_sparse: bool = False,
     name: str | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Sums of `sp_input` along `axis`, as a dense tensor unless `output_is_sparse`."""
     out = dense_sum(to_dense(reorder(sp_input)), axis=axis, keepdims=bool(keepdims))
     return from_dense(out) if output_is_sparse else out
 
 
-def eye(num_rows: Any, num_columns: Any = None, dtype: Any = dtypes.float32, name: str | None = None) -> SparseTensor:
+def eye(
+    num_rows: Any, num_columns: Any = None, dtype: Any = dtypes.float32, name: str | None = None
+) -> SparseTensor:
     """The identity matrix, sparse."""
     rows = static_int(num_rows, "sparse.eye", "num_rows")
-    columns = rows if num_columns is None else static_int(num_columns, "sparse.eye", "num_columns")
+    columns = (
+        rows if num_columns is None else static_int(num_columns, "sparse.eye", "num_columns")
+    )
     n = np.arange(min(rows, columns), dtype=np.int64)
-    return SparseTensor(np.stack([n, n], axis=1), np.ones(len(n), as_dtype(dtype).np_dtype), [rows, columns])
+    return SparseTensor(
+        np.stack([n, n], axis=1), np.ones(len(n), as_dtype(dtype).np_dtype), [rows, columns]
+    )
 
 
 def to_indicator(sp_input: SparseTensor, vocab_size: int, name: str | None = None) -> Tensor:
     """Booleans in which the values of each row of `sp_input` are marked along the last axis."""
     dims = dense_reshape(sp_input.dense_shape, [-1])
-    return _Indicator(sp_input.indices, sp_input.values, dims, vocab_size=static_int(vocab_size, "to_indicator", "vocab_size"))
+    return _Indicator(
+        sp_input.indices,
+        sp_input.values,
+        dims,
+        vocab_size=static_int(vocab_size, "to_indicator", "vocab_size"),
+    )
 
 
 def _indicator_impl(indices: Any, values: Any, shape: Any, *, vocab_size: int) -> Any:
     out = np.zeros((*shape.tolist()[:-1], vocab_size), bool)
     if values.size and (int(values.min()) < 0 or int(values.max()) >= vocab_size):
-        raise InvalidArgumentError(f"to_indicator: values must be in [0, {vocab_size})", op="to_indicator")
+        raise InvalidArgumentError(
+            f"to_indicator: values must be in [0, {vocab_size})", op="to_indicator"
+        )
     out[(*indices.T[:-1], values)] = True
     return out
 
 
 _Indicator = Primitive(
-    "_Indicator", "indices: I, values: V, shape: S", impl=_indicator_impl,
+    "_Indicator",
+    "indices: I, values: V, shape: S",
+    impl=_indicator_impl,
     shape=lambda i, v, s, *, vocab_size: TensorSpec(
-        [*(None,) * (s.shape[0] - 1), vocab_size] if s.shape.rank == 1 and s.shape[0] else None, dtypes.bool),
-)  # fmt: skip
+        [*(None,) * (s.shape[0] - 1), vocab_size] if s.shape.rank == 1 and s.shape[0] else None,
+        dtypes.bool,
+    ),
+)
 
 
 def fill_empty_rows(sp_input: SparseTensor, default_value: Any, name: str | None = None) -> Any:
     """`sp_input` with `default_value` in the first column of each row that has no element, and
     a vector that says which rows those were."""
-    default = to_tensor(default_value, None if isinstance(default_value, Tensor) else sp_input.dtype)
+    default = to_tensor(
+        default_value, None if isinstance(default_value, Tensor) else sp_input.dtype
+    )
     indices, source, empty = _FillEmptyRows(sp_input.indices, sp_input.dense_shape)
     values = gather(dense_concat([sp_input.values, dense_reshape(default, [1])], 0), source)
     out = SparseTensor(indices, values, sp_input.dense_shape)
@@ -129,11 +153,15 @@ def _fill_rows_impl(indices: Any, shape: Any) -> Any:
 
 
 _FillEmptyRows = Primitive(
-    "_FillEmptyRows", "indices: I, shape: I", impl=_fill_rows_impl,
+    "_FillEmptyRows",
+    "indices: I, shape: I",
+    impl=_fill_rows_impl,
     shape=lambda i, s: (
-        TensorSpec([None, i.shape[1] if i.shape.rank else None], i.dtype), TensorSpec([None], dtypes.int64),
-        TensorSpec([None], dtypes.bool)),
-)  # fmt: skip
+        TensorSpec([None, i.shape[1] if i.shape.rank else None], i.dtype),
+        TensorSpec([None], dtypes.int64),
+        TensorSpec([None], dtypes.bool),
+    ),
+)
 
 
 # -- products ---------------------------------------------------------------------------------
@@ -151,21 +179,30 @@ def sparse_dense_matmul(
         return dense_transpose(sparse_dense_matmul(b, sp_a, not adjoint_b, not adjoint_a))
     if adjoint_b:
         b = dense_transpose(b, conjugate=True)
-    return SparseTensorDenseMatMul(sp_a.indices, sp_a.values, sp_a.dense_shape, b, adjoint_a=adjoint_a)
+    return SparseTensorDenseMatMul(
+        sp_a.indices, sp_a.values, sp_a.dense_shape, b, adjoint_a=adjoint_a
+    )
 
 
 def _matmul_impl(indices: Any, values: Any, shape: Any, b: Any, *, adjoint_a: bool) -> Any:
-    rows, columns = (indices[:, 1], indices[:, 0]) if adjoint_a else (indices[:, 0], indices[:, 1])
+    rows, columns = (
+        (indices[:, 1], indices[:, 0]) if adjoint_a else (indices[:, 0], indices[:, 1])
+    )
     m, k = shape.tolist()[::-1] if adjoint_a else shape.tolist()
     if b.shape[0] != k:
         raise InvalidArgumentError(
-            f"Cannot multiply A and B because inner dimension does not match: {k} vs. {b.shape[0]}. Did you forget "
-            f"a transpose? [Op:SparseTensorDenseMatMul]", op="SparseTensorDenseMatMul")  # fmt: skip
+            f"Cannot multiply A and B because inner dimension does not match: {k} vs. "
+            f"{b.shape[0]}. Did you forget "
+            f"a transpose? [Op:SparseTensorDenseMatMul]",
+            op="SparseTensorDenseMatMul",
+        )
     for found, size, what in ((rows, m, "row"), (columns, k, "column")):
         if len(found) and (int(found.min()) < 0 or int(found.max()) >= size):
             raise InvalidArgumentError(
-                f"{what} index from A is out of bounds (>= {size}) [Op:SparseTensorDenseMatMul]",
-                op="SparseTensorDenseMatMul")  # fmt: skip
+                f"{what} index from A is out of bounds (>= {size}) "
+                "[Op:SparseTensorDenseMatMul]",
+                op="SparseTensorDenseMatMul",
+            )
     out = np.zeros((m, b.shape[1]), values.dtype)
     terms = b[columns]
     terms *= (values.conj() if adjoint_a else values)[:, None]
@@ -173,11 +210,14 @@ def _matmul_impl(indices: Any, values: Any, shape: Any, b: Any, *, adjoint_a: bo
     return out
 
 
-def _matmul_shape(indices: Any, values: Any, shape: Any, b: Any, *, adjoint_a: bool) -> TensorSpec:
+def _matmul_shape(
+    indices: Any, values: Any, shape: Any, b: Any, *, adjoint_a: bool
+) -> TensorSpec:
     known = constant_value(shape)
     if b.shape.rank not in (2, None):
         raise InvalidArgumentError(
-            f"Tensor 'b' is not a matrix, got shape {b.shape} [Op:SparseTensorDenseMatMul]", op="SparseTensorDenseMatMul"
+            f"Tensor 'b' is not a matrix, got shape {b.shape} [Op:SparseTensorDenseMatMul]",
+            op="SparseTensorDenseMatMul",
         )
     m = None if known is None else known.tolist()[1 if adjoint_a else 0]
     return TensorSpec([m, b.shape[1] if b.shape.rank else None], values.dtype)
@@ -196,6 +236,9 @@ def _matmul_vjp(op: Any, g: Any) -> Any:
 
 
 SparseTensorDenseMatMul = Primitive(
-    "SparseTensorDenseMatMul", "a_indices: Tindices, a_values: T, a_shape: S, b: T", impl=_matmul_impl,
-    shape=_matmul_shape, vjp=_matmul_vjp,
-)  # fmt: skip
+    "SparseTensorDenseMatMul",
+    "a_indices: Tindices, a_values: T, a_shape: S, b: T",
+    impl=_matmul_impl,
+    shape=_matmul_shape,
+    vjp=_matmul_vjp,
+)

@@ -12,9 +12,9 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import shape as shape_of, sum_to, zeros_like
+from .array_broadcast import broadcast_to
 from .array_gather import gather_nd, where
 from .array_scatter import tensor_scatter_nd_update
-from .array_shape import broadcast_to
 from .composite import Composite, CompositeSpec
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
@@ -54,14 +54,20 @@ class SparseTensor(Composite):
         self.values = to_tensor(values, None)
         self.dense_shape = int64_vector(dense_shape)
         i, v, d = self.indices.shape, self.values.shape, self.dense_shape.shape
-        if not (i.is_compatible_with([None, None]) and v.is_compatible_with([None]) and d.is_compatible_with([None])):
+        if not (
+            i.is_compatible_with([None, None])
+            and v.is_compatible_with([None])
+            and d.is_compatible_with([None])
+        ):
             raise ValueError(
-                f"SparseTensor: indices must be [count, rank], values [count] and dense_shape [rank], "
+                "SparseTensor: indices must be [count, rank], values [count] and "
+                "dense_shape [rank], "
                 f"got shapes {i}, {v} and {d}"
             )
         if i.rank and (not i[:1].is_compatible_with(v) or not i[1:].is_compatible_with(d)):
             raise ValueError(
-                f"SparseTensor: Dimensions {i[0]} and {v[0] if v.rank else None} (number of elements), and "
+                f"SparseTensor: Dimensions {i[0]} and {v[0] if v.rank else None} (number of "
+                "elements), and "
                 f"{i[1]} and {d[0] if d.rank else None} (rank) must be compatible"
             )
         known = constant_value(self.dense_shape)
@@ -123,7 +129,7 @@ class SparseTensor(Composite):
 
     def _binary(self, other: Any, fn: Any) -> SparseTensor:
         if isinstance(other, SparseTensor):
-            raise TypeError("SparseTensor: operators take a dense tensor; use hr.sparse.add for two sparse ones")
+            raise TypeError("SparseTensor: operators take a dense tensor")
         other = to_tensor(other, None if isinstance(other, Tensor) else self.dtype)
         if other.shape.rank:
             target = self.shape.as_list() if self.shape.is_fully_defined() else self.dense_shape
@@ -139,7 +145,10 @@ class SparseTensor(Composite):
         return self._binary(other, lambda a, b: a / b)
 
     def __repr__(self) -> str:
-        return f"SparseTensor(indices={self.indices}, values={self.values}, dense_shape={self.dense_shape})"
+        return (
+            f"SparseTensor(indices={self.indices}, values={self.values}, "
+            f"dense_shape={self.dense_shape})"
+        )
 
 
 def int64_vector(value: Any) -> Tensor:
@@ -147,13 +156,21 @@ def int64_vector(value: Any) -> Tensor:
         value = [-1 if d is None else d for d in value]
     if isinstance(value, Tensor):
         if value.dtype is not dtypes.int64:
-            raise ValueError(f"SparseTensor: indices and dense_shape must be int64, got {value.dtype.name}")
+            raise ValueError(
+                f"SparseTensor: indices and dense_shape must be int64, got {value.dtype.name}"
+            )
         return value
-    return to_tensor(np.asarray(value, np.int64), None) if not _has_tensor(value) else to_tensor(value, dtypes.int64)
+    return (
+        to_tensor(np.asarray(value, np.int64), None)
+        if not _has_tensor(value)
+        else to_tensor(value, dtypes.int64)
+    )
 
 
 def _has_tensor(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) or _has_tensor(v) for v in value)
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(v, Tensor) or _has_tensor(v) for v in value
+    )
 
 
 class SparseTensorSpec(CompositeSpec):
@@ -191,7 +208,9 @@ class SparseTensorSpec(CompositeSpec):
 
     def is_compatible_with(self, value: Any) -> bool:
         """Whether a sparse tensor or spec has this dtype and a compatible shape."""
-        spec = value if isinstance(value, SparseTensorSpec) else getattr(value, "_type_spec", None)
+        spec = (
+            value if isinstance(value, SparseTensorSpec) else getattr(value, "_type_spec", None)
+        )
         return (
             isinstance(spec, SparseTensorSpec)
             and spec.dtype is self.dtype
@@ -230,7 +249,10 @@ def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
 
 
 def to_dense(
-    sp_input: Any, default_value: Any = None, validate_indices: bool = True, name: str | None = None
+    sp_input: Any,
+    default_value: Any = None,
+    validate_indices: bool = True,
+    name: str | None = None,
 ) -> Tensor:
     """`sp_input` as a plain tensor with `default_value` where it has no element.
 
@@ -239,16 +261,24 @@ def to_dense(
     """
     values = sp_input.values
     if default_value is None:
-        default_value = "" if values.dtype is dtypes.string else np.zeros((), values.dtype.np_dtype)
+        default_value = (
+            "" if values.dtype is dtypes.string else np.zeros((), values.dtype.np_dtype)
+        )
     out = SparseToDense(
-        sp_input.indices, sp_input.dense_shape, values, default_value, validate_indices=validate_indices
+        sp_input.indices,
+        sp_input.dense_shape,
+        values,
+        default_value,
+        validate_indices=validate_indices,
     )
     if is_symbolic(out) and out.shape.is_compatible_with(sp_input.shape):
         out.set_shape(sp_input.shape)
     return out
 
 
-def _to_dense_impl(indices: Any, shape: Any, values: Any, default: Any, *, validate_indices: bool) -> Any:
+def _to_dense_impl(
+    indices: Any, shape: Any, values: Any, default: Any, *, validate_indices: bool
+) -> Any:
     dims = tuple(shape.tolist())
     at = flat_places(indices, dims, "SparseToDense", validate_indices)
     if isinstance(values, StringArray):
@@ -262,7 +292,9 @@ def _to_dense_impl(indices: Any, shape: Any, values: Any, default: Any, *, valid
     return out
 
 
-def _to_dense_shape(indices: Any, shape: Any, values: Any, default: Any, *, validate_indices: bool) -> TensorSpec:
+def _to_dense_shape(
+    indices: Any, shape: Any, values: Any, default: Any, *, validate_indices: bool
+) -> TensorSpec:
     known = constant_value(shape)
     if known is not None:
         return TensorSpec(known.tolist(), values.dtype)
@@ -294,7 +326,9 @@ def flat_places(indices: Any, dims: tuple[int, ...], op: str, validate: bool) ->
     if outside.any():
         i = int(outside.any(axis=1).argmax())
         raise InvalidArgumentError(
-            f"indices[{i}] = {indices[i].tolist()} is out of bounds: need 0 <= index < {list(dims)} [Op:{op}]", op=op
+            f"indices[{i}] = {indices[i].tolist()} is out of bounds: need 0 <= index < "
+            f"{list(dims)} [Op:{op}]",
+            op=op,
         )
     strides = np.ones(len(dims), np.int64)
     for axis in range(len(dims) - 2, -1, -1):
@@ -306,6 +340,9 @@ def flat_places(indices: Any, dims: tuple[int, ...], op: str, validate: bool) ->
             i = int((step <= 0).argmax()) + 1
             what = "is repeated" if step[i - 1] == 0 else "is out of order"
             raise InvalidArgumentError(
-                f"indices[{i}] = {indices[i].tolist()} {what}. Many sparse ops require sorted indices. Use "
-                f"`hr.sparse.reorder` to create a correctly ordered copy. [Op:{op}]", op=op)  # fmt: skip
+                f"indices[{i}] = {indices[i].tolist()} {what}. Many sparse ops require "
+                "sorted indices. Use "
+                f"`hr.sparse.reorder` to create a correctly ordered copy. [Op:{op}]",
+                op=op,
+            )
     return flat

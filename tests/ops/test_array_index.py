@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headrace import errors
 from headrace.ops import api as hr
@@ -30,11 +29,23 @@ CASES = [
     op("slice-empty", lambda m, x: m.slice(x, [2, 0, 0], [0, 3, 4]), A),
     op("slice-strings", lambda m, x: m.slice(x, [0, 1], [2, 1]), S),
     op("strided_slice", lambda m, x: m.strided_slice(x, [0, 0], [2, 3], [1, 2]), A),
-    op("strided_slice-masks", lambda m, x: m.strided_slice(
-        x, [0, 1, 0, 7], [0, 2, 0, 7], [1, 1, 1, 1], begin_mask=1, end_mask=1, shrink_axis_mask=2,
-        new_axis_mask=8, ellipsis_mask=4), A),
+    op(
+        "strided_slice-masks",
+        lambda m, x: m.strided_slice(
+            x,
+            [0, 1, 0, 7],
+            [0, 2, 0, 7],
+            [1, 1, 1, 1],
+            begin_mask=1,
+            end_mask=1,
+            shrink_axis_mask=2,
+            new_axis_mask=8,
+            ellipsis_mask=4,
+        ),
+        A,
+    ),
     op("strided_slice-no-strides", lambda m, x: m.strided_slice(x, [1, 0, 0], [2, 2, 2]), A),
-]  # fmt: skip
+]
 
 
 @each(CASES)
@@ -47,7 +58,9 @@ def test_like_tensorflow(tf, case, kind):
     check_against_tensorflow(tf, case, kind)
 
 
-RANGES = st.builds(slice, *[st.none() | st.integers(-6, 6)] * 2, st.none() | st.integers(-3, 3).filter(bool))
+RANGES = st.builds(
+    slice, *[st.none() | st.integers(-6, 6)] * 2, st.none() | st.integers(-3, 3).filter(bool)
+)
 
 
 @given(st.tuples(RANGES | st.integers(-2, 1), RANGES, RANGES | st.just(None)))
@@ -129,8 +142,16 @@ def test_variables_index_as_tensors_do():
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
-        (lambda x: x[2], errors.InvalidArgumentError, "slice index 2 of dimension 0 out of bounds"),
-        (lambda x: x[0, -4], errors.InvalidArgumentError, "slice index -4 of dimension 1 out of bounds"),
+        (
+            lambda x: x[2],
+            errors.InvalidArgumentError,
+            "slice index 2 of dimension 0 out of bounds",
+        ),
+        (
+            lambda x: x[0, -4],
+            errors.InvalidArgumentError,
+            "slice index -4 of dimension 1 out of bounds",
+        ),
         (lambda x: x[0, 0, 0, 0], errors.InvalidArgumentError, "input has only 3 dims"),
         (lambda x: hr.constant(1)[0], errors.InvalidArgumentError, "slice scalar"),
         (lambda x: x[..., 0, ...], errors.InvalidArgumentError, "Multiple ellipses"),
@@ -139,12 +160,20 @@ def test_variables_index_as_tensors_do():
         (lambda x: x[[0, 1]], TypeError, "hr.gather"),
         (lambda x: x["a"], TypeError, "valid indices"),
         (lambda x: x[hr.constant(1.0)], TypeError, "valid indices"),
-        (lambda x: hr.slice(x, [0, 4, 0], [1, 1, 1]), errors.InvalidArgumentError, r"begin\[1\] in \[0, 3\], but got 4"),
-        (lambda x: hr.slice(x, [0, 1, 0], [1, 3, 1]), errors.InvalidArgumentError, r"size\[1\] in \[0, 2\], but got 3"),
+        (
+            lambda x: hr.slice(x, [0, 4, 0], [1, 1, 1]),
+            errors.InvalidArgumentError,
+            r"begin\[1\] in \[0, 3\], but got 4",
+        ),
+        (
+            lambda x: hr.slice(x, [0, 1, 0], [1, 3, 1]),
+            errors.InvalidArgumentError,
+            r"size\[1\] in \[0, 2\], but got 3",
+        ),
         (lambda x: hr.slice(x, [0], [1]), errors.InvalidArgumentError, "of size 3, but got 1"),
         (lambda x: hr.strided_slice(x, [0], [1], [0]), errors.InvalidArgumentError, "non-zero"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("traced", [False, True])
 def test_errors_name_the_rule(call, kind, text, traced):
     with pytest.raises(kind, match=text):
@@ -152,7 +181,8 @@ def test_errors_name_the_rule(call, kind, text, traced):
 
 
 def test_windows_of_a_block_start_where_each_element_says():
-    """The batch rule of a slice of constant size whose begin differs from element to element."""
+    """The batch rule of a slice of constant size whose begin differs from element to "
+    "element."""
     from headrace.ops.graph.batching import batch_graph
 
     specs = (hr.TensorSpec([3, 4], "float64"), hr.TensorSpec([2], "int32"))

@@ -1,6 +1,5 @@
 """concat, stack, split and unstack."""
 
-import numpy as np
 import pytest
 
 from headrace import errors
@@ -10,7 +9,13 @@ from .harness import check_against_tensorflow, check_laws, each, peers_of
 from .test_array_shape import A, B, S, op
 
 CASES = [
-    op("concat-0", lambda m, x, y: m.concat([x, y, x], 0), A, A[:1] + 1, kinds=("float32", "bfloat16")),
+    op(
+        "concat-0",
+        lambda m, x, y: m.concat([x, y, x], 0),
+        A,
+        A[:1] + 1,
+        kinds=("float32", "bfloat16"),
+    ),
     op("concat-last", lambda m, x, y: m.concat([x, y], -1), A, A[..., :1] + 1),
     op("concat-empty", lambda m, x, y: m.concat([x, y], 1), A, A[:, :0]),
     op("concat-one", lambda m, x: m.concat([x], 0), A),
@@ -29,7 +34,7 @@ CASES = [
     op("split-rest", lambda m, x: m.split(x, [1, -1], 1), A, dynamic_shape=False),
     op("split-empty", lambda m, x: m.split(x, [0, 3], 1), A),
     op("split-strings", lambda m, x: m.split(x, 2, 0), S),
-]  # fmt: skip
+]
 
 
 @each(CASES)
@@ -56,21 +61,33 @@ def test_lists_take_the_first_tensors_dtype():
     [
         (lambda: hr.concat([A, B], 0), ValueError, "float64 but|double tensor|int64|Ranks"),
         (lambda: hr.concat([A, A[0]], 0), errors.InvalidArgumentError, "Ranks of all input"),
-        (lambda: hr.concat([A, A[:, :2]], 2), errors.InvalidArgumentError, "Dimension 1 in both shapes must be equal"),
+        (
+            lambda: hr.concat([A, A[:, :2]], 2),
+            errors.InvalidArgumentError,
+            "Dimension 1 in both shapes must be equal",
+        ),
         (lambda: hr.concat([A, A], 3), errors.InvalidArgumentError, r"range \[-3, 3\)"),
         (lambda: hr.concat([1, 2], 0), errors.InvalidArgumentError, "hr.stack"),
         (lambda: hr.concat([], 0), ValueError, "at least one"),
-        (lambda: hr.stack([A, A[0]]), errors.InvalidArgumentError, "Shapes of all inputs must match"),
+        (
+            lambda: hr.stack([A, A[0]]),
+            errors.InvalidArgumentError,
+            "Shapes of all inputs must match",
+        ),
         (lambda: hr.stack([A, A], 4), errors.InvalidArgumentError, r"range \[-4, 4\)"),
         (lambda: hr.stack([]), ValueError, "at least one"),
         (lambda: hr.unstack(A, 3), errors.InvalidArgumentError, "num must be the size"),
-        (lambda: hr.split(A, 5, 2), errors.InvalidArgumentError, "evenly divide the split dimension"),
+        (
+            lambda: hr.split(A, 5, 2),
+            errors.InvalidArgumentError,
+            "evenly divide the split dimension",
+        ),
         (lambda: hr.split(A, 0, 2), errors.InvalidArgumentError, "positive"),
         (lambda: hr.split(A, [1, 1], 2), errors.InvalidArgumentError, "Determined shape"),
         (lambda: hr.split(A, [-1, -1], 2), errors.InvalidArgumentError, "only be one -1"),
         (lambda: hr.split(A, [9, -1], 2), errors.InvalidArgumentError, "Determined shape"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_rule(call, kind, text):
     with pytest.raises(kind, match=text):
         call()

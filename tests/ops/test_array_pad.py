@@ -10,15 +10,24 @@ from .harness import check_against_tensorflow, check_laws, each, peers_of
 from .test_array_shape import A, B, S, op
 
 CASES = [
-    op("constant", lambda m, x: m.pad(x, [[1, 0], [0, 2], [1, 1]]), A, kinds=("float32", "bfloat16")),
-    op("constant-value", lambda m, x: m.pad(x, [[1, 0], [0, 2], [0, 0]], constant_values=2.5), A),
+    op(
+        "constant",
+        lambda m, x: m.pad(x, [[1, 0], [0, 2], [1, 1]]),
+        A,
+        kinds=("float32", "bfloat16"),
+    ),
+    op(
+        "constant-value",
+        lambda m, x: m.pad(x, [[1, 0], [0, 2], [0, 0]], constant_values=2.5),
+        A,
+    ),
     op("constant-empty", lambda m, x: m.pad(x, [[1, 1], [0, 0]]), np.zeros((0, 3))),
     op("constant-strings", lambda m, x: m.pad(x, [[0, 1], [1, 0]], constant_values="#"), S),
     op("constant-integers", lambda m, x: m.pad(x, [[0, 1], [1, 0]], "constant", 7), B),
     op("reflect", lambda m, x: m.pad(x, [[1, 0], [2, 1], [0, 3]], "REFLECT"), A),
     op("symmetric", lambda m, x: m.pad(x, [[2, 1], [0, 3], [1, 0]], "symmetric"), A),
     op("symmetric-strings", lambda m, x: m.pad(x, [[2, 1], [0, 0]], "SYMMETRIC"), S),
-]  # fmt: skip
+]
 
 
 @each(CASES)
@@ -37,7 +46,9 @@ def test_a_border_of_strings_is_empty_strings():
 
 def test_paddings_may_be_computed():
     f = hr.function(lambda x, n: hr.pad(x, [[n, 0], [0, n]]))
-    np.testing.assert_array_equal(f(hr.constant(B), hr.constant(1)), np.pad(B, [(1, 0), (0, 1)]))
+    np.testing.assert_array_equal(
+        f(hr.constant(B), hr.constant(1)), np.pad(B, [(1, 0), (0, 1)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,12 +57,24 @@ def test_paddings_may_be_computed():
         (lambda: hr.pad(B, [[0, 0]]), errors.InvalidArgumentError, "rank of inputs"),
         (lambda: hr.pad(B, [0, 0]), errors.InvalidArgumentError, "2 columns"),
         (lambda: hr.pad(B, [[-1, 0], [0, 0]]), errors.InvalidArgumentError, "non-negative"),
-        (lambda: hr.pad(B, [[2, 0], [0, 0]], "REFLECT"), errors.InvalidArgumentError, "no greater than"),
-        (lambda: hr.pad(B, [[0, 0], [0, 4]], "SYMMETRIC"), errors.InvalidArgumentError, "no greater than"),
+        (
+            lambda: hr.pad(B, [[2, 0], [0, 0]], "REFLECT"),
+            errors.InvalidArgumentError,
+            "no greater than",
+        ),
+        (
+            lambda: hr.pad(B, [[0, 0], [0, 4]], "SYMMETRIC"),
+            errors.InvalidArgumentError,
+            "no greater than",
+        ),
         (lambda: hr.pad(B, [[0, 0], [0, 0]], "WRAP"), ValueError, "Unknown padding mode"),
-        (lambda: hr.pad(B, [[0, 0], [0, 0]], constant_values=[1]), errors.InvalidArgumentError, "scalar"),
+        (
+            lambda: hr.pad(B, [[0, 0], [0, 0]], constant_values=[1]),
+            errors.InvalidArgumentError,
+            "scalar",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_rule(call, kind, text):
     with pytest.raises(kind, match=text):
         call()

@@ -16,18 +16,36 @@ S = np.array([[b"a", b"bcd"], [b"", b"e"]], object)
 
 def op(id, call, *args, **notes):
     """A case whose function is the same text for both libraries: `call(lib, *tensors)`."""
-    options = {k: notes.pop(k) for k in ("grad", "second", "batch", "kinds", "tolerance") if k in notes}
-    return Case(id, lambda *a: call(hr, *a), args, lambda tf: lambda *a: call(tf, *a), notes=notes, **options)
+    options = {
+        k: notes.pop(k) for k in ("grad", "second", "batch", "kinds", "tolerance") if k in notes
+    }
+    return Case(
+        id,
+        lambda *a: call(hr, *a),
+        args,
+        lambda tf: lambda *a: call(tf, *a),
+        notes=notes,
+        **options,
+    )
 
 
 CASES = [
-    op("transpose", lambda m, x: m.transpose(x), A, kinds=("float32", "float64", "float16", "bfloat16")),
+    op(
+        "transpose",
+        lambda m, x: m.transpose(x),
+        A,
+        kinds=("float32", "float64", "float16", "bfloat16"),
+    ),
     op("transpose-perm", lambda m, x: m.transpose(x, [1, 2, 0]), A),
     op("transpose-scalar", lambda m, x: m.transpose(x), 3.0),
     op("transpose-empty", lambda m, x: m.transpose(x, [1, 0]), np.zeros((0, 3))),
     op("transpose-strings", lambda m, x: m.transpose(x), S),
-    op("transpose-conjugate", lambda m, x: m.transpose(x, conjugate=True),
-       np.array([[1 + 2j, 3 - 1j]], np.complex64), grad=False),
+    op(
+        "transpose-conjugate",
+        lambda m, x: m.transpose(x, conjugate=True),
+        np.array([[1 + 2j, 3 - 1j]], np.complex64),
+        grad=False,
+    ),
     op("expand_dims-0", lambda m, x: m.expand_dims(x, 0), A),
     op("expand_dims-2", lambda m, x: m.expand_dims(x, 2), A),
     op("expand_dims-last", lambda m, x: m.expand_dims(x, -1), A),
@@ -52,13 +70,18 @@ CASES = [
     op("roll-one", lambda m, x: m.roll(x, 7, 1), A),
     op("roll-strings", lambda m, x: m.roll(x, 1, 1), S),
     op("ensure_shape", lambda m, x: m.ensure_shape(x, [None, 3, 4]), A),
-    op("unravel_index", lambda m, i: m.unravel_index(i, [2, 3]), np.array([5, 0, 4]), batch=False),
+    op(
+        "unravel_index",
+        lambda m, i: m.unravel_index(i, [2, 3]),
+        np.array([5, 0, 4]),
+        batch=False,
+    ),
     op("repeat", lambda m, x: m.repeat(x, 3, 1), A),
     op("repeat-flat", lambda m, x: m.repeat(x, 2), A),
     op("repeat-each", lambda m, x: m.repeat(x, [2, 0, 1], 1), A),
     op("repeat-strings", lambda m, x: m.repeat(x, [1, 2], 0), S),
     op("repeat-integers", lambda m, x: m.repeat(x, 2, -1), B),
-]  # fmt: skip
+]
 
 
 @each(CASES)
@@ -92,7 +115,7 @@ def test_sizes_may_be_computed():
 def test_broadcast_shapes():
     assert hr.broadcast_static_shape([2, 1, None], [3, 1]) == hr.TensorShape([2, 3, None])
     assert hr.broadcast_dynamic_shape([2, 1], [3]).numpy().tolist() == [2, 3]
-    with pytest.raises(ValueError, match="Incompatible shapes for broadcasting: .2,. and .3,."):
+    with pytest.raises(ValueError, match=r"broadcasting: \(2,\) and \(3,\)"):
         hr.broadcast_static_shape([2], [3])
     with pytest.raises(errors.InvalidArgumentError, match="Incompatible shapes"):
         hr.broadcast_dynamic_shape([2], [3])
@@ -126,7 +149,7 @@ def test_lists_of_tensors():
         (lambda: hr.repeat(A, [1, 2], 1), "one number >= 0 per element"),
         (lambda: hr.repeat(A, -1, 1), ">= 0"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_rule(call, text):
     with pytest.raises(errors.InvalidArgumentError, match=text):
         call()

@@ -46,7 +46,14 @@ def test_parts(tf):
         assert ours.to_list() == theirs.to_list() == rows
         assert ours.ragged_rank == theirs.ragged_rank
         assert ours.shape.as_list() == theirs.shape.as_list()
-        for name in ("row_lengths", "value_rowids", "nrows", "row_starts", "row_limits", "bounding_shape"):
+        for name in (
+            "row_lengths",
+            "value_rowids",
+            "nrows",
+            "row_starts",
+            "row_limits",
+            "bounding_shape",
+        ):
             a, b = getattr(ours, name)().numpy(), getattr(theirs, name)().numpy()
             np.testing.assert_array_equal(a, b, err_msg=name)
             assert a.dtype == b.dtype, name
@@ -59,10 +66,18 @@ def test_parts(tf):
 
 
 CONSTANTS = [
-    ([], {}), ([[]], {}), ([[], []], {"dtype": "int32"}), ([1, 2], {}), (3, {}), ([[1.5], []], {}), ([["a"], ["b", "c"]], {}),
-    ([[[1, 2], [3, 4]], [[5, 6]]], {"ragged_rank": 1}), ([[[1, 2], [3, 4]], [[5, 6]]], {"inner_shape": (2,)}),
-    ([[], [[1, 2]]], {"ragged_rank": 1, "inner_shape": (2,)}), ([[1], [2, 3]], {"row_splits_dtype": "int32"}),
-]  # fmt: skip
+    ([], {}),
+    ([[]], {}),
+    ([[], []], {"dtype": "int32"}),
+    ([1, 2], {}),
+    (3, {}),
+    ([[1.5], []], {}),
+    ([["a"], ["b", "c"]], {}),
+    ([[[1, 2], [3, 4]], [[5, 6]]], {"ragged_rank": 1}),
+    ([[[1, 2], [3, 4]], [[5, 6]]], {"inner_shape": (2,)}),
+    ([[], [[1, 2]]], {"ragged_rank": 1, "inner_shape": (2,)}),
+    ([[1], [2, 3]], {"row_splits_dtype": "int32"}),
+]
 
 
 @pytest.mark.parametrize(("rows", "kwargs"), CONSTANTS, ids=str)
@@ -79,10 +94,18 @@ def test_constant_is_tensorflows(tf, rows, kwargs):
 
 
 DENSE = [
-    (ROWS, {}), (ROWS, {"default_value": -1}), (ROWS, {"shape": [None, 2]}), (ROWS, {"shape": [6, 4]}), (ROWS, {"shape": [2, None]}),
-    (DEEP, {}), (DEEP, {"default_value": 9}), (DEEP, {"shape": [4, None, 2]}), ([["a"], [], ["b", "c"]], {}),
-    ([["a"], [], ["b", "c"]], {"default_value": "?"}), ([[], []], {"shape": [2, 2]}),
-]  # fmt: skip
+    (ROWS, {}),
+    (ROWS, {"default_value": -1}),
+    (ROWS, {"shape": [None, 2]}),
+    (ROWS, {"shape": [6, 4]}),
+    (ROWS, {"shape": [2, None]}),
+    (DEEP, {}),
+    (DEEP, {"default_value": 9}),
+    (DEEP, {"shape": [4, None, 2]}),
+    ([["a"], [], ["b", "c"]], {}),
+    ([["a"], [], ["b", "c"]], {"default_value": "?"}),
+    ([[], []], {"shape": [2, 2]}),
+]
 
 
 @pytest.mark.parametrize(("rows", "kwargs"), DENSE, ids=str)
@@ -115,14 +138,23 @@ KEYS = {
 def test_indexing_is_tensorflows(tf, rows, key):
     got, want = key(ragged.constant(rows)), key(tf.ragged.constant(rows))
     assert isinstance(got, hr.RaggedTensor) == isinstance(want, tf.RaggedTensor)
-    as_list = (lambda t: t.to_list()) if isinstance(got, hr.RaggedTensor) else (lambda t: t.numpy().tolist())
+    as_list = (
+        (lambda t: t.to_list())
+        if isinstance(got, hr.RaggedTensor)
+        else (lambda t: t.numpy().tolist())
+    )
     assert as_list(got) == as_list(want)
 
 
-@given(st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=5), *[st.none() | st.integers(-6, 6)] * 2,
-       st.none() | st.integers(-3, 3).filter(bool))  # fmt: skip
+@given(
+    st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=5),
+    *[st.none() | st.integers(-6, 6)] * 2,
+    st.none() | st.integers(-3, 3).filter(bool),
+)
 def test_a_range_of_every_row_is_what_python_gives(rows, start, stop, step):
-    rt = hr.RaggedTensor.from_row_lengths(np.array(sum(rows, []), np.int64), [len(r) for r in rows])
+    rt = hr.RaggedTensor.from_row_lengths(
+        np.array([v for r in rows for v in r], np.int64), [len(r) for r in rows]
+    )
     assert rt[:, start:stop:step].to_list() == [r[start:stop:step] for r in rows]
     assert rt[start:stop:step].to_list() == rows[start:stop:step]
 
@@ -184,11 +216,19 @@ def test_numpy_rows(tf):
 
 def test_small_operations(tf):
     assert ragged.range([2, 0, 3]).to_list() == tf.ragged.range([2, 0, 3]).to_list()
-    assert ragged.range([1, 5], [4, 0], [1, -2]).to_list() == tf.ragged.range([1, 5], [4, 0], [1, -2]).to_list()
+    assert (
+        ragged.range([1, 5], [4, 0], [1, -2]).to_list()
+        == tf.ragged.range([1, 5], [4, 0], [1, -2]).to_list()
+    )
     assert ragged.row_splits_to_segment_ids([0, 2, 2, 3]).numpy().tolist() == [0, 0, 2]
     assert ragged.segment_ids_to_row_splits([0, 0, 2], 4).numpy().tolist() == [0, 2, 2, 3, 3]
     mask = [[True, False], [], [False, True, True], [True]]
-    assert ragged.boolean_mask(ragged.constant(ROWS), ragged.constant(mask)).to_list() == [[1], [], [4, 5], [6]]
+    assert ragged.boolean_mask(ragged.constant(ROWS), ragged.constant(mask)).to_list() == [
+        [1],
+        [],
+        [4, 5],
+        [6],
+    ]
     dense = [[1, 2], [3, 4]], [[True, False], [True, True]]
     assert ragged.boolean_mask(*dense).to_list() == tf.ragged.boolean_mask(*dense).to_list()
 
@@ -196,10 +236,15 @@ def test_small_operations(tf):
 def test_stack_of_rows_of_any_length(tf):
     for parts in ([[1], [2, 3]], [1, 2], [ragged.constant(ROWS), ragged.constant(ROWS)[:1]]):
         got = ragged.stack(parts)
-        theirs = [tf.ragged.constant(p.to_list()) if isinstance(p, hr.RaggedTensor) else p for p in parts]
+        theirs = [
+            tf.ragged.constant(p.to_list()) if isinstance(p, hr.RaggedTensor) else p
+            for p in parts
+        ]
         want = tf.ragged.stack(theirs)
         if isinstance(got, hr.RaggedTensor):
-            assert got.to_list() == want.to_list() and got.shape.as_list() == want.shape.as_list()
+            assert (
+                got.to_list() == want.to_list() and got.shape.as_list() == want.shape.as_list()
+            )
         else:
             assert got.numpy().tolist() == want.numpy().tolist()
 
@@ -243,7 +288,12 @@ def test_specs():
     assert hr.type_spec_from_value(rt) == hr.RaggedTensorSpec([4, None], hr.int32, 1)
     assert spec.is_compatible_with(rt) and not spec.is_compatible_with(hr.cast(rt, hr.int64))
     assert spec == hr.RaggedTensorSpec.from_value(rt).most_specific_common_supertype([spec])
-    assert hr.RaggedTensorSpec([2, None], "int32").most_specific_common_supertype([hr.RaggedTensorSpec([2, None], "int64")]) is None
+    assert (
+        hr.RaggedTensorSpec([2, None], "int32").most_specific_common_supertype(
+            [hr.RaggedTensorSpec([2, None], "int64")]
+        )
+        is None
+    )
     assert nest.flatten([rt])[0] is rt
     with pytest.raises(ValueError, match="less than rank"):
         hr.RaggedTensorSpec([None, None], ragged_rank=2)
@@ -254,24 +304,64 @@ def test_specs():
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
-        (lambda: hr.RaggedTensor.from_row_splits([1, 2], [1, 2]), errors.InvalidArgumentError, "start with 0, got 1"),
-        (lambda: hr.RaggedTensor.from_row_splits([1, 2], [0, 2, 1, 2]), errors.InvalidArgumentError, "not decrease"),
-        (lambda: hr.RaggedTensor.from_row_splits([1, 2], [0, 3]), errors.InvalidArgumentError, "number of values, 2, got 3"),
+        (
+            lambda: hr.RaggedTensor.from_row_splits([1, 2], [1, 2]),
+            errors.InvalidArgumentError,
+            "start with 0, got 1",
+        ),
+        (
+            lambda: hr.RaggedTensor.from_row_splits([1, 2], [0, 2, 1, 2]),
+            errors.InvalidArgumentError,
+            "not decrease",
+        ),
+        (
+            lambda: hr.RaggedTensor.from_row_splits([1, 2], [0, 3]),
+            errors.InvalidArgumentError,
+            "number of values, 2, got 3",
+        ),
         (lambda: hr.RaggedTensor.from_row_splits([1, 2], []), ValueError, "may not be empty"),
         (lambda: hr.RaggedTensor.from_row_splits(1, [0, 1]), ValueError, "at least one axis"),
-        (lambda: hr.RaggedTensor.from_row_lengths([1, 2], [3, -1]), errors.InvalidArgumentError, ">= 0"),
-        (lambda: hr.RaggedTensor.from_value_rowids([1, 2], [1, 0]), errors.InvalidArgumentError, "not decrease"),
-        (lambda: hr.RaggedTensor.from_value_rowids([1, 2], [0, 1], nrows=1), errors.InvalidArgumentError, "< nrows"),
-        (lambda: hr.RaggedTensor.from_row_splits([1, 2], [0.0, 2.0]), ValueError, "int32 or int64"),
+        (
+            lambda: hr.RaggedTensor.from_row_lengths([1, 2], [3, -1]),
+            errors.InvalidArgumentError,
+            ">= 0",
+        ),
+        (
+            lambda: hr.RaggedTensor.from_value_rowids([1, 2], [1, 0]),
+            errors.InvalidArgumentError,
+            "not decrease",
+        ),
+        (
+            lambda: hr.RaggedTensor.from_value_rowids([1, 2], [0, 1], nrows=1),
+            errors.InvalidArgumentError,
+            "< nrows",
+        ),
+        (
+            lambda: hr.RaggedTensor.from_row_splits([1, 2], [0.0, 2.0]),
+            ValueError,
+            "int32 or int64",
+        ),
         (lambda: hr.RaggedTensor.from_tensor([1, 2]), ValueError, "ragged_rank"),
-        (lambda: hr.RaggedTensor.from_uniform_row_length([1, 2], -1), ValueError, "greater than or equal"),
+        (
+            lambda: hr.RaggedTensor.from_uniform_row_length([1, 2], -1),
+            ValueError,
+            "greater than or equal",
+        ),
         (lambda: ragged.constant([1, [2]]), ValueError, "same nesting depth|nesting"),
-        (lambda: ragged.constant(ROWS)[4], errors.InvalidArgumentError, "slice index 4 of dimension 0"),
+        (
+            lambda: ragged.constant(ROWS)[4],
+            errors.InvalidArgumentError,
+            "slice index 4 of dimension 0",
+        ),
         (lambda: ragged.constant(ROWS)[:, 0], ValueError, "inner ragged dimension"),
-        (lambda: ragged.constant(ROWS) + ragged.constant([[1]]), errors.InvalidArgumentError, "identical ragged splits"),
+        (
+            lambda: ragged.constant(ROWS) + ragged.constant([[1]]),
+            errors.InvalidArgumentError,
+            "identical ragged splits",
+        ),
         (lambda: ragged.constant(ROWS).row_lengths(axis=2), ValueError, "ragged_rank"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_rule(call, kind, text):
     with pytest.raises(kind, match=text):
         call()

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from headrace import errors
-from headrace.ops import api as hr
-from headrace.ops import nest
-from headrace.ops import sparse_ops as sparse
+from headrace.ops import api as hr, nest, sparse_ops as sparse
 
 D = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 4, 0]], np.float32)
 PLACES = [[0, 1], [0, 3], [2, 0], [2, 2]]
@@ -42,7 +40,9 @@ def test_dense_and_back():
     s = sparse.from_dense(D)
     assert s.indices.numpy().tolist() == PLACES
     np.testing.assert_array_equal(sparse.to_dense(s), D)
-    np.testing.assert_array_equal(sparse.to_dense(s, default_value=-1.0), np.where(D == 0, -1, D))
+    np.testing.assert_array_equal(
+        sparse.to_dense(s, default_value=-1.0), np.where(D == 0, -1, D)
+    )
     words = sparse.from_dense([["", "b"], ["cd", ""]])
     assert sparse.to_dense(words, "?").numpy().tolist() == [[b"?", b"b"], [b"cd", b"?"]]
     assert sparse.to_dense(words).numpy().tolist() == [[b"", b"b"], [b"cd", b""]]
@@ -57,7 +57,9 @@ OPS = {
     "expand_dims-last": lambda m, s: m.expand_dims(s, -1),
     "concat-0": lambda m, s: m.concat(0, [s, s]),
     "concat-1": lambda m, s: m.concat(1, [s, s]),
-    "concat-expand": lambda m, s: m.concat(0, [s, m.slice(s, [0, 0], [3, 2])], expand_nonconcat_dims=True),
+    "concat-expand": lambda m, s: m.concat(
+        0, [s, m.slice(s, [0, 0], [3, 2])], expand_nonconcat_dims=True
+    ),
     "reset_shape": lambda m, s: m.reset_shape(s),
     "reset_shape-larger": lambda m, s: m.reset_shape(s, [4, 5]),
     "retain": lambda m, s: m.retain(s, [True, False, True, False]),
@@ -115,7 +117,10 @@ def test_fill_empty_rows_says_which():
 
 def test_to_indicator_marks_values():
     s = hr.SparseTensor([[0, 0], [0, 1], [1, 0]], [2, 0, 1], [2, 2])
-    assert sparse.to_indicator(s, 3).numpy().tolist() == [[True, False, True], [False, True, False]]
+    assert sparse.to_indicator(s, 3).numpy().tolist() == [
+        [True, False, True],
+        [False, True, False],
+    ]
 
 
 def test_the_gradient_of_to_dense():
@@ -142,7 +147,10 @@ def test_functions_take_and_return_sparse_tensors():
 def test_specs():
     spec = hr.SparseTensorSpec([None, 3], hr.int32)
     assert repr(spec) == "SparseTensorSpec(TensorShape([None, 3]), hr.int32)"
-    assert spec == hr.SparseTensorSpec([None, 3], hr.int32) and len({spec, hr.SparseTensorSpec([None, 3], hr.int32)}) == 1
+    assert (
+        spec == hr.SparseTensorSpec([None, 3], hr.int32)
+        and len({spec, hr.SparseTensorSpec([None, 3], hr.int32)}) == 1
+    )
     s = hr.SparseTensor([[0, 1]], [5], [2, 3])
     assert hr.type_spec_from_value(s) == hr.SparseTensorSpec([2, 3], hr.int32)
     assert spec.is_compatible_with(s) and not spec.is_compatible_with(hr.cast(s, hr.int64))
@@ -154,21 +162,49 @@ def test_specs():
     ("call", "kind", "text"),
     [
         (lambda: hr.SparseTensor([[0]], [1, 2], [3]), ValueError, "must be compatible"),
-        (lambda: hr.SparseTensor([0], [1], [3]), ValueError, r"indices must be \[count, rank\]"),
+        (
+            lambda: hr.SparseTensor([0], [1], [3]),
+            ValueError,
+            r"indices must be \[count, rank\]",
+        ),
         (lambda: hr.SparseTensor(hr.constant([[0]]), [1], [3]), ValueError, "must be int64"),
-        (lambda: sparse.to_dense(hr.SparseTensor([[1], [0]], [1, 2], [3])), errors.InvalidArgumentError,
-         r"indices\[1\] = \[0\] is out of order.*reorder"),
-        (lambda: sparse.to_dense(hr.SparseTensor([[1], [1]], [1, 2], [3])), errors.InvalidArgumentError, "repeated"),
-        (lambda: sparse.to_dense(hr.SparseTensor([[3]], [1], [3])), errors.InvalidArgumentError, "out of bounds"),
-        (lambda: sparse.reshape(sparse.from_dense(D), [5, 5]), errors.InvalidArgumentError, "12 dense values"),
-        (lambda: sparse.concat(0, [sparse.from_dense(D), sparse.from_dense(D.T)]), errors.InvalidArgumentError, "must match"),
-        (lambda: sparse.sparse_dense_matmul(sparse.from_dense(D), np.ones((3, 2), np.float32)),
-         errors.InvalidArgumentError, "inner dimension does not match: 4 vs. 3"),
+        (
+            lambda: sparse.to_dense(hr.SparseTensor([[1], [0]], [1, 2], [3])),
+            errors.InvalidArgumentError,
+            r"indices\[1\] = \[0\] is out of order.*reorder",
+        ),
+        (
+            lambda: sparse.to_dense(hr.SparseTensor([[1], [1]], [1, 2], [3])),
+            errors.InvalidArgumentError,
+            "repeated",
+        ),
+        (
+            lambda: sparse.to_dense(hr.SparseTensor([[3]], [1], [3])),
+            errors.InvalidArgumentError,
+            "out of bounds",
+        ),
+        (
+            lambda: sparse.reshape(sparse.from_dense(D), [5, 5]),
+            errors.InvalidArgumentError,
+            "12 dense values",
+        ),
+        (
+            lambda: sparse.concat(0, [sparse.from_dense(D), sparse.from_dense(D.T)]),
+            errors.InvalidArgumentError,
+            "must match",
+        ),
+        (
+            lambda: sparse.sparse_dense_matmul(
+                sparse.from_dense(D), np.ones((3, 2), np.float32)
+            ),
+            errors.InvalidArgumentError,
+            "inner dimension does not match: 4 vs. 3",
+        ),
         (lambda: sparse.map_values(hr.add, 1, 2), ValueError, "No SparseTensor"),
         (lambda: sparse.from_dense(D)[0], TypeError, "hr.sparse.slice"),
         (lambda: sparse.from_dense(D) * sparse.from_dense(D), TypeError, "dense tensor"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_rule(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
