@@ -41,14 +41,21 @@ def graph_config(graph: FunctionGraph) -> dict[str, Any]:
         }
         return {"class_name": "__keras_tensor__", "config": config}
 
+    def nested(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: nested(v) for k, v in value.items()}
+        return (
+            [nested(v) for v in value] if isinstance(value, (list, tuple)) else written(value)
+        )
+
     layers = []
     for layer in graph.layers:
         described = serialize_keras_object(layer)
         described["name"] = layer.name
         described["inbound_nodes"] = [
             {
-                "args": [map_leaves(written, a) for a in node.args],
-                "kwargs": {k: map_leaves(written, v) for k, v in node.kwargs.items()},
+                "args": [nested(a) for a in node.args],
+                "kwargs": {k: nested(v) for k, v in node.kwargs.items()},
             }
             for node in calls[id(layer)]
             if not node.is_input
@@ -108,6 +115,8 @@ def _arguments(call: Any, find: Any) -> tuple[Any, Any, bool]:
             found = find(value["config"]["keras_history"])
             ready = ready and found is not None
             return found
+        if isinstance(value, dict) and value.get("class_name") == "__tuple__":
+            return tuple(read(v) for v in value["items"])
         if isinstance(value, dict) and "class_name" in value:
             return deserialize_keras_object(value)
         if isinstance(value, dict):

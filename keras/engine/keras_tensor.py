@@ -22,6 +22,8 @@ class KerasTensor:
         _keras_history: ``(layer, node_index, tensor_index)`` of the call that makes it.
     """
 
+    __array_ufunc__ = None  # NumPy's operators leave arrays beside placeholders to us
+
     def __init__(
         self,
         shape: Any,

@@ -37,8 +37,7 @@ class Layer(CallableLayer):
             ``input_dim``, as in Keras 2.
 
     >>> class Scale(Layer):
-    ...     @default
-    def build(self, input_shape):
+    ...     def build(self, input_shape):
     ...         self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
     ...     def call(self, inputs):
     ...         return inputs * self.factor
@@ -117,6 +116,7 @@ class Layer(CallableLayer):
 
     # -- to be overridden -----------------------------------------------------------------
 
+    @default
     def build(self, input_shape: Any) -> None:
         """Create the weights; called once, before the first `call`.
 

@@ -145,7 +145,7 @@ class Model(Trainer, Layer):
     def _sublayers(self) -> list[Any]:
         if self._graph is None:
             return super()._sublayers()
-        graph = self._graph.layers
+        graph = [layer for layer in self._graph.layers if isinstance(layer, Layer)]
         known = {id(layer) for layer in graph}
         return [*graph, *(s for s in super()._sublayers() if id(s) not in known)]
 

@@ -53,6 +53,8 @@ def public_module(target: Any) -> str:
     if not module.startswith(_ROOT + "."):
         return module
     family, _, rest = module.removeprefix(_ROOT + ".").partition(".")
+    if family == "engine" and rest == "operation":
+        return "keras.src.ops.numpy"
     if family == "engine":
         return _ENGINE_MODULES.get(target.__name__, "keras")
     if family == "dtype_policies":
@@ -290,6 +292,8 @@ def _find(name: str, module: str | None, registered: str | None, module_objects:
     if module is None or module == "keras" or module.startswith("keras."):
         wanted = (module or "keras").removeprefix("keras").lstrip(".").removeprefix("src.")
         first = [f for f in _FAMILIES if f == wanted]
+        if wanted == "ops.numpy":
+            first = ["engine.operation"]
         for family in (*first, *_FAMILIES):
             found = getattr(_import(f"{_ROOT}.{family}"), name, None)
             if found is not None:

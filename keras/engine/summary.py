@@ -87,18 +87,25 @@ def _rows(
     row = [
         f"{indent}{layer.name} ({type(layer).__name__})",
         _shape(layer, graph),
-        f"{_count(layer.weights):,}" if layer.built or layer.weights else "0 (unbuilt)",
+        _parameters(layer),
     ]
     if graph is not None:
         row.append(_connections(layer, graph))
     if trainable:
-        row.append("-" if not layer.weights else "Y" if layer.trainable else "N")
+        row.append(
+            "-" if not getattr(layer, "weights", ()) else "Y" if layer.trainable else "N"
+        )
     rows = [row]
     if expand and hasattr(layer, "layers"):
         for inner in layer.layers:
             found = _rows(inner, None, False, True, indent + "└ ")
             rows.extend([*r, *[""] * (len(row) - len(r))] for r in found)
     return rows
+
+
+def _parameters(layer: Any) -> str:
+    weights = getattr(layer, "weights", [])
+    return f"{_count(weights):,}" if weights or layer.built else "0 (unbuilt)"
 
 
 def _shape(layer: Any, graph: Any) -> str:

@@ -142,7 +142,7 @@ def _children(obj: Any) -> Iterator[tuple[str, Any]]:
     if getattr(obj, "_stack", None) is not None:
         yield "layers", obj.layers
     elif getattr(obj, "_graph", None) is not None:
-        yield "layers", obj._graph.layers
+        yield "layers", [layer for layer in obj._graph.layers if _is_saveable(layer)]
     names = set(dir(obj)) - _SKIPPED - _base_names()
     if getattr(obj, "optimizer", None) is not None:
         names.add("optimizer")

@@ -165,3 +165,30 @@ def test_placeholder_has_no_value():
         np.asarray(inputs)
     with pytest.raises(TypeError):
         bool(inputs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 1 - x * 2,
+        lambda x: x / 2 + x**2,
+        lambda x: -abs(x)[:, 1:],
+        lambda x: x[:, 0],
+        lambda x: x @ np.ones((3, 2), "float32"),
+        lambda x: (x // 0.3) % 2,
+    ],
+    ids=["reflected", "power", "slice", "column", "matmul", "floor"],
+)
+def test_operators_on_placeholders(function):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, function(inputs))
+    np.testing.assert_allclose(model(X), function(X), rtol=1e-5, atol=1e-6)
+    again = keras.Model.from_config(json.loads(json.dumps(model.get_config())))
+    np.testing.assert_array_equal(again(X), model(X))
+    assert len(model.layers) == 1
+
+
+def test_comparison_of_placeholders():
+    inputs = keras.Input((3,))
+    assert (inputs > 0.5).dtype == "bool"
+    np.testing.assert_array_equal(keras.Model(inputs, inputs > 0.5)(X), X > 0.5)

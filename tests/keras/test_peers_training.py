@@ -98,7 +98,14 @@ def test_weights_files_go_both_ways(real, make, direction, tmp_path):
     assert int(second.optimizer.iterations) == int(first.optimizer.iterations) == 3
 
 
-@pytest.mark.parametrize("make", [classifier, deep], ids=["sequential", "functional"])
+def operators(k):
+    """Operators on placeholders, which are no layers."""
+    inputs = k.Input((6,))
+    h = k.layers.Dense(4)(inputs)
+    return k.Model(inputs, k.layers.Dense(2)(-h[:, 1:] * 2.0 + 1.0))
+
+
+@pytest.mark.parametrize("make", [classifier, deep, operators])
 @pytest.mark.parametrize("direction", ["ours_to_keras", "keras_to_ours"])
 def test_model_files_go_both_ways(real, make, direction, tmp_path):
     writer, reader = (keras, real) if direction == "ours_to_keras" else (real, keras)
