@@ -125,7 +125,7 @@ def _kernel(steps: int) -> Callable[..., Any] | None:
         _steps += steps
         if _steps > _COMPILE_AFTER_STEPS and os.environ.get("HEADRACE_JIT") != "0":
             # No daemon: a process must not end while LLVM runs.
-            _thread = threading.Thread(target=_compile, name="headrace-data-jit")
+            _thread = threading.Thread(target=_compile, name="headrace-llvm-shuffle")
             _thread.start()
     return _compiled
 

@@ -5,6 +5,7 @@ import pytest
 
 import headrace as hr
 from headrace.data import Dataset, TFRecordDataset
+from headrace.data.iterator import NumpyIterator
 
 HERE = "test_errors.py"
 
@@ -67,6 +68,86 @@ def test_filter():
     before, _, after = take_until_error(dataset, hr.errors.InvalidArgumentError)
     assert before == [0, 1, 2, 3, 4]
     assert after == list(range(8, 20))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: d.map(divide),
+        lambda d: d.filter(lambda x: divide(x) < 1000),
+        lambda d: d.take_while(lambda x: divide(x) < 1000),
+        lambda d: d.scan(np.int64(0), lambda s, x: (s + divide(x), x)),
+        lambda d: d.scan(np.int64(0), lambda s, x: (s, refuse(7)(x))),
+    ],
+    ids=["map", "filter", "take_while", "scan", "scan_untraceable"],
+)
+def test_rows_around_a_failing_one_without_rules(make):
+    """The plain stages, which the rules mostly replace."""
+    dataset = make(Dataset.range(40))
+    plan = dataset._node
+    whole = [e for e in make(Dataset.range(40)).ignore_errors().as_numpy_iterator()]
+    for rows in (1, 5, 40):
+        iterator = NumpyIterator(plan)
+        iterator._ask = rows
+        before, states, states_after = [], [], []
+        with pytest.raises(hr.errors.InvalidArgumentError, match="element 7") as caught:
+            while True:
+                states.append(iterator.state())
+                before.append(next(iterator))
+        assert len(before) == 7 and HERE in str(caught.value)
+        after = []
+        while True:
+            states_after.append(iterator.state())
+            try:
+                after.append(next(iterator))
+            except StopIteration:
+                break
+        assert before + after == whole
+        for position, state in enumerate(states_after):
+            again = NumpyIterator(plan)
+            again.restore(state)
+            assert list(again) == after[position:]
+        for position, state in enumerate(states):
+            again = NumpyIterator(plan)
+            again.restore(state)
+            for expected in before[position:]:
+                assert next(again) == expected
+            with pytest.raises(hr.errors.InvalidArgumentError):
+                next(again)
+
+
+def test_an_error_that_ends_take_while_never_comes():
+    dataset = Dataset.range(40).take_while(lambda x: 100 // (x - 7) > -20)
+    assert list(dataset.as_numpy_iterator()) == [0, 1]
+
+
+def test_scan_must_keep_its_state():
+    with pytest.raises(TypeError, match="pair"):
+        Dataset.range(3).scan(np.int64(0), lambda s, x: x)
+    with pytest.raises(TypeError, match="structure of the new state"):
+        Dataset.range(3).reduce(np.int64(0), lambda s, x: (s, x))
+
+
+def test_reduce_of_an_untraceable_function():
+    calls = []
+
+    def add(total, x):
+        calls.append(int(x))
+        return total + int(x)
+
+    assert int(Dataset.range(5).reduce(np.int64(0), add)) == 10
+    assert calls == [0, 1, 2, 3, 4]
+    with pytest.raises(hr.errors.InvalidArgumentError, match="element 3"):
+        Dataset.range(5).reduce(np.int64(0), lambda s, x: s + refuse(3)(x))
+
+
+def test_untraceable_function_without_elements_has_no_spec():
+    empty = Dataset.range(0).map(lambda x: int(x))
+    with pytest.raises(ValueError, match="no element to run it on"):
+        empty.element_spec
+    with pytest.raises(ValueError, match="no element to run it on"):
+        Dataset.range(0).flat_map(lambda x: Dataset.range(int(x))).element_spec
+    assert "unknown" in repr(empty)
 
 
 def test_zip_keeps_step_with_an_error():
