@@ -18,7 +18,9 @@ from .tensor import Tensor
 __all__ = ["clip_by_global_norm", "clip_by_norm", "clip_by_value", "global_norm"]
 
 
-def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | None = None) -> Any:
+def clip_by_value(
+    t: Any, clip_value_min: Any, clip_value_max: Any, name: str | None = None
+) -> Any:
     """`t` with values below `clip_value_min` raised to it and above `clip_value_max` lowered.
 
     Args:
@@ -36,7 +38,8 @@ def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | 
     clipped = maximum(minimum(x, clip_value_max), clip_value_min)
     if not clipped.shape.is_compatible_with(x.shape):
         raise InvalidArgumentError(
-            f"clip_by_value: the bounds must broadcast to the shape of t, {x.shape}; they make it {clipped.shape}"
+            "clip_by_value: the bounds must broadcast to the shape of "
+            f"t, {x.shape}; they make it {clipped.shape}"
         )
     return clipped
 
@@ -54,7 +57,11 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, name: str | None = No
     # The square root of 0 has no derivative: take that of 1, and put 0 back.
     norm = masked(sqrt(squares + cast(logical_not(some), x.dtype)), some)
     clipped = x * clip_norm / maximum(norm, clip_norm)
-    return IndexedSlices(clipped, slices.indices, slices.dense_shape) if slices is not None else clipped
+    return (
+        IndexedSlices(clipped, slices.indices, slices.dense_shape)
+        if slices is not None
+        else clipped
+    )
 
 
 def global_norm(t_list: Any, name: str | None = None) -> Tensor:
@@ -63,7 +70,11 @@ def global_norm(t_list: Any, name: str | None = None) -> Tensor:
     Raises:
         TypeError: `t_list` is not a sequence.
     """
-    halves = [l2_loss(t.values if isinstance(t, IndexedSlices) else t) for t in _checked(t_list) if t is not None]
+    halves = [
+        l2_loss(t.values if isinstance(t, IndexedSlices) else t)
+        for t in _checked(t_list)
+        if t is not None
+    ]
     return sqrt(add_n(halves) * 2.0) if halves else to_tensor(0.0, None)
 
 
@@ -98,10 +109,10 @@ def clip_by_global_norm(
         if t is None:
             found.append(None)
         elif isinstance(t, IndexedSlices):
-            found.append(IndexedSlices(t.values * cast(scale, t.dtype), t.indices, t.dense_shape))
+            found.append(
+                IndexedSlices(t.values * cast(scale, t.dtype), t.indices, t.dense_shape)
+            )
         else:
             x = to_tensor(t, None)
             found.append(x * cast(scale, x.dtype))
     return found, norm
-
-

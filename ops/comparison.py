@@ -20,9 +20,9 @@ from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "approximate_equal", "bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor", "equal", "greater",
-    "greater_equal", "left_shift", "less", "less_equal", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "not_equal", "right_shift",
+    "approximate_equal", "bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor",
+    "equal", "greater", "greater_equal", "left_shift", "less", "less_equal", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
 ]  # fmt: skip
 
 
@@ -30,11 +30,19 @@ def _no_gradient(op: Any, g: Any) -> Any:
     return None, None
 
 
-def _comparison(name: str, impl: Callable[..., Any], sign: str, types: tuple[Any, ...] | None) -> Primitive:
+def _comparison(
+    name: str, impl: Callable[..., Any], sign: str, types: tuple[Any, ...] | None
+) -> Primitive:
     return Primitive(
-        name, "x: T, y: T", impl=impl, shape=comparison(name), vjp=_no_gradient, batch=batch_rules.elementwise,
-        types={"T": types} if types else None, elementwise=f"a {sign} b",
-    )  # fmt: skip
+        name,
+        "x: T, y: T",
+        impl=impl,
+        shape=comparison(name),
+        vjp=_no_gradient,
+        batch=batch_rules.elementwise,
+        types={"T": types} if types else None,
+        elementwise=f"a {sign} b",
+    )
 
 
 def equal(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -80,7 +88,9 @@ Greater = _comparison("Greater", np.greater, ">", _ORDERED)
 GreaterEqual = _comparison("GreaterEqual", np.greater_equal, ">=", _ORDERED)
 
 
-def approximate_equal(x: Any, y: Any, tolerance: float = 1e-5, name: str | None = None) -> Tensor:
+def approximate_equal(
+    x: Any, y: Any, tolerance: float = 1e-5, name: str | None = None
+) -> Tensor:
     """Whether |x - y| < tolerance, elementwise; the shapes must be equal."""
     return ApproximateEqual(x, y, tolerance=float(tolerance))
 
@@ -90,10 +100,16 @@ def _approximate_equal_shape(x: Any, y: Any, *, tolerance: float) -> TensorSpec:
 
 
 ApproximateEqual = Primitive(
-    "ApproximateEqual", "x: T, y: T", impl=lambda x, y, *, tolerance: abs(x - y) < tolerance,
-    shape=_approximate_equal_shape, vjp=_no_gradient, check_first=True,
-    batch=lambda ctx, x, y, **attrs: ctx.primitive.call_flat(batch_rules.all_batched(ctx, (x, y)), attrs),
-)  # fmt: skip
+    "ApproximateEqual",
+    "x: T, y: T",
+    impl=lambda x, y, *, tolerance: abs(x - y) < tolerance,
+    shape=_approximate_equal_shape,
+    vjp=_no_gradient,
+    check_first=True,
+    batch=lambda ctx, x, y, **attrs: ctx.primitive.call_flat(
+        batch_rules.all_batched(ctx, (x, y)), attrs
+    ),
+)
 
 
 # -- logic ------------------------------------------------------------------------------------
@@ -101,9 +117,15 @@ ApproximateEqual = Primitive(
 
 def _logical(name: str, impl: Callable[..., Any], sign: str) -> Primitive:
     return Primitive(
-        name, "x: T, y: T", impl=impl, shape=comparison(name), vjp=_no_gradient, batch=batch_rules.elementwise,
-        types={"T": BOOL}, elementwise=f"a {sign} b",
-    )  # fmt: skip
+        name,
+        "x: T, y: T",
+        impl=impl,
+        shape=comparison(name),
+        vjp=_no_gradient,
+        batch=batch_rules.elementwise,
+        types={"T": BOOL},
+        elementwise=f"a {sign} b",
+    )
 
 
 def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -129,9 +151,15 @@ def logical_not(x: Any, name: str | None = None) -> Tensor:
 LogicalAnd = _logical("LogicalAnd", np.logical_and, "and")
 LogicalOr = _logical("LogicalOr", np.logical_or, "or")
 LogicalNot = Primitive(
-    "LogicalNot", "x: T", impl=np.logical_not, shape=same, vjp=lambda op, g: (None,), batch=batch_rules.unary,
-    types={"T": BOOL}, elementwise="not a",
-)  # fmt: skip
+    "LogicalNot",
+    "x: T",
+    impl=np.logical_not,
+    shape=same,
+    vjp=lambda op, g: (None,),
+    batch=batch_rules.unary,
+    types={"T": BOOL},
+    elementwise="not a",
+)
 
 
 # -- bits -------------------------------------------------------------------------------------
@@ -139,9 +167,15 @@ LogicalNot = Primitive(
 
 def _bitwise(name: str, impl: Callable[..., Any], sign: str) -> Primitive:
     return Primitive(
-        name, "x: T, y: T", impl=impl, shape=same_dtype(name), vjp=_no_gradient, batch=batch_rules.elementwise,
-        types={"T": INTEGERS}, elementwise=f"a {sign} b",
-    )  # fmt: skip
+        name,
+        "x: T, y: T",
+        impl=impl,
+        shape=same_dtype(name),
+        vjp=_no_gradient,
+        batch=batch_rules.elementwise,
+        types={"T": INTEGERS},
+        elementwise=f"a {sign} b",
+    )
 
 
 def bitwise_and(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -184,9 +218,15 @@ BitwiseXor = _bitwise("BitwiseXor", np.bitwise_xor, "^")
 LeftShift = _bitwise("LeftShift", _shift(np.left_shift), "<<")
 RightShift = _bitwise("RightShift", _shift(np.right_shift), ">>")
 Invert = Primitive(
-    "Invert", "x: T", impl=np.invert, shape=same, vjp=lambda op, g: (None,), batch=batch_rules.unary,
-    types={"T": INTEGERS}, elementwise="~a",
-)  # fmt: skip
+    "Invert",
+    "x: T",
+    impl=np.invert,
+    shape=same,
+    vjp=lambda op, g: (None,),
+    batch=batch_rules.unary,
+    types={"T": INTEGERS},
+    elementwise="~a",
+)
 
 
 # -- what Python's operators call -------------------------------------------------------------
@@ -242,4 +282,7 @@ def _broadcastable(a: TensorShape, b: TensorShape) -> bool:
     x, y = a.dims, b.dims
     if x == y or x is None or y is None:
         return True
-    return all(p == q or p == 1 or q == 1 or None in (p, q) for p, q in zip(reversed(x), reversed(y), strict=False))
+    return all(
+        p == q or p == 1 or q == 1 or None in (p, q)
+        for p, q in zip(reversed(x), reversed(y), strict=False)
+    )

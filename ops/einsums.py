@@ -60,17 +60,23 @@ def _explicit(equation: str, count: int) -> str:
     left, arrow, right = text.partition("->")
     parts = left.split(",")
     if len(parts) != count:
-        raise ValueError(f"Got {count} arguments for equation \"{equation}\", expecting {len(parts)}")
+        raise ValueError(
+            f'Got {count} arguments for equation "{equation}", expecting {len(parts)}'
+        )
     for part in (*parts, right):
         rest = part.replace("...", "", 1)
         if not all(c in string.ascii_letters for c in rest):
             raise ValueError(f"Invalid einsum equation: {equation!r}: labels must be letters")
     if not arrow:
         labels = left.replace("...", "").replace(",", "")
-        right = ("..." if "..." in left else "") + "".join(sorted(c for c in set(labels) if labels.count(c) == 1))
+        right = ("..." if "..." in left else "") + "".join(
+            sorted(c for c in set(labels) if labels.count(c) == 1)
+        )
     unknown = set(right.replace(".", "")) - set(left)
     if unknown:
-        raise InvalidArgumentError(f"Output label {sorted(unknown)[0]!r} of {equation!r} is in no operand")
+        raise InvalidArgumentError(
+            f"Output label {sorted(unknown)[0]!r} of {equation!r} is in no operand"
+        )
     return f"{left}->{right}"
 
 
@@ -86,7 +92,9 @@ def _pair_plan(equation: str) -> Any:
     a, b = left.split(",")
     if len(set(a)) < len(a) or len(set(b)) < len(b) or len(set(right)) < len(right):
         return None
-    if any(c not in b and c not in right for c in a) or any(c not in a and c not in right for c in b):
+    if any(c not in b and c not in right for c in a) or any(
+        c not in a and c not in right for c in b
+    ):
         return None  # a label summed over in one operand only
     stack = [c for c in right if c in a and c in b]
     inner = [c for c in a if c in b and c not in right]
@@ -125,7 +133,6 @@ def _einsum_impl(*arrays: Any, equation: str) -> Any:
     if len(arrays) == 2:
         out = _pair(xp, equation, *arrays)
     if out is None:
-        # A view for equations such as "ij->ji"; results must not alias their input's memory order only.
         out = xp.einsum(equation, *arrays, optimize=len(arrays) > 2)
     return out.astype(dtype) if small else xp.asarray(out)
 
@@ -146,14 +153,17 @@ def _sizes(equation: str, tensors: Any) -> tuple[dict[str, int | None], TensorSh
         plain = labels.replace("...", "")
         if len(plain) > len(dims) or ("." not in labels and len(plain) < len(dims)):
             raise InvalidArgumentError(
-                f"Expected input of rank {len(plain)} for labels {labels!r} of einsum {equation!r}, got shape {t.shape}"
+                f"Expected input of rank {len(plain)} for labels {labels!r} "
+                f"of einsum {equation!r}, got shape {t.shape}"
             )
         before, _, behind = labels.partition("...")
         pairs = list(zip(before, dims, strict=False))
         if behind:
             pairs += list(zip(behind, dims[len(dims) - len(behind) :], strict=True))
         if "." in labels and dots.rank is not None:
-            dots = broadcast(dots, TensorShape(dims[len(before) : len(dims) - len(behind)]), "Einsum")
+            dots = broadcast(
+                dots, TensorShape(dims[len(before) : len(dims) - len(behind)]), "Einsum"
+            )
         for c, d in pairs:
             have = known.get(c)
             if have is None:
@@ -163,7 +173,8 @@ def _sizes(equation: str, tensors: Any) -> tuple[dict[str, int | None], TensorSh
                     known[c] = d
                 elif d != 1:
                     raise InvalidArgumentError(
-                        f"Expected dimension {have} at label {c!r} of einsum {equation!r}, got {d} in shape {t.shape}"
+                        f"Expected dimension {have} at label {c!r} of einsum "
+                        f"{equation!r}, got {d} in shape {t.shape}"
                     )
     return known, dots
 
@@ -201,7 +212,11 @@ def _einsum_vjp(op: Any, g: Any) -> Any:
     parts = left.split(",")
     found = []
     for i, (labels, x) in enumerate(zip(parts, op.inputs, strict=True)):
-        others = [(p, conj_of(t)) for j, (p, t) in enumerate(zip(parts, op.inputs, strict=True)) if j != i]
+        others = [
+            (p, conj_of(t))
+            for j, (p, t) in enumerate(zip(parts, op.inputs, strict=True))
+            if j != i
+        ]
         terms = [(right, g), *others]
         # A label that repeats is a diagonal: give its places letters of their own, and tie them
         # together with identity matrices.
@@ -217,7 +232,9 @@ def _einsum_vjp(op: Any, g: Any) -> Any:
             own += c
         there = "".join(p for p, _ in terms)
         reached = "".join(c for c in own if c in there)
-        got = Einsum([t for _, t in terms], equation=f"{','.join(p for p, _ in terms)}->{reached}")
+        got = Einsum(
+            [t for _, t in terms], equation=f"{','.join(p for p, _ in terms)}->{reached}"
+        )
         for axis, c in enumerate(own):
             if c not in there:  # summed over in this operand alone: the gradient is repeated
                 got = expand_dims(got, axis)
@@ -249,9 +266,15 @@ def _einsum_batch(ctx: Any, *tensors: Any, equation: str) -> Any:
 
 
 Einsum = Primitive(
-    "Einsum", "inputs: N * T", impl=_einsum_impl, shape=_einsum_shape, vjp=_einsum_vjp, batch=_einsum_batch,
-    types={"T": NUMERIC}, check_first=True,
-)  # fmt: skip
+    "Einsum",
+    "inputs: N * T",
+    impl=_einsum_impl,
+    shape=_einsum_shape,
+    vjp=_einsum_vjp,
+    batch=_einsum_batch,
+    types={"T": NUMERIC},
+    check_first=True,
+)
 
 
 # -- tensordot --------------------------------------------------------------------------------
@@ -283,10 +306,13 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Tensor:
     for i, j in zip(of_a, of_b, strict=True):
         if None not in (a.shape[i], b.shape[j]) and a.shape[i] != b.shape[j]:
             raise InvalidArgumentError(
-                f"Matrix size-incompatible: axis {i} of shape {a.shape} and axis {j} of shape {b.shape} (tensordot)"
+                f"Matrix size-incompatible: axis {i} of shape {a.shape} "
+                f"and axis {j} of shape {b.shape} (tensordot)"
             )
         lb[j] = la[i]
-    out = [c for i, c in enumerate(la) if i not in of_a] + [c for j, c in enumerate(lb) if j not in of_b]
+    out = [c for i, c in enumerate(la) if i not in of_a] + [
+        c for j, c in enumerate(lb) if j not in of_b
+    ]
     return Einsum([a, b], equation=f"{''.join(la)},{''.join(lb)}->{''.join(out)}")
 
 
@@ -296,19 +322,24 @@ def _dot_axes(rank_a: int, rank_b: int, axes: Any) -> tuple[tuple[int, ...], tup
         if n < 0:
             raise ValueError(f"`axes` must be at least 0. Received: {n}.")
         if n > min(rank_a, rank_b):
-            raise ValueError(f"`axes` must not be larger than the number of dimensions of tensor a. Received {n}.")
+            raise ValueError(
+                "`axes` must not be larger than the number of "
+                f"dimensions of tensor a. Received {n}."
+            )
         return tuple(range(rank_a - n, rank_a)), tuple(range(n))
     if len(axes) != 2:
         raise ValueError(f"`axes` must be an integer or have length 2. Received {axes}.")
     pair = []
     for item, rank in zip(axes, (rank_a, rank_b), strict=True):
-        items = (static_int(item, "tensordot", "axes"),) if np.ndim(item) == 0 else static_ints(item, "tensordot", "axes")
+        items = (
+            (static_int(item, "tensordot", "axes"),)
+            if np.ndim(item) == 0
+            else static_ints(item, "tensordot", "axes")
+        )
         pair.append(tuple(i + rank if i < 0 else i for i in items))
     if len(pair[0]) != len(pair[1]):
         raise ValueError(
-            f"Different number of contraction axes `a` and `b`, {len(pair[0])} != {len(pair[1])}."
+            "Different number of contraction axes `a` and "
+            f"`b`, {len(pair[0])} != {len(pair[1])}."
         )
     return pair[0], pair[1]
-
-
-

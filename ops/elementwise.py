@@ -25,8 +25,8 @@ from .tensor_spec import TensorSpec
 
 __all__ = [
     "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "conj", "cos", "cosh",
-    "digamma", "erf", "erfc", "erfinv", "exp", "expm1", "floor", "imag", "is_finite", "is_inf",
-    "is_nan", "lgamma", "log", "log1p", "negative", "real", "reciprocal", "rint",
+    "digamma", "erf", "erfc", "erfinv", "exp", "expm1", "floor", "imag", "is_finite",
+    "is_inf", "is_nan", "lgamma", "log", "log1p", "negative", "real", "reciprocal", "rint",
     "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh",
 ]  # fmt: skip
 
@@ -34,13 +34,22 @@ INEXACT = FLOATS + COMPLEX
 
 
 def _unary(
-    name: str, impl: Callable[..., Any], elementwise: str | None, vjp: Callable[..., Any] | None,
+    name: str,
+    impl: Callable[..., Any],
+    elementwise: str | None,
+    vjp: Callable[..., Any] | None,
     types: tuple[Any, ...] = INEXACT,
-) -> Primitive:  # fmt: skip
+) -> Primitive:
     return Primitive(
-        name, "x: T", impl=impl, shape=same, vjp=vjp, batch=batch_rules.unary,
-        types={"T": types}, elementwise=elementwise,
-    )  # fmt: skip
+        name,
+        "x: T",
+        impl=impl,
+        shape=same,
+        vjp=vjp,
+        batch=batch_rules.unary,
+        types={"T": types},
+        elementwise=elementwise,
+    )
 
 
 def unary_call(primitive: Primitive, x: Any) -> Any:
@@ -74,7 +83,9 @@ def abs(x: Any, name: str | None = None) -> Tensor:
     return ComplexAbs(x) if x.dtype.is_complex else Abs(x)
 
 
-Abs = _unary("Abs", np.absolute, "abs(a)", lambda op, g: (g * Sign(op.inputs[0]),), FLOATS + INTEGERS)
+Abs = _unary(
+    "Abs", np.absolute, "abs(a)", lambda op, g: (g * Sign(op.inputs[0]),), FLOATS + INTEGERS
+)
 
 
 def _real_of(x: Any) -> TensorSpec:
@@ -86,9 +97,14 @@ def _complex_abs_vjp(op: Any, g: Any) -> Any:
 
 
 ComplexAbs = Primitive(
-    "ComplexAbs", "x: T", impl=np.absolute, shape=_real_of, vjp=_complex_abs_vjp, batch=batch_rules.unary,
+    "ComplexAbs",
+    "x: T",
+    impl=np.absolute,
+    shape=_real_of,
+    vjp=_complex_abs_vjp,
+    batch=batch_rules.unary,
     types={"T": COMPLEX},
-)  # fmt: skip
+)
 
 
 def sign(x: Any, name: str | None = None) -> Tensor:
@@ -96,7 +112,13 @@ def sign(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Sign, x)
 
 
-Sign = _unary("Sign", np.sign, "float(a > 0) - float(a < 0)", lambda op, g: (g * 0,), NUMERIC)
+Sign = _unary(
+    "Sign",
+    np.sign,
+    "where(a > 0, 1, where(a < 0, -1, where(a == 0, 0, a)))",
+    lambda op, g: (g * 0,),
+    NUMERIC,
+)
 
 
 def square(x: Any, name: str | None = None) -> Tensor:
@@ -104,7 +126,9 @@ def square(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Square, x)
 
 
-Square = _unary("Square", np.square, "a * a", lambda op, g: (g * (conj_of(op.inputs[0]) * 2),), NUMERIC)
+Square = _unary(
+    "Square", np.square, "a * a", lambda op, g: (g * (conj_of(op.inputs[0]) * 2),), NUMERIC
+)
 
 
 def sqrt(x: Any, name: str | None = None) -> Tensor:
@@ -205,7 +229,12 @@ def _sigmoid_impl(x: Any) -> Any:
     return xp.reciprocal(y, out=y)
 
 
-Sigmoid = _unary("Sigmoid", _sigmoid_impl, "1 / (1 + exp(-a))", lambda op, g: (SigmoidGrad(op.outputs[0], g),))
+Sigmoid = _unary(
+    "Sigmoid",
+    _sigmoid_impl,
+    "1 / (1 + exp(-a))",
+    lambda op, g: (SigmoidGrad(op.outputs[0], g),),
+)
 
 
 def _sigmoid_grad_impl(y: Any, dy: Any) -> Any:
@@ -223,9 +252,14 @@ def _sigmoid_grad_vjp(op: Any, gg: Any) -> Any:
 
 
 SigmoidGrad = Primitive(
-    "SigmoidGrad", "y: T, dy: T", impl=_sigmoid_grad_impl, shape=same, vjp=_sigmoid_grad_vjp,
-    batch=batch_rules.elementwise, elementwise="b * a * (1 - a)",
-)  # fmt: skip
+    "SigmoidGrad",
+    "y: T, dy: T",
+    impl=_sigmoid_grad_impl,
+    shape=same,
+    vjp=_sigmoid_grad_vjp,
+    batch=batch_rules.elementwise,
+    elementwise="(1 - a) * a * b",
+)
 
 
 def tanh(x: Any, name: str | None = None) -> Tensor:
@@ -251,9 +285,14 @@ def _tanh_grad_vjp(op: Any, gg: Any) -> Any:
 
 
 TanhGrad = Primitive(
-    "TanhGrad", "y: T, dy: T", impl=_tanh_grad_impl, shape=same, vjp=_tanh_grad_vjp,
-    batch=batch_rules.elementwise, elementwise="b * (1 - a * a)",
-)  # fmt: skip
+    "TanhGrad",
+    "y: T, dy: T",
+    impl=_tanh_grad_impl,
+    shape=same,
+    vjp=_tanh_grad_vjp,
+    batch=batch_rules.elementwise,
+    elementwise="(1 - a * a) * b",
+)
 
 
 # -- trigonometry -----------------------------------------------------------------------------
@@ -316,15 +355,32 @@ def atanh(x: Any, name: str | None = None) -> Tensor:
 
 Sin = _unary("Sin", np.sin, "sin(a)", lambda op, g: (g * conj_of(Cos(op.inputs[0])),))
 Cos = _unary("Cos", np.cos, "cos(a)", lambda op, g: (Neg(g) * conj_of(Sin(op.inputs[0])),))
-Tan = _unary("Tan", np.tan, "tan(a)", lambda op, g: (g * conj_of(Square(Reciprocal(Cos(op.inputs[0])))),))
-Asin = _unary("Asin", np.arcsin, "asin(a)", lambda op, g: (g / conj_of(Sqrt(1 - Square(op.inputs[0]))),))
-Acos = _unary("Acos", np.arccos, "acos(a)", lambda op, g: (Neg(g) / conj_of(Sqrt(1 - Square(op.inputs[0]))),))
-Atan = _unary("Atan", np.arctan, "atan(a)", lambda op, g: (g / conj_of(Square(op.inputs[0]) + 1),))
+Tan = _unary(
+    "Tan", np.tan, "tan(a)", lambda op, g: (g * conj_of(Square(Reciprocal(Cos(op.inputs[0])))),)
+)
+Asin = _unary(
+    "Asin", np.arcsin, "asin(a)", lambda op, g: (g / conj_of(Sqrt(1 - Square(op.inputs[0]))),)
+)
+Acos = _unary(
+    "Acos",
+    np.arccos,
+    "acos(a)",
+    lambda op, g: (Neg(g) / conj_of(Sqrt(1 - Square(op.inputs[0]))),),
+)
+Atan = _unary(
+    "Atan", np.arctan, "atan(a)", lambda op, g: (g / conj_of(Square(op.inputs[0]) + 1),)
+)
 Sinh = _unary("Sinh", np.sinh, "sinh(a)", lambda op, g: (g * conj_of(Cosh(op.inputs[0])),))
 Cosh = _unary("Cosh", np.cosh, "cosh(a)", lambda op, g: (g * conj_of(Sinh(op.inputs[0])),))
-Asinh = _unary("Asinh", np.arcsinh, "asinh(a)", lambda op, g: (g / conj_of(Cosh(op.outputs[0])),))
-Acosh = _unary("Acosh", np.arccosh, "acosh(a)", lambda op, g: (g / conj_of(Sinh(op.outputs[0])),))
-Atanh = _unary("Atanh", np.arctanh, "atanh(a)", lambda op, g: (g / conj_of(1 - Square(op.inputs[0])),))
+Asinh = _unary(
+    "Asinh", np.arcsinh, "asinh(a)", lambda op, g: (g / conj_of(Cosh(op.outputs[0])),)
+)
+Acosh = _unary(
+    "Acosh", np.arccosh, "acosh(a)", lambda op, g: (g / conj_of(Sinh(op.outputs[0])),)
+)
+Atanh = _unary(
+    "Atanh", np.arctanh, "atanh(a)", lambda op, g: (g / conj_of(1 - Square(op.inputs[0])),)
+)
 
 
 # -- rounding and classification --------------------------------------------------------------
@@ -364,9 +420,15 @@ Round = _unary("Round", np.rint, "rint(a)", _none, FLOATS)
 
 def _classify(name: str, impl: Callable[..., Any], elementwise: str) -> Primitive:
     return Primitive(
-        name, "x: T", impl=impl, shape=to_dtype(dtypes.bool), vjp=_none, batch=batch_rules.unary,
-        types={"T": FLOATS}, elementwise=elementwise,
-    )  # fmt: skip
+        name,
+        "x: T",
+        impl=impl,
+        shape=to_dtype(dtypes.bool),
+        vjp=_none,
+        batch=batch_rules.unary,
+        types={"T": FLOATS},
+        elementwise=elementwise,
+    )
 
 
 def is_nan(x: Any, name: str | None = None) -> Tensor:
@@ -393,7 +455,7 @@ IsFinite = _classify("IsFinite", np.isfinite, "isfinite(a)")
 
 
 def special(name: str) -> Callable[..., Any]:
-    """SciPy's (for device arrays CuPy's) special function `name` that keeps small float dtypes."""
+    """SciPy's (on devices CuPy's) special function `name`; small float dtypes are kept."""
 
     def impl(*arrays: Any) -> Any:
         if array_module(*arrays) is np:
@@ -442,11 +504,21 @@ def _gauss(x: Any) -> Any:
 
 
 Erf = _unary("Erf", special("erf"), "erf(a)", lambda op, g: (g * _gauss(op.inputs[0]),), FLOATS)
-Erfc = _unary("Erfc", special("erfc"), "erfc(a)", lambda op, g: (Neg(g) * _gauss(op.inputs[0]),), FLOATS)
-Erfinv = _unary("Erfinv", special("erfinv"), None, lambda op, g: (g / _gauss(op.outputs[0]),), FLOATS)
-Lgamma = _unary("Lgamma", special("gammaln"), None, lambda op, g: (g * Digamma(op.inputs[0]),), FLOATS)
+Erfc = _unary(
+    "Erfc", special("erfc"), "erfc(a)", lambda op, g: (Neg(g) * _gauss(op.inputs[0]),), FLOATS
+)
+Erfinv = _unary(
+    "Erfinv", special("erfinv"), None, lambda op, g: (g / _gauss(op.outputs[0]),), FLOATS
+)
+Lgamma = _unary(
+    "Lgamma", special("gammaln"), None, lambda op, g: (g * Digamma(op.inputs[0]),), FLOATS
+)
 Digamma = _unary(
-    "Digamma", special("psi"), None, lambda op, g: (g * Polygamma(op.inputs[0] * 0 + 1, op.inputs[0]),), FLOATS
+    "Digamma",
+    special("psi"),
+    None,
+    lambda op, g: (g * Polygamma(op.inputs[0] * 0 + 1, op.inputs[0]),),
+    FLOATS,
 )
 
 
@@ -461,10 +533,14 @@ def _polygamma_impl(a: Any, x: Any) -> Any:
 
 
 Polygamma = Primitive(
-    "Polygamma", "a: T, x: T", impl=_polygamma_impl, shape=lambda a, x: TensorSpec(x.shape, x.dtype),
-    vjp=lambda op, g: (None, g * Polygamma(op.inputs[0] + 1, op.inputs[1])), batch=batch_rules.elementwise,
+    "Polygamma",
+    "a: T, x: T",
+    impl=_polygamma_impl,
+    shape=lambda a, x: TensorSpec(x.shape, x.dtype),
+    vjp=lambda op, g: (None, g * Polygamma(op.inputs[0] + 1, op.inputs[1])),
+    batch=batch_rules.elementwise,
     types={"T": (dtypes.float32, dtypes.float64)},
-)  # fmt: skip
+)
 
 
 # -- complex numbers --------------------------------------------------------------------------
@@ -490,10 +566,20 @@ def conj(x: Any, name: str | None = None) -> Tensor:
 
 Conj = _unary("Conj", np.conjugate, None, lambda op, g: (Conj(g),), COMPLEX)
 Real = Primitive(
-    "Real", "input: T", impl=lambda x: x.real.copy(), shape=_real_of, batch=batch_rules.unary,
-    vjp=lambda op, g: (cast(g, op.inputs[0].dtype),), types={"T": COMPLEX},
-)  # fmt: skip
+    "Real",
+    "input: T",
+    impl=lambda x: x.real.copy(),
+    shape=_real_of,
+    batch=batch_rules.unary,
+    vjp=lambda op, g: (cast(g, op.inputs[0].dtype),),
+    types={"T": COMPLEX},
+)
 Imag = Primitive(
-    "Imag", "input: T", impl=lambda x: x.imag.copy(), shape=_real_of, batch=batch_rules.unary,
-    vjp=lambda op, g: (cast(g, op.inputs[0].dtype) * to_tensor(1j, op.inputs[0].dtype),), types={"T": COMPLEX},
-)  # fmt: skip
+    "Imag",
+    "input: T",
+    impl=lambda x: x.imag.copy(),
+    shape=_real_of,
+    batch=batch_rules.unary,
+    vjp=lambda op, g: (cast(g, op.inputs[0].dtype) * to_tensor(1j, op.inputs[0].dtype),),
+    types={"T": COMPLEX},
+)

@@ -29,8 +29,8 @@ from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "cross", "diag", "diag_part", "matmul", "matrix_transpose", "matvec", "norm", "tensor_diag",
-    "tensor_diag_part", "trace", *einsums.__all__,
+    "cross", "diag", "diag_part", "matmul", "matrix_transpose", "matvec", "norm",
+    "tensor_diag", "tensor_diag_part", "trace", *einsums.__all__,
 ]  # fmt: skip
 
 
@@ -65,15 +65,23 @@ def matmul(
         InvalidArgumentError: the sizes do not fit, or an input is no matrix.
     """
     if transpose_a and adjoint_a:
-        raise ValueError(f"Only one of `transpose_a` and `adjoint_a` can be True. Received `transpose_a`={transpose_a}, `adjoint_a`={adjoint_a}.")  # fmt: skip
+        raise ValueError(
+            "Only one of `transpose_a` and `adjoint_a` can be True. Received "
+            f"`transpose_a`={transpose_a}, `adjoint_a`={adjoint_a}."
+        )
     if transpose_b and adjoint_b:
-        raise ValueError(f"Only one of `transpose_b` and `adjoint_b` can be True. Received `transpose_b`={transpose_b}, `adjoint_b`={adjoint_b}.")  # fmt: skip
+        raise ValueError(
+            "Only one of `transpose_b` and `adjoint_b` can be True. Received "
+            f"`transpose_b`={transpose_b}, `adjoint_b`={adjoint_b}."
+        )
     if not isinstance(a, Tensor):
         a = to_tensor(a, b.dtype if isinstance(b, Tensor) and not hasattr(a, "dtype") else None)
     if not isinstance(b, Tensor):
         b = to_tensor(b, None if hasattr(b, "dtype") else a.dtype)
     if output_type is not None and dtypes.as_dtype(output_type) is not a.dtype:
-        raise UnimplementedError(f"output_type must be the inputs' dtype {a.dtype.name}, got {output_type}")
+        raise UnimplementedError(
+            f"output_type must be the inputs' dtype {a.dtype.name}, got {output_type}"
+        )
     if adjoint_a:
         a, transpose_a = conj(a), True
     if adjoint_b:
@@ -99,12 +107,16 @@ def _matmul_impl(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any
 def _matmul_shape(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> TensorSpec:
     for i, t in enumerate((a, b)):
         if t.shape.rank not in (2, None):
-            raise InvalidArgumentError(f"In[{i}] is not a matrix. Instead it has shape {t.shape} [Op:MatMul]", op="MatMul")
+            raise InvalidArgumentError(
+                f"In[{i}] is not a matrix. Instead it has shape {t.shape} [Op:MatMul]",
+                op="MatMul",
+            )
     n, k = _sizes(a.shape, transpose_a)
     other, m = _sizes(b.shape, transpose_b)
     if k is not None and other is not None and k != other:
         raise InvalidArgumentError(
-            f"Matrix size-incompatible: In[0]: {_shown(a)}, In[1]: {_shown(b)} [Op:MatMul]", op="MatMul"
+            f"Matrix size-incompatible: In[0]: {_shown(a)}, In[1]: {_shown(b)} [Op:MatMul]",
+            op="MatMul",
         )
     return TensorSpec([n, m], a.dtype)
 
@@ -117,7 +129,11 @@ def _sizes(shape: TensorShape, transposed: bool) -> tuple[int | None, int | None
 
 
 def _shown(t: Any) -> str:
-    return str(t.shape.dims and [d if d is not None else "?" for d in t.shape.dims]).replace(" ", "").replace("'", "")
+    return (
+        str(t.shape.dims and [d if d is not None else "?" for d in t.shape.dims])
+        .replace(" ", "")
+        .replace("'", "")
+    )
 
 
 def _matmul_vjp(op: Any, g: Any) -> Any:
@@ -146,9 +162,14 @@ def _matmul_batch(ctx: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: b
 
 
 MatMul = Primitive(
-    "MatMul", "a: T, b: T", impl=_matmul_impl, shape=_matmul_shape, vjp=_matmul_vjp, batch=_matmul_batch,
+    "MatMul",
+    "a: T, b: T",
+    impl=_matmul_impl,
+    shape=_matmul_shape,
+    vjp=_matmul_vjp,
+    batch=_matmul_batch,
     types={"T": NUMERIC},
-)  # fmt: skip
+)
 
 
 def _batch_matmul_impl(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> Any:
@@ -164,7 +185,11 @@ def _batch_matmul_impl(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> Any:
     if y.ndim == 2 and x.ndim > 2:
         if x.shape[-1] != y.shape[0]:
             raise ValueError("sizes do not fit")
-        flat = _gemm(xp, x.reshape((-1, x.shape[-1])) if x.size else x.reshape((_rows(x), x.shape[-1])), y)
+        flat = _gemm(
+            xp,
+            x.reshape((-1, x.shape[-1])) if x.size else x.reshape((_rows(x), x.shape[-1])),
+            y,
+        )
         return flat.reshape((*x.shape[:-1], y.shape[-1]))
     if x.ndim == 2 and y.ndim > 2 and y.shape[-1] == 1 and y.size:
         # One matrix times many vectors.
@@ -183,7 +208,8 @@ def _batch_matmul_shape(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> TensorSp
     for i, t in enumerate((x, y)):
         if t.shape.rank is not None and t.shape.rank < 2:
             raise InvalidArgumentError(
-                f"In[{i}] ndims must be >= 2: {t.shape.rank} [Op:BatchMatMulV2]", op="BatchMatMulV2"
+                f"In[{i}] ndims must be >= 2: {t.shape.rank} [Op:BatchMatMulV2]",
+                op="BatchMatMulV2",
             )
     if x.shape.rank is None or y.shape.rank is None:
         return TensorSpec(None, x.dtype)
@@ -191,9 +217,13 @@ def _batch_matmul_shape(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> TensorSp
     other, m = _sizes(y.shape, adj_y)
     if k is not None and other is not None and k != other:
         raise InvalidArgumentError(
-            f"Matrix size-incompatible: In[0]: {_shown(x)}, In[1]: {_shown(y)} [Op:BatchMatMulV2]", op="BatchMatMulV2"
+            f"Matrix size-incompatible: In[0]: {_shown(x)}, "
+            f"In[1]: {_shown(y)} [Op:BatchMatMulV2]",
+            op="BatchMatMulV2",
         )
-    return TensorSpec(broadcast(x.shape[:-2], y.shape[:-2], "BatchMatMulV2").concatenate([n, m]), x.dtype)
+    return TensorSpec(
+        broadcast(x.shape[:-2], y.shape[:-2], "BatchMatMulV2").concatenate([n, m]), x.dtype
+    )
 
 
 def _batch_matmul_vjp(op: Any, g: Any) -> Any:
@@ -204,7 +234,9 @@ def _batch_matmul_vjp(op: Any, g: Any) -> Any:
     if y.ndim == 2 and not tx and k is not None and g.shape[-1] is not None:
         # Weights shared by a stack: their gradient is one large product, not a sum of many.
         rows, grows = reshape(cx, [-1, k]), reshape(g, [-1, g.shape[-1]])
-        gy = MatMul(*((grows, rows) if ty else (rows, grows)), transpose_a=True, transpose_b=False)
+        gy = MatMul(
+            *((grows, rows) if ty else (rows, grows)), transpose_a=True, transpose_b=False
+        )
         return BatchMatMulV2(g, cy, adj_x=False, adj_y=not ty), gy
 
     def mm(p: Any, q: Any, tp: bool, tq: bool) -> Any:
@@ -215,9 +247,14 @@ def _batch_matmul_vjp(op: Any, g: Any) -> Any:
 
 
 BatchMatMulV2 = Primitive(
-    "BatchMatMulV2", "x: T, y: T", impl=_batch_matmul_impl, shape=_batch_matmul_shape, vjp=_batch_matmul_vjp,
-    batch=batch_rules.elementwise, types={"T": NUMERIC},
-)  # fmt: skip
+    "BatchMatMulV2",
+    "x: T, y: T",
+    impl=_batch_matmul_impl,
+    shape=_batch_matmul_shape,
+    vjp=_batch_matmul_vjp,
+    batch=batch_rules.elementwise,
+    types={"T": NUMERIC},
+)
 
 
 def matvec(
@@ -243,7 +280,10 @@ def matrix_transpose(a: Any, name: str = "matrix_transpose", conjugate: bool = F
     a = to_tensor(a, None)
     rank = a.shape.rank
     if rank is None or rank < 2:
-        raise ValueError(f"Argument `a` should be a (batch) matrix with rank >= 2. Received `a` = {a} with shape: {a.shape}")  # fmt: skip
+        raise ValueError(
+            "Argument `a` should be a (batch) matrix with rank >= 2. "
+            f"Received `a` = {a} with shape: {a.shape}"
+        )
     swapped = transpose(a, [*range(rank - 2), rank - 1, rank - 2])
     return conj(swapped) if conjugate else swapped
 
@@ -270,11 +310,15 @@ def _diag_part_shape(x: Any, *, k: int) -> TensorSpec:
     if x.shape.rank is None:
         return TensorSpec(None, x.dtype)
     if x.shape.rank < 2:
-        raise InvalidArgumentError(f"input must be at least 2-dim, got shape {x.shape} [Op:MatrixDiagPartV3]")
+        raise InvalidArgumentError(
+            f"input must be at least 2-dim, got shape {x.shape} [Op:MatrixDiagPartV3]"
+        )
     n, m = x.shape.dims[-2:]
     length = None if n is None or m is None else min(n + min(k, 0), m - max(k, 0))
     if length is not None and length < 0:
-        raise InvalidArgumentError(f"diagonal {k} is outside a matrix of shape {x.shape} [Op:MatrixDiagPartV3]")
+        raise InvalidArgumentError(
+            f"diagonal {k} is outside a matrix of shape {x.shape} [Op:MatrixDiagPartV3]"
+        )
     return TensorSpec(x.shape[:-2].concatenate([length]), x.dtype)
 
 
@@ -283,9 +327,14 @@ def _diag_part_vjp(op: Any, g: Any) -> Any:
 
 
 MatrixDiagPart = Primitive(
-    "MatrixDiagPart", "input: T", impl=lambda x, *, k: array_module(x).diagonal(x, k, -2, -1).copy(),
-    shape=_diag_part_shape, vjp=_diag_part_vjp, batch=batch_rules.unary, check_first=True,
-)  # fmt: skip
+    "MatrixDiagPart",
+    "input: T",
+    impl=lambda x, *, k: array_module(x).diagonal(x, k, -2, -1).copy(),
+    shape=_diag_part_shape,
+    vjp=_diag_part_vjp,
+    batch=batch_rules.unary,
+    check_first=True,
+)
 
 
 def _put_diagonal(d: Any, shape: tuple[int, ...], k: int) -> Any:
@@ -296,11 +345,13 @@ def _put_diagonal(d: Any, shape: tuple[int, ...], k: int) -> Any:
 
 
 _DiagLike = Primitive(
-    "_DiagLike", "d: T, like: T", impl=lambda d, like, *, k: _put_diagonal(d, like.shape, k),
+    "_DiagLike",
+    "d: T, like: T",
+    impl=lambda d, like, *, k: _put_diagonal(d, like.shape, k),
     shape=lambda d, like, *, k: TensorSpec(like.shape, d.dtype),
     vjp=lambda op, g: (MatrixDiagPart(g, **op.attrs), None),
     batch=lambda ctx, *xs, k: ctx.primitive(*batch_rules.all_batched(ctx, xs), k=k),
-)  # fmt: skip
+)
 
 
 def _diag_impl(d: Any, *, k: int) -> Any:
@@ -310,7 +361,9 @@ def _diag_impl(d: Any, *, k: int) -> Any:
 
 def _diag_shape(d: Any, *, k: int) -> TensorSpec:
     if d.shape.rank == 0:
-        raise InvalidArgumentError("diagonal must be at least 1-dim, received shape: [] [Op:MatrixDiagV3]")
+        raise InvalidArgumentError(
+            "diagonal must be at least 1-dim, received shape: [] [Op:MatrixDiagV3]"
+        )
     if d.shape.rank is None:
         return TensorSpec(None, d.dtype)
     n = d.shape[-1]
@@ -319,9 +372,14 @@ def _diag_shape(d: Any, *, k: int) -> TensorSpec:
 
 
 MatrixDiag = Primitive(
-    "MatrixDiag", "diagonal: T", impl=_diag_impl, shape=_diag_shape, batch=batch_rules.unary, check_first=True,
+    "MatrixDiag",
+    "diagonal: T",
+    impl=_diag_impl,
+    shape=_diag_shape,
+    batch=batch_rules.unary,
+    check_first=True,
     vjp=lambda op, g: (MatrixDiagPart(g, **op.attrs),),
-)  # fmt: skip
+)
 
 
 def tensor_diag(diagonal: Any, name: str | None = None) -> Tensor:
@@ -349,7 +407,11 @@ def trace(x: Any, name: str | None = None) -> Tensor:
 
 
 def norm(
-    tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = None, name: str | None = None
+    tensor: Any,
+    ord: Any = "euclidean",
+    axis: Any = None,
+    keepdims: Any = None,
+    name: str | None = None,
 ) -> Tensor:
     """The norm of vectors or matrices.
 
@@ -370,9 +432,14 @@ def norm(
     if matrix:
         axis = tuple(int(a) for a in axis)
         if len(axis) != 2:
-            raise ValueError(f"'axis' must be None, an integer, or a tuple of 2 unique integers, got {axis}")
+            raise ValueError(
+                f"'axis' must be None, an integer, or a tuple of 2 unique integers, got {axis}"
+            )
         if ord not in ("euclidean", "fro", 1, 2, np.inf):
-            raise ValueError(f"'ord' must be a supported matrix norm in ['euclidean', 'fro', 1, 2, np.inf], got {ord}")
+            raise ValueError(
+                "'ord' must be a supported matrix norm in "
+                f"['euclidean', 'fro', 1, 2, np.inf], got {ord}"
+            )
     elif ord not in ("euclidean", 1, 2, np.inf) and (isinstance(ord, str) or ord <= 0):
         raise ValueError(f"'ord' must be a supported vector norm, got {ord}")
     if ord in ("euclidean", "fro") or (ord == 2 and not matrix):
@@ -386,7 +453,9 @@ def norm(
             return reduce_sum(size, axis, keepdims)
         return pow(reduce_sum(pow(size, ord), axis, keepdims), 1.0 / ord)
     if ord == 2:
-        raise UnimplementedError("norm: the spectral norm of a matrix (ord=2) needs a decomposition")
+        raise UnimplementedError(
+            "norm: the spectral norm of a matrix (ord=2) needs a decomposition"
+        )
     rank = x.shape.rank
     rows, columns = (a % rank for a in axis)
     first, second = (rows, columns) if ord == 1 else (columns, rows)
@@ -401,14 +470,22 @@ def cross(a: Any, b: Any, name: str | None = None) -> Tensor:
 
 def _cross_shape(a: Any, b: Any) -> TensorSpec:
     if a.shape.rank == 0 or (a.shape.rank and a.shape[-1] not in (3, None)):
-        raise InvalidArgumentError(f"Cross-products are only defined for 3-element vectors, got {a.shape} [Op:Cross]")
+        raise InvalidArgumentError(
+            f"Cross-products are only defined for 3-element vectors, got {a.shape} [Op:Cross]"
+        )
     if not a.shape.is_compatible_with(b.shape):
-        raise InvalidArgumentError(f"Both inputs must be of same shape: {a.shape} vs. {b.shape} [Op:Cross]")
+        raise InvalidArgumentError(
+            f"Both inputs must be of same shape: {a.shape} vs. {b.shape} [Op:Cross]"
+        )
     return TensorSpec(a.shape.merge_with(b.shape), a.dtype)
 
 
 Cross = Primitive(
-    "Cross", "a: T, b: T", impl=lambda a, b: array_module(a).cross(a, b), shape=_cross_shape,
-    vjp=lambda op, g: (Cross(op.inputs[1], g), Cross(g, op.inputs[0])), check_first=True,
+    "Cross",
+    "a: T, b: T",
+    impl=lambda a, b: array_module(a).cross(a, b),
+    shape=_cross_shape,
+    vjp=lambda op, g: (Cross(op.inputs[1], g), Cross(g, op.inputs[0])),
+    check_first=True,
     batch=lambda ctx, *xs: ctx.primitive(*batch_rules.all_batched(ctx, xs)),
-)  # fmt: skip
+)

@@ -14,7 +14,7 @@ from .convert import to_tensor
 from .elementwise import exp, log
 from .errors import InvalidArgumentError
 from .math_ops import Masked, maximum
-from .nn_activations import last_max, log_softmax, softmax, softplus
+from .nn_activations import last_max, last_sum, log_softmax, softmax, softplus
 from .primitive import Primitive
 from .reductions import reduce_sum
 from .shape_rules import FLOATS, broadcast
@@ -23,8 +23,9 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "l2_loss", "log_poisson_loss", "sigmoid_cross_entropy_with_logits", "softmax_cross_entropy_with_logits",
-    "sparse_softmax_cross_entropy_with_logits", "weighted_cross_entropy_with_logits",
+    "l2_loss", "log_poisson_loss", "sigmoid_cross_entropy_with_logits",
+    "softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits",
+    "weighted_cross_entropy_with_logits",
 ]  # fmt: skip
 
 
@@ -46,15 +47,22 @@ def _l2_loss_batch(ctx: Any, t: Any) -> Any:
 
 
 L2Loss = Primitive(
-    "L2Loss", "t: T", impl=_l2_loss_impl, shape=lambda t: TensorSpec([], t.dtype),
-    vjp=lambda op, g: (op.inputs[0] * g,), batch=_l2_loss_batch, types={"T": FLOATS},
-)  # fmt: skip
+    "L2Loss",
+    "t: T",
+    impl=_l2_loss_impl,
+    shape=lambda t: TensorSpec([], t.dtype),
+    vjp=lambda op, g: (op.inputs[0] * g,),
+    batch=_l2_loss_batch,
+    types={"T": FLOATS},
+)
 
 
 # -- softmax cross-entropy --------------------------------------------------------------------
 
 
-def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: Any = -1, name: str | None = None) -> Tensor:
+def softmax_cross_entropy_with_logits(
+    labels: Any, logits: Any, axis: Any = -1, name: str | None = None
+) -> Tensor:
     """-sum(labels * log_softmax(logits)) along `axis`.
 
     Args:
@@ -85,7 +93,7 @@ def _xent_impl(features: Any, labels: Any) -> Any:
     xp = array_module(features)
     z = features - last_max(xp, features)
     e = xp.exp(z)
-    total = e.sum(axis=-1, keepdims=True)
+    total = last_sum(e)
     z -= xp.log(total)
     e /= total
     if z.shape != labels.shape:
@@ -102,10 +110,15 @@ def _xent_shape(features: Any, labels: Any) -> Any:
         shape = broadcast(features.shape, labels.shape, name)
     except InvalidArgumentError:
         raise InvalidArgumentError(
-            f"logits and labels must be broadcastable: logits_size={features.shape} labels_size={labels.shape} "
-            f"[Op:{name}]", op=name) from None  # fmt: skip
+            "logits and labels must be broadcastable: "
+            f"logits_size={features.shape} labels_size={labels.shape} "
+            f"[Op:{name}]",
+            op=name,
+        ) from None
     if shape.rank == 0:
-        raise InvalidArgumentError(f"logits must have at least one axis, got shape {shape} [Op:{name}]", op=name)
+        raise InvalidArgumentError(
+            f"logits must have at least one axis, got shape {shape} [Op:{name}]", op=name
+        )
     loss = TensorSpec(None if shape.rank is None else shape[:-1], features.dtype)
     return loss, TensorSpec(shape, features.dtype)
 
@@ -131,12 +144,21 @@ def _xent_batch(ctx: Any, *tensors: Any) -> Any:
 
 
 SoftmaxCrossEntropyWithLogits = Primitive(
-    "SoftmaxCrossEntropyWithLogits", "features: T, labels: T", impl=_xent_impl, shape=_xent_shape, vjp=_xent_vjp,
-    batch=_xent_batch, types={"T": FLOATS}, check_first=True, partial_grads=True,
-)  # fmt: skip
+    "SoftmaxCrossEntropyWithLogits",
+    "features: T, labels: T",
+    impl=_xent_impl,
+    shape=_xent_shape,
+    vjp=_xent_vjp,
+    batch=_xent_batch,
+    types={"T": FLOATS},
+    check_first=True,
+    partial_grads=True,
+)
 
 
-def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None = None) -> Tensor:
+def sparse_softmax_cross_entropy_with_logits(
+    labels: Any, logits: Any, name: str | None = None
+) -> Tensor:
     """-log_softmax(logits)[labels]: cross-entropy with one class number per example.
 
     Args:
@@ -158,12 +180,18 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any, name: str
         raise ValueError("`logits` cannot be a scalar. Received logits with shape ().")
     if have is not None and want is not None and have != want - 1:
         raise ValueError(
-            f"`labels.shape.rank` must equal `logits.shape.rank - 1`. Received: labels.shape={labels.shape} of "
+            "`labels.shape.rank` must equal `logits.shape.rank - 1`. "
+            f"Received: labels.shape={labels.shape} of "
             f"rank {have} and logits.shape={logits.shape} of rank {want}"
         )
-    if have is not None and want is not None and not labels.shape.is_compatible_with(logits.shape[:-1]):
+    if (
+        have is not None
+        and want is not None
+        and not labels.shape.is_compatible_with(logits.shape[:-1])
+    ):
         raise ValueError(
-            f"`labels.shape` must equal `logits.shape` except for the last dimension. Received: "
+            "`labels.shape` must equal `logits.shape` except "
+            "for the last dimension. Received: "
             f"labels.shape={labels.shape} and logits.shape={logits.shape}"
         )
     small = logits.dtype in (dtypes.float16, dtypes.bfloat16)
@@ -176,22 +204,23 @@ def _sparse_xent_impl(features: Any, labels: Any) -> Any:
     xp = array_module(features)
     classes = features.shape[-1]
     flat = labels.reshape(-1)
-    if flat.size:
-        low, high = int(flat.min()), int(flat.max())
-        if low < 0 or high >= classes:
-            shown = " ".join(str(v) for v in flat[:10].tolist()) + ("..." if flat.size > 10 else "")
-            raise InvalidArgumentError(
-                f"Received a label value of {low if low < 0 else high} which is outside the valid range of "
-                f"[0, {classes}).  Label values: {shown}"
-            )
-    z = features - last_max(xp, features)
+    # Read as unsigned, a negative label is larger than any class.
+    if flat.size and int(flat.view(f"u{flat.dtype.itemsize}").max()) >= classes:
+        wrong = flat[(flat < 0) | (flat >= classes)][0]
+        shown = " ".join(str(v) for v in flat[:10].tolist()) + ("..." if flat.size > 10 else "")
+        raise InvalidArgumentError(
+            f"Received a label value of {wrong} which is outside the valid range of "
+            f"[0, {classes}).  Label values: {shown}"
+        )
+    z = xp.subtract(features, last_max(xp, features), order="C")
     e = xp.exp(z)
-    total = e.sum(axis=-1, keepdims=True)
-    z, rows = z.reshape((flat.size, classes)), xp.arange(flat.size)
+    total = last_sum(e)
+    where = xp.arange(0, flat.size * classes, max(classes, 1))
+    where += flat
     loss = xp.log(total).reshape(-1)
-    loss -= z[rows, flat]
+    loss -= z.reshape(-1)[where]
     e /= total
-    e.reshape((flat.size, classes))[rows, flat] -= e.dtype.type(1)
+    e.reshape(-1)[where] -= e.dtype.type(1)
     return loss.reshape(labels.shape), e
 
 
@@ -201,8 +230,11 @@ def _sparse_xent_shape(features: Any, labels: Any) -> Any:
         return TensorSpec(labels.shape, features.dtype), TensorSpec(None, features.dtype)
     if features.shape.rank == 0 or not labels.shape.is_compatible_with(features.shape[:-1]):
         raise InvalidArgumentError(
-            f"logits and labels must have the same first dimension, got logits shape {features.shape} and labels "
-            f"shape {labels.shape} [Op:{name}]", op=name)  # fmt: skip
+            "logits and labels must have the same first dimension, "
+            f"got logits shape {features.shape} and labels "
+            f"shape {labels.shape} [Op:{name}]",
+            op=name,
+        )
     lead = labels.shape.merge_with(features.shape[:-1])
     return TensorSpec(lead, features.dtype), TensorSpec(features.shape, features.dtype)
 
@@ -219,17 +251,24 @@ def _sparse_xent_vjp(op: Any, grad_loss: Any, grad_backprop: Any) -> Any:
 
 
 SparseSoftmaxCrossEntropyWithLogits = Primitive(
-    "SparseSoftmaxCrossEntropyWithLogits", "features: T, labels: Tlabels", impl=_sparse_xent_impl,
-    shape=_sparse_xent_shape, vjp=_sparse_xent_vjp, partial_grads=True, check_first=True,
+    "SparseSoftmaxCrossEntropyWithLogits",
+    "features: T, labels: Tlabels",
+    impl=_sparse_xent_impl,
+    shape=_sparse_xent_shape,
+    vjp=_sparse_xent_vjp,
+    partial_grads=True,
+    check_first=True,
     batch=lambda ctx, *xs: ctx.primitive(*batch_rules.all_batched(ctx, xs)),
     types={"T": FLOATS, "Tlabels": (dtypes.int32, dtypes.int64)},
-)  # fmt: skip
+)
 
 
 # -- sigmoid cross-entropy --------------------------------------------------------------------
 
 
-def sigmoid_cross_entropy_with_logits(labels: Any = None, logits: Any = None, name: str | None = None) -> Tensor:
+def sigmoid_cross_entropy_with_logits(
+    labels: Any = None, logits: Any = None, name: str | None = None
+) -> Tensor:
     """-z * log(sigmoid(x)) - (1 - z) * log(1 - sigmoid(x)) for labels z, logits x, elementwise.
 
     Raises:
@@ -244,7 +283,8 @@ def _logits_labels(labels: Any, logits: Any) -> tuple[Tensor, Tensor]:
     labels = to_tensor(labels, None if hasattr(labels, "dtype") else logits.dtype)
     if not labels.shape.is_compatible_with(logits.shape):
         raise ValueError(
-            f"`logits` and `labels` must have the same shape, received ({logits.shape} vs {labels.shape})."
+            "`logits` and `labels` must have the same shape, "
+            f"received ({logits.shape} vs {labels.shape})."
         )
     return logits, labels
 
@@ -258,7 +298,9 @@ def weighted_cross_entropy_with_logits(
     return (1 - labels) * logits + weight * (softplus(-logits))
 
 
-def log_poisson_loss(targets: Any, log_input: Any, compute_full_loss: bool = False, name: str | None = None) -> Tensor:
+def log_poisson_loss(
+    targets: Any, log_input: Any, compute_full_loss: bool = False, name: str | None = None
+) -> Tensor:
     """exp(c) - z * c for targets z and logarithms c of the prediction, elementwise; with
     `compute_full_loss` Stirling's approximation of log(z!) is added where z > 1."""
     c = to_tensor(log_input, None)

@@ -29,15 +29,18 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "batch_normalization", "bias_add", "dropout", "embedding_lookup", "in_top_k", "l2_normalize", "moments", "top_k",
-    "zero_fraction", *nn_activations.__all__, *nn_losses.__all__,
+    "batch_normalization", "bias_add", "dropout", "embedding_lookup", "in_top_k",
+    "l2_normalize", "moments", "top_k", "zero_fraction", *nn_activations.__all__,
+    *nn_losses.__all__,
 ]  # fmt: skip
 
 
 # -- bias -------------------------------------------------------------------------------------
 
 
-def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Tensor:
+def bias_add(
+    value: Any, bias: Any, data_format: str | None = None, name: str | None = None
+) -> Tensor:
     """`value` plus the vector `bias` along the channels.
 
     Args:
@@ -50,10 +53,16 @@ def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | 
         ValueError: the format is not known.
         InvalidArgumentError: the sizes do not fit.
     """
-    if data_format is None or data_format == "N...C" or (data_format[0] == "N" and data_format[-1] == "C"):
+    if (
+        data_format is None
+        or data_format == "N...C"
+        or (data_format[0] == "N" and data_format[-1] == "C")
+    ):
         return BiasAdd(value, bias, data_format="NHWC")
     if not data_format.startswith("NC"):
-        raise ValueError(f"`data_format` must be of the form `N...C` or `NC...`. Received: {data_format}")
+        raise ValueError(
+            f"`data_format` must be of the form `N...C` or `NC...`. Received: {data_format}"
+        )
     return BiasAdd(value, bias, data_format="NCHW")
 
 
@@ -70,14 +79,21 @@ def _bias_add_impl(value: Any, bias: Any, *, data_format: str) -> Any:
 def _bias_add_shape(value: Any, bias: Any, *, data_format: str) -> TensorSpec:
     if value.shape.rank is not None:
         if value.shape.rank < 2:
-            raise InvalidArgumentError(f"Input tensor must be at least 2D: {value.shape} [Op:BiasAdd]", op="BiasAdd")
+            raise InvalidArgumentError(
+                f"Input tensor must be at least 2D: {value.shape} [Op:BiasAdd]", op="BiasAdd"
+            )
         if bias.shape.rank not in (1, None):
-            raise InvalidArgumentError(f"Biases must be 1D: {bias.shape} [Op:BiasAdd]", op="BiasAdd")
+            raise InvalidArgumentError(
+                f"Biases must be 1D: {bias.shape} [Op:BiasAdd]", op="BiasAdd"
+            )
         channels = value.shape[_channel_axis(value.shape.rank, data_format)]
         if None not in (channels, bias.shape[0]) and channels != bias.shape[0]:
             raise InvalidArgumentError(
-                f"Must provide as many biases as the last dimension of the input tensor: {bias.shape} vs. "
-                f"{value.shape} [Op:BiasAdd]", op="BiasAdd")  # fmt: skip
+                "Must provide as many biases as the last dimension "
+                f"of the input tensor: {bias.shape} vs. "
+                f"{value.shape} [Op:BiasAdd]",
+                op="BiasAdd",
+            )
     return TensorSpec(value.shape, value.dtype)
 
 
@@ -98,9 +114,15 @@ def _bias_add_batch(ctx: Any, value: Any, bias: Any, *, data_format: str) -> Any
 
 
 BiasAdd = Primitive(
-    "BiasAdd", "value: T, bias: T", impl=_bias_add_impl, shape=_bias_add_shape, vjp=_bias_add_vjp,
-    batch=_bias_add_batch, types={"T": NUMERIC}, check_first=True,
-)  # fmt: skip
+    "BiasAdd",
+    "value: T, bias: T",
+    impl=_bias_add_impl,
+    shape=_bias_add_shape,
+    vjp=_bias_add_vjp,
+    batch=_bias_add_batch,
+    types={"T": NUMERIC},
+    check_first=True,
+)
 
 
 def _bias_add_grad_impl(g: Any, *, data_format: str) -> Any:
@@ -109,7 +131,9 @@ def _bias_add_grad_impl(g: Any, *, data_format: str) -> Any:
     if g.dtype.itemsize == 2 and g.dtype.kind not in "iu":
         return g.sum(axis=axes, dtype=np.float32).astype(g.dtype)
     if axis == g.ndim - 1 and g.flags.c_contiguous:
-        return array_module(g).add.reduce(g.reshape((-1, g.shape[-1])) if g.size else g, 0 if g.size else axes, g.dtype)
+        return array_module(g).add.reduce(
+            g.reshape((-1, g.shape[-1])) if g.size else g, 0 if g.size else axes, g.dtype
+        )
     return g.sum(axis=axes, dtype=g.dtype)
 
 
@@ -132,9 +156,13 @@ def _bias_add_grad_batch(ctx: Any, g: Any, *, data_format: str) -> Any:
 
 
 BiasAddGrad = Primitive(
-    "BiasAddGrad", "out_backprop: T", impl=_bias_add_grad_impl, shape=_bias_add_grad_shape, vjp=_bias_add_grad_vjp,
+    "BiasAddGrad",
+    "out_backprop: T",
+    impl=_bias_add_grad_impl,
+    shape=_bias_add_grad_shape,
+    vjp=_bias_add_grad_vjp,
     batch=_bias_add_grad_batch,
-)  # fmt: skip
+)
 
 
 # -- normalization ----------------------------------------------------------------------------
@@ -163,7 +191,13 @@ def moments(
 
 
 def batch_normalization(
-    x: Any, mean: Any, variance: Any, offset: Any, scale: Any, variance_epsilon: Any, name: str | None = None
+    x: Any,
+    mean: Any,
+    variance: Any,
+    offset: Any,
+    scale: Any,
+    variance_epsilon: Any,
+    name: str | None = None,
 ) -> Tensor:
     """scale * (x - mean) / sqrt(variance + variance_epsilon) + offset; `scale` and `offset` may
     be None."""
@@ -175,7 +209,9 @@ def batch_normalization(
     return x * cast(inverse, x.dtype) + cast(rest, x.dtype)
 
 
-def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None, dim: Any = None) -> Tensor:
+def l2_normalize(
+    x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None, dim: Any = None
+) -> Tensor:
     """x / sqrt(max(sum(x * x), epsilon)) along `axis` (all axes if None)."""
     x = to_tensor(x, None)
     squares = reduce_sum(x * x, dim if axis is None else axis, True)
@@ -191,8 +227,10 @@ def zero_fraction(value: Any, name: str | None = None) -> Tensor:
 # -- dropout ----------------------------------------------------------------------------------
 
 
-def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None) -> Tensor:
-    """`x` with a random fraction `rate` of elements set to 0 and the others divided by 1 - rate.
+def dropout(
+    x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None
+) -> Tensor:
+    """`x` with a random fraction `rate` of elements set to 0, the others divided by 1 - rate.
 
     Args:
         x: floats.
@@ -206,10 +244,16 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None,
     """
     x = to_tensor(x, None)
     if not x.dtype.is_floating:
-        raise ValueError(f"`x.dtype` must be a floating point tensor as `x` will be scaled. Received x.dtype={x.dtype!r}.")  # fmt: skip
+        raise ValueError(
+            "`x.dtype` must be a floating point tensor as `x` will "
+            f"be scaled. Received x.dtype={x.dtype!r}."
+        )
     if isinstance(rate, numbers.Real):
         if not 0 <= rate < 1:
-            raise ValueError(f"`rate` must be a scalar tensor or a float in the range [0, 1). Received: rate={rate}")
+            raise ValueError(
+                "`rate` must be a scalar tensor or a float in the "
+                f"range [0, 1). Received: rate={rate}"
+            )
         if rate == 0:
             return identity(x)
         scale: Any = 1 / (1 - float(rate))
@@ -219,7 +263,11 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None,
             raise ValueError(f"`rate` must be a scalar tensor. Received shape {rate.shape}")
         rate = cast(rate, x.dtype)
         scale = 1 / (1 - rate)
-    draw = random_uniform(shape(x) if noise_shape is None else _noise_shape(x, noise_shape), seed=seed, dtype=x.dtype)
+    draw = random_uniform(
+        shape(x) if noise_shape is None else _noise_shape(x, noise_shape),
+        seed=seed,
+        dtype=x.dtype,
+    )
     return masked(x * scale, draw >= rate)
 
 
@@ -243,7 +291,11 @@ class TopKV2Result(NamedTuple):
 
 
 def top_k(
-    input: Any, k: Any = 1, sorted: bool = True, index_type: Any = dtypes.int32, name: str | None = None
+    input: Any,
+    k: Any = 1,
+    sorted: bool = True,
+    index_type: Any = dtypes.int32,
+    name: str | None = None,
 ) -> TopKV2Result:
     """Values and indices of the `k` largest elements along the last axis, largest first; of
     equal ones the first comes first.
@@ -251,7 +303,9 @@ def top_k(
     Raises:
         InvalidArgumentError: there are fewer than `k`.
     """
-    found = TopKV2(input, k=static_int(k, "TopKV2", "k"), index_type=dtypes.as_dtype(index_type))
+    found = TopKV2(
+        input, k=static_int(k, "TopKV2", "k"), index_type=dtypes.as_dtype(index_type)
+    )
     return TopKV2Result(*found)
 
 
@@ -260,7 +314,7 @@ def _top_k_impl(x: Any, *, k: int, index_type: dtypes.DType) -> Any:
     if k == 1 and n and x.dtype.kind != "V":
         order = xp.argmax(x, axis=-1)[..., None]
     else:
-        # Sorting the reversed row from low to high, read backwards, keeps equal elements in order.
+        # Sorting the reversed row, read backwards, keeps equal elements in order.
         order = n - 1 - xp.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1][..., :k]
     return xp.take_along_axis(x, order, axis=-1), order.astype(index_type.np_dtype)
 
@@ -269,11 +323,16 @@ def _top_k_shape(x: Any, *, k: int, index_type: dtypes.DType) -> Any:
     if k < 0:
         raise InvalidArgumentError(f"Need k >= 0, got {k} [Op:TopKV2]", op="TopKV2")
     if x.shape.rank == 0:
-        raise InvalidArgumentError("input must be >= 1-D, got shape [] [Op:TopKV2]", op="TopKV2")
+        raise InvalidArgumentError(
+            "input must be >= 1-D, got shape [] [Op:TopKV2]", op="TopKV2"
+        )
     if x.shape.rank is None:
         return TensorSpec(None, x.dtype), TensorSpec(None, index_type)
     if x.shape[-1] is not None and x.shape[-1] < k:
-        raise InvalidArgumentError(f"input must have at least k columns. Had {x.shape[-1]}, needed {k} [Op:TopKV2]", op="TopKV2")
+        raise InvalidArgumentError(
+            f"input must have at least k columns. Had {x.shape[-1]}, needed {k} [Op:TopKV2]",
+            op="TopKV2",
+        )
     out = x.shape[:-1].concatenate([k])
     return TensorSpec(out, x.dtype), TensorSpec(out, index_type)
 
@@ -283,9 +342,14 @@ def _top_k_vjp(op: Any, g: Any, _: Any) -> Any:
 
 
 TopKV2 = Primitive(
-    "TopKV2", "input: T", impl=_top_k_impl, shape=_top_k_shape, vjp=_top_k_vjp, batch=batch_rules.unary,
+    "TopKV2",
+    "input: T",
+    impl=_top_k_impl,
+    shape=_top_k_shape,
+    vjp=_top_k_vjp,
+    batch=batch_rules.unary,
     check_first=True,
-)  # fmt: skip
+)
 
 
 def _scatter_last_impl(g: Any, indices: Any, like: Any) -> Any:
@@ -300,10 +364,13 @@ def _scatter_last_vjp(op: Any, gg: Any) -> Any:
 
 
 _ScatterLast = Primitive(
-    "_ScatterLast", "g: T, indices: Ti, like: T", impl=_scatter_last_impl,
-    shape=lambda g, indices, like: TensorSpec(like.shape, g.dtype), vjp=_scatter_last_vjp,
+    "_ScatterLast",
+    "g: T, indices: Ti, like: T",
+    impl=_scatter_last_impl,
+    shape=lambda g, indices, like: TensorSpec(like.shape, g.dtype),
+    vjp=_scatter_last_vjp,
     batch=lambda ctx, *xs: ctx.primitive(*batch_rules.all_batched(ctx, xs)),
-)  # fmt: skip
+)
 
 
 def in_top_k(targets: Any, predictions: Any, k: Any, name: str | None = None) -> Tensor:
@@ -325,30 +392,45 @@ def _in_top_k_impl(predictions: Any, targets: Any, *, k: int) -> Any:
     safe = xp.where(valid, targets, 0)[..., None]
     own = xp.take_along_axis(predictions, safe, axis=-1)
     above = (predictions > own).sum(axis=-1)
-    return valid & xp.isfinite(own[..., 0]) & xp.isfinite(predictions).all(axis=-1) & (above < k)
+    return (
+        valid & xp.isfinite(own[..., 0]) & xp.isfinite(predictions).all(axis=-1) & (above < k)
+    )
 
 
 def _in_top_k_shape(predictions: Any, targets: Any, *, k: int) -> TensorSpec:
     if predictions.shape.rank not in (2, None) and targets.shape.rank in (1, None):
-        raise InvalidArgumentError(f"predictions must be 2-dimensional, got shape {predictions.shape} [Op:InTopKV2]")
-    if predictions.shape.rank is not None and not targets.shape.is_compatible_with(predictions.shape[:-1]):
         raise InvalidArgumentError(
-            f"First dimension of predictions {predictions.shape} must match length of targets {targets.shape} "
-            f"[Op:InTopKV2]", op="InTopKV2")  # fmt: skip
+            f"predictions must be 2-dimensional, got shape {predictions.shape} [Op:InTopKV2]"
+        )
+    if predictions.shape.rank is not None and not targets.shape.is_compatible_with(
+        predictions.shape[:-1]
+    ):
+        raise InvalidArgumentError(
+            f"First dimension of predictions {predictions.shape} must "
+            f"match length of targets {targets.shape} "
+            f"[Op:InTopKV2]",
+            op="InTopKV2",
+        )
     return TensorSpec(targets.shape, dtypes.bool)
 
 
 InTopKV2 = Primitive(
-    "InTopKV2", "predictions: float32, targets: Ti", impl=_in_top_k_impl, shape=_in_top_k_shape,
-    vjp=lambda op, g: (None, None), check_first=True,
+    "InTopKV2",
+    "predictions: float32, targets: Ti",
+    impl=_in_top_k_impl,
+    shape=_in_top_k_shape,
+    vjp=lambda op, g: (None, None),
+    check_first=True,
     batch=lambda ctx, *xs, k: ctx.primitive(*batch_rules.all_batched(ctx, xs), k=k),
-)  # fmt: skip
+)
 
 
 # -- embedding lookup -------------------------------------------------------------------------
 
 
-def embedding_lookup(params: Any, ids: Any, max_norm: float | None = None, name: str | None = None) -> Tensor:
+def embedding_lookup(
+    params: Any, ids: Any, max_norm: float | None = None, name: str | None = None
+) -> Tensor:
     """The rows of `params` at `ids`: [*ids.shape, *params.shape[1:]]; the gradient for a
     variable is `IndexedSlices`.
 
@@ -360,7 +442,10 @@ def embedding_lookup(params: Any, ids: Any, max_norm: float | None = None, name:
     """
     if isinstance(params, (list, tuple)):
         if len(params) != 1:
-            raise ValueError(f"embedding_lookup takes one table; partitioned ones are not supported, got {len(params)}")
+            raise ValueError(
+                "embedding_lookup takes one table; partitioned ones "
+                f"are not supported, got {len(params)}"
+            )
         params = params[0]
     rows = gather(params, ids)
     if max_norm is None:

@@ -31,8 +31,9 @@ from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "argmax", "argmin", "count_nonzero", "reduce_all", "reduce_any", "reduce_euclidean_norm", "reduce_logsumexp",
-    "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_std", "reduce_sum", "reduce_variance",
+    "argmax", "argmin", "count_nonzero", "reduce_all", "reduce_any",
+    "reduce_euclidean_norm", "reduce_logsumexp", "reduce_max", "reduce_mean", "reduce_min",
+    "reduce_prod", "reduce_std", "reduce_sum", "reduce_variance",
 ]  # fmt: skip
 
 
@@ -52,13 +53,17 @@ def _axes(x: Tensor, axis: Any) -> tuple[int, ...] | None:
         return items
     for a in items:
         if not -rank <= a < rank:
-            raise InvalidArgumentError(f"Invalid reduction dimension {a} for input with {rank} dimension(s)")
+            raise InvalidArgumentError(
+                f"Invalid reduction dimension {a} for input with {rank} dimension(s)"
+            )
     items = tuple(a + rank if a < 0 else a for a in items)
     if len(items) > 1:
         items = tuple(sorted(items))
         for a, b in itertools.pairwise(items):
             if a == b:
-                raise InvalidArgumentError(f"Invalid reduction arguments: Axes contains duplicate dimension: {a}")
+                raise InvalidArgumentError(
+                    f"Invalid reduction arguments: Axes contains duplicate dimension: {a}"
+                )
     return items
 
 
@@ -83,7 +88,7 @@ def _batch(ctx: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 def _block_axes(ctx: Any, axis: tuple[int, ...] | None, position: int = -1) -> tuple[int, ...]:
-    """The axes of the elements, counted in the block; `position` is that of the reduced input."""
+    """The elements' axes, counted in the block; `position` is that of the reduced input."""
     if axis is None:
         return tuple(range(1, batch_rules.rank_of(ctx, position) + 1))
     return tuple(a + 1 if a >= 0 else a for a in axis)
@@ -93,14 +98,16 @@ def _block_axes(ctx: Any, axis: tuple[int, ...] | None, position: int = -1) -> t
 
 
 def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Tensor:
-    """`g`, which has the shape of a reduction of `x`, repeated (as a view) to the shape of `x`."""
+    """`g`, of the shape of a reduction of `x`, repeated (as a view) to the shape of `x`."""
     return SpreadLike(g, x, axis=axis, keepdims=keepdims)
 
 
 def _kept(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     if keepdims:
         return g
-    return g.reshape(tuple(1 if axis is None or i in axis else d for i, d in enumerate(x.shape)))
+    return g.reshape(
+        tuple(1 if axis is None or i in axis else d for i, d in enumerate(x.shape))
+    )
 
 
 def _spread_impl(g: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
@@ -121,7 +128,12 @@ def _spread_batch(ctx: Any, g: Any, x: Any, *, axis: Any, keepdims: bool) -> Any
 
 
 SpreadLike = Primitive(
-    "_SpreadLike", "g: T, x: X", impl=_spread_impl, shape=_spread_shape, vjp=_spread_vjp, batch=_spread_batch
+    "_SpreadLike",
+    "g: T, x: X",
+    impl=_spread_impl,
+    shape=_spread_shape,
+    vjp=_spread_vjp,
+    batch=_spread_batch,
 )
 
 
@@ -131,18 +143,27 @@ def _spread_mean_impl(g: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 SpreadMean = Primitive(
-    "_SpreadMean", "g: T, x: X", impl=_spread_mean_impl, shape=_spread_shape, batch=_spread_batch,
+    "_SpreadMean",
+    "g: T, x: X",
+    impl=_spread_mean_impl,
+    shape=_spread_shape,
+    batch=_spread_batch,
     vjp=lambda op, gg: (Mean(gg, **op.attrs), None),
-)  # fmt: skip
+)
 
 
 # -- sums and means ---------------------------------------------------------------------------
 
 
 def _reduction(
-    name: str, impl: Callable[..., Any], vjp: Callable[..., Any], types: tuple[DType, ...] = NUMERIC
+    name: str,
+    impl: Callable[..., Any],
+    vjp: Callable[..., Any],
+    types: tuple[DType, ...] = NUMERIC,
 ) -> Primitive:
-    return Primitive(name, "input: T", impl=impl, shape=_shape, vjp=vjp, batch=_batch, types={"T": types})
+    return Primitive(
+        name, "input: T", impl=impl, shape=_shape, vjp=vjp, batch=_batch, types={"T": types}
+    )
 
 
 def _through_float32(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,7 +183,9 @@ def _sum(x: Any, axis: Any, keepdims: bool) -> Any:
     return x.sum(axis=axis, dtype=x.dtype, keepdims=keepdims)
 
 
-def reduce_sum(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_sum(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The sum over `axis` (an int, a list, or None for all axes).
 
     >>> reduce_sum([[1, 2], [3, 4]], axis=1).numpy()
@@ -183,7 +206,9 @@ def _sum_vjp(op: Any, g: Any) -> Any:
 Sum = _reduction("Sum", _through_float32(_sum), _sum_vjp)
 
 
-def reduce_mean(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_mean(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The mean over `axis`; of integers cut towards zero, NaN of no elements."""
     x = _input(input_tensor)
     return Mean(x, axis=_axes(x, axis), keepdims=bool(keepdims))
@@ -207,7 +232,9 @@ def _mean_vjp(op: Any, g: Any) -> Any:
 Mean = _reduction("Mean", _through_float32(_mean), _mean_vjp)
 
 
-def reduce_prod(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_prod(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The product over `axis`."""
     x = _input(input_tensor)
     return Prod(x, axis=_axes(x, axis), keepdims=bool(keepdims))
@@ -240,13 +267,17 @@ Prod = _reduction("Prod", _through_float32(_prod), _prod_vjp)
 # -- extrema ----------------------------------------------------------------------------------
 
 
-def reduce_max(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_max(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The largest element over `axis`; the dtype's lowest value (-inf) of no elements."""
     x = _input(input_tensor)
     return Max(x, axis=_axes(x, axis), keepdims=bool(keepdims))
 
 
-def reduce_min(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_min(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The smallest element over `axis`; the dtype's highest value (inf) of no elements."""
     x = _input(input_tensor)
     return Min(x, axis=_axes(x, axis), keepdims=bool(keepdims))
@@ -278,14 +309,14 @@ Max = _reduction("Max", _extremum("max"), _extremum_vjp, FLOATS + INTEGERS)
 Min = _reduction("Min", _extremum("min"), _extremum_vjp, FLOATS + INTEGERS)
 
 
-
-
 def _arg_shape(x: Any, *, axis: int, output_type: DType) -> TensorSpec:
     rank = x.shape.rank
     if rank is not None:
         axis_of(axis, rank, "ArgMax", "dimension")
         if x.shape[axis] == 0:
-            raise InvalidArgumentError(f"Reduction axis {axis} is empty in shape {x.shape} [Op:ArgMax]", op="ArgMax")
+            raise InvalidArgumentError(
+                f"Reduction axis {axis} is empty in shape {x.shape} [Op:ArgMax]", op="ArgMax"
+            )
     return TensorSpec(reduced_shape(x.shape, (axis,), False), output_type)
 
 
@@ -295,25 +326,36 @@ def _arg_batch(ctx: Any, x: Any, *, axis: int, output_type: DType) -> Any:
 
 def _arg_primitive(name: str, method: str) -> Primitive:
     def impl(x: Any, *, axis: int, output_type: DType) -> Any:
-        return getattr(array_module(x), method)(x, axis=axis).astype(output_type.np_dtype, copy=False)
+        return getattr(array_module(x), method)(x, axis=axis).astype(
+            output_type.np_dtype, copy=False
+        )
 
     return Primitive(
-        name, "input: T", impl=impl, shape=_arg_shape, vjp=lambda op, g: (None,), batch=_arg_batch,
+        name,
+        "input: T",
+        impl=impl,
+        shape=_arg_shape,
+        vjp=lambda op, g: (None,),
+        batch=_arg_batch,
         types={"T": (*FLOATS, *INTEGERS, *BOOL)},
-    )  # fmt: skip
+    )
 
 
 ArgMax = _arg_primitive("ArgMax", "argmax")
 ArgMin = _arg_primitive("ArgMin", "argmin")
 
 
-def argmax(input: Any, axis: Any = None, output_type: Any = dtypes.int64, name: str | None = None) -> Tensor:
+def argmax(
+    input: Any, axis: Any = None, output_type: Any = dtypes.int64, name: str | None = None
+) -> Tensor:
     """The index of the largest element along `axis` (0 by default), the first of equal ones."""
     return _arg(ArgMax, input, axis, output_type)
 
 
-def argmin(input: Any, axis: Any = None, output_type: Any = dtypes.int64, name: str | None = None) -> Tensor:
-    """The index of the smallest element along `axis` (0 by default), the first of equal ones."""
+def argmin(
+    input: Any, axis: Any = None, output_type: Any = dtypes.int64, name: str | None = None
+) -> Tensor:
+    """The index of the smallest element along `axis` (default 0), the first of equal ones."""
     return _arg(ArgMin, input, axis, output_type)
 
 
@@ -328,13 +370,17 @@ def _arg(primitive: Primitive, value: Any, axis: Any, output_type: Any) -> Tenso
 # -- logic ------------------------------------------------------------------------------------
 
 
-def reduce_all(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_all(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """Whether all elements over `axis` are true."""
     x = _input(input_tensor)
     return All(x, axis=_axes(x, axis), keepdims=bool(keepdims))
 
 
-def reduce_any(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_any(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """Whether any element over `axis` is true."""
     x = _input(input_tensor)
     return Any_(x, axis=_axes(x, axis), keepdims=bool(keepdims))
@@ -344,12 +390,20 @@ def _no_gradient(op: Any, g: Any) -> Any:
     return (None,)
 
 
-All = _reduction("All", lambda x, *, axis, keepdims: x.all(axis=axis, keepdims=keepdims), _no_gradient, BOOL)
-Any_ = _reduction("Any", lambda x, *, axis, keepdims: x.any(axis=axis, keepdims=keepdims), _no_gradient, BOOL)
+All = _reduction(
+    "All", lambda x, *, axis, keepdims: x.all(axis=axis, keepdims=keepdims), _no_gradient, BOOL
+)
+Any_ = _reduction(
+    "Any", lambda x, *, axis, keepdims: x.any(axis=axis, keepdims=keepdims), _no_gradient, BOOL
+)
 
 
 def count_nonzero(
-    input: Any, axis: Any = None, keepdims: Any = None, dtype: Any = dtypes.int64, name: str | None = None
+    input: Any,
+    axis: Any = None,
+    keepdims: Any = None,
+    dtype: Any = dtypes.int64,
+    name: str | None = None,
 ) -> Tensor:
     """The number of elements over `axis` that are not 0 (False, the empty string)."""
     x = _input(input)
@@ -379,10 +433,14 @@ def _euclidean_norm_vjp(op: Any, g: Any) -> Any:
     return (x / spread(y / g, x, **op.attrs),)
 
 
-EuclideanNorm = _reduction("EuclideanNorm", _through_float32(_euclidean_norm), _euclidean_norm_vjp)
+EuclideanNorm = _reduction(
+    "EuclideanNorm", _through_float32(_euclidean_norm), _euclidean_norm_vjp
+)
 
 
-def reduce_logsumexp(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_logsumexp(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """log(sum(exp(x))) over `axis`, without overflow."""
     x = _input(input_tensor)
     axes = _axes(x, axis)
@@ -397,7 +455,9 @@ def reshape_kept(x: Any, axes: tuple[int, ...] | None) -> Tensor:
     return Sum(x, axis=axes, keepdims=False)
 
 
-def reduce_variance(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_variance(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The mean squared distance from the mean over `axis`; divided by the count, not count - 1.
 
     Raises:
@@ -405,13 +465,17 @@ def reduce_variance(input_tensor: Any, axis: Any = None, keepdims: bool = False,
     """
     x = _input(input_tensor)
     if x.dtype.is_integer or x.dtype.is_bool:
-        raise TypeError(f"Input must be either real or complex. Received integer type {x.dtype!r}.")
+        raise TypeError(
+            f"Input must be either real or complex. Received integer type {x.dtype!r}."
+        )
     axes = _axes(x, axis)
     diff = x - Mean(x, axis=axes, keepdims=True)
     squares = square(abs(diff)) if x.dtype.is_complex else square(diff)
     return Mean(squares, axis=axes, keepdims=bool(keepdims))
 
 
-def reduce_std(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Tensor:
+def reduce_std(
+    input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Tensor:
     """The square root of `reduce_variance`."""
     return sqrt(reduce_variance(input_tensor, axis, keepdims))

@@ -28,7 +28,9 @@ def _shape(x: Any, *, axis: int, exclusive: bool, reverse: bool) -> TensorSpec:
     return TensorSpec(x.shape, x.dtype)
 
 
-def _scan(x: Any, accumulate: Any, start: Any, axis: int, exclusive: bool, reverse: bool) -> Any:
+def _scan(
+    x: Any, accumulate: Any, start: Any, axis: int, exclusive: bool, reverse: bool
+) -> Any:
     if reverse:
         x = array_module(x).flip(x, axis)
     y = accumulate(x, axis)
@@ -62,7 +64,9 @@ def cumprod_along(x: Any, axis: int, *, exclusive: bool, reverse: bool) -> Tenso
     return Cumprod(x, axis=axis, exclusive=exclusive, reverse=reverse)
 
 
-def _call(primitive: Primitive, value: Any, axis: Any, exclusive: bool, reverse: bool) -> Tensor:
+def _call(
+    primitive: Primitive, value: Any, axis: Any, exclusive: bool, reverse: bool
+) -> Tensor:
     x = to_tensor(value, None)
     axis = static_int(axis, primitive.name, "axis")
     if x.shape.rank is not None:
@@ -70,7 +74,13 @@ def _call(primitive: Primitive, value: Any, axis: Any, exclusive: bool, reverse:
     return primitive(x, axis=axis, exclusive=bool(exclusive), reverse=bool(reverse))
 
 
-def cumsum(x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Tensor:
+def cumsum(
+    x: Any,
+    axis: Any = 0,
+    exclusive: bool = False,
+    reverse: bool = False,
+    name: str | None = None,
+) -> Tensor:
     """Sums of all elements up to each one along `axis`.
 
     Args:
@@ -90,12 +100,23 @@ def _cumsum_vjp(op: Any, g: Any) -> Any:
 
 
 Cumsum = Primitive(
-    "Cumsum", "x: T", impl=lambda x, *, axis, exclusive, reverse: _scan(x, _cumsum, 0, axis, exclusive, reverse),
-    shape=_shape, vjp=_cumsum_vjp, batch=batch_rules.shift_axis(), types={"T": NUMERIC},
-)  # fmt: skip
+    "Cumsum",
+    "x: T",
+    impl=lambda x, *, axis, exclusive, reverse: _scan(x, _cumsum, 0, axis, exclusive, reverse),
+    shape=_shape,
+    vjp=_cumsum_vjp,
+    batch=batch_rules.shift_axis(),
+    types={"T": NUMERIC},
+)
 
 
-def cumprod(x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Tensor:
+def cumprod(
+    x: Any,
+    axis: Any = 0,
+    exclusive: bool = False,
+    reverse: bool = False,
+    name: str | None = None,
+) -> Tensor:
     """Products of all elements up to each one along `axis`; arguments as for `cumsum`."""
     return _call(Cumprod, x, axis, exclusive, reverse)
 
@@ -107,13 +128,22 @@ def _cumprod_vjp(op: Any, g: Any) -> Any:
 
 
 Cumprod = Primitive(
-    "Cumprod", "x: T", impl=lambda x, *, axis, exclusive, reverse: _scan(x, _cumprod, 1, axis, exclusive, reverse),
-    shape=_shape, vjp=_cumprod_vjp, batch=batch_rules.shift_axis(), types={"T": NUMERIC},
-)  # fmt: skip
+    "Cumprod",
+    "x: T",
+    impl=lambda x, *, axis, exclusive, reverse: _scan(x, _cumprod, 1, axis, exclusive, reverse),
+    shape=_shape,
+    vjp=_cumprod_vjp,
+    batch=batch_rules.shift_axis(),
+    types={"T": NUMERIC},
+)
 
 
 def cumulative_logsumexp(
-    x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None
+    x: Any,
+    axis: Any = 0,
+    exclusive: bool = False,
+    reverse: bool = False,
+    name: str | None = None,
 ) -> Tensor:
     """log of the cumulative sums of exp(x), without overflow; arguments as for `cumsum`."""
     return _call(CumulativeLogsumexp, x, axis, exclusive, reverse)
@@ -142,7 +172,13 @@ def _log_or_lowest(g: Any) -> Tensor:
 
 
 CumulativeLogsumexp = Primitive(
-    "CumulativeLogsumexp", "x: T",
-    impl=lambda x, *, axis, exclusive, reverse: _scan(x, _logaddexp, -np.inf, axis, exclusive, reverse),
-    shape=_shape, vjp=_cumulative_logsumexp_vjp, batch=batch_rules.shift_axis(), types={"T": FLOATS},
-)  # fmt: skip
+    "CumulativeLogsumexp",
+    "x: T",
+    impl=lambda x, *, axis, exclusive, reverse: _scan(
+        x, _logaddexp, -np.inf, axis, exclusive, reverse
+    ),
+    shape=_shape,
+    vjp=_cumulative_logsumexp_vjp,
+    batch=batch_rules.shift_axis(),
+    types={"T": FLOATS},
+)

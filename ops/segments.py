@@ -27,9 +27,9 @@ from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "segment_max", "segment_mean", "segment_min", "segment_prod", "segment_sum", "unsorted_segment_max",
-    "unsorted_segment_mean", "unsorted_segment_min", "unsorted_segment_prod", "unsorted_segment_sqrt_n",
-    "unsorted_segment_sum",
+    "segment_max", "segment_mean", "segment_min", "segment_prod", "segment_sum",
+    "unsorted_segment_max", "unsorted_segment_mean", "unsorted_segment_min",
+    "unsorted_segment_prod", "unsorted_segment_sqrt_n", "unsorted_segment_sum",
 ]  # fmt: skip
 
 
@@ -42,7 +42,13 @@ def _start(kind: str, dtype: np.dtype) -> Any:
     return limits.min if kind == "max" else limits.max
 
 
-_UFUNC = {"sum": np.add, "mean": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
+_UFUNC = {
+    "sum": np.add,
+    "mean": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
 
 
 def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
@@ -51,7 +57,9 @@ def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
     ids = ids.reshape(-1)
     if ids.size and int(ids.max()) >= num:
         bad = int(ids.argmax())
-        raise InvalidArgumentError(f"segment_ids[{bad}] = {int(ids[bad])} is out of range [0, {num})")
+        raise InvalidArgumentError(
+            f"segment_ids[{bad}] = {int(ids[bad])} is out of range [0, {num})"
+        )
     keep = ids >= 0
     if not keep.all():
         rows, ids = rows[keep], ids[keep]
@@ -79,8 +87,12 @@ def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
 def _sorted_impl(kind: str) -> Any:
     def impl(data: Any, segment_ids: Any) -> Any:
         if len(segment_ids) != len(data):
-            raise InvalidArgumentError("segment_ids should be the same size as dimension 0 of input.")
-        if len(segment_ids) and (int(segment_ids[0]) < 0 or (segment_ids[1:] < segment_ids[:-1]).any()):
+            raise InvalidArgumentError(
+                "segment_ids should be the same size as dimension 0 of input."
+            )
+        if len(segment_ids) and (
+            int(segment_ids[0]) < 0 or (segment_ids[1:] < segment_ids[:-1]).any()
+        ):
             raise InvalidArgumentError("segment ids are not increasing")
         num = int(segment_ids[-1]) + 1 if len(segment_ids) else 0
         return _reduce(kind, data, segment_ids, num, 1 if kind == "prod" else 0)
@@ -90,7 +102,9 @@ def _sorted_impl(kind: str) -> Any:
 
 def _sorted_shape(data: Any, segment_ids: Any) -> TensorSpec:
     if segment_ids.shape.rank not in (1, None):
-        raise InvalidArgumentError(f"segment_ids should be a vector, got shape {segment_ids.shape}")
+        raise InvalidArgumentError(
+            f"segment_ids should be a vector, got shape {segment_ids.shape}"
+        )
     if data.shape.rank is None:
         return TensorSpec(None, data.dtype)
     return TensorSpec(TensorShape([None]).concatenate(data.shape[1:]), data.dtype)
@@ -99,8 +113,11 @@ def _sorted_shape(data: Any, segment_ids: Any) -> TensorSpec:
 def _ones_column(ids: Any, like: Any) -> Tensor:
     """[n, 1, ...] of ones, of the dtype and rank of `like`."""
     rank = like.shape.rank
-    return ones(concat([shape(ids)[:1], [1] * (rank - 1)], 0), like.dtype) if rank > 1 else reshape(
-        ones(shape(ids), like.dtype), [-1])  # fmt: skip
+    return (
+        ones(concat([shape(ids)[:1], [1] * (rank - 1)], 0), like.dtype)
+        if rank > 1
+        else reshape(ones(shape(ids), like.dtype), [-1])
+    )
 
 
 def _segment_mean_vjp(op: Any, g: Any) -> Any:
@@ -123,13 +140,19 @@ def _segment_prod_vjp(op: Any, g: Any) -> Any:
 
 def _sorted(name: str, kind: str, vjp: Any, types: Any) -> Primitive:
     return Primitive(
-        name, "data: T, segment_ids: Tindices", impl=_sorted_impl(kind), shape=_sorted_shape, vjp=vjp,
+        name,
+        "data: T, segment_ids: Tindices",
+        impl=_sorted_impl(kind),
+        shape=_sorted_shape,
+        vjp=vjp,
         types={"T": types},
-    )  # fmt: skip
+    )
 
 
 _ORDERED = FLOATS + INTEGERS
-SegmentSum = _sorted("SegmentSum", "sum", lambda op, g: (gather(g, op.inputs[1]), None), NUMERIC)
+SegmentSum = _sorted(
+    "SegmentSum", "sum", lambda op, g: (gather(g, op.inputs[1]), None), NUMERIC
+)
 SegmentMean = _sorted("SegmentMean", "mean", _segment_mean_vjp, NUMERIC)
 SegmentProd = _sorted("SegmentProd", "prod", _segment_prod_vjp, NUMERIC)
 SegmentMax = _sorted("SegmentMax", "max", _segment_extremum_vjp, _ORDERED)
@@ -173,7 +196,8 @@ def _unsorted_impl(kind: str) -> Any:
     def impl(data: Any, segment_ids: Any, num_segments: Any) -> Any:
         if data.shape[: segment_ids.ndim] != segment_ids.shape:
             raise InvalidArgumentError(
-                f"data.shape = {list(data.shape)} does not start with segment_ids.shape = {list(segment_ids.shape)}"
+                f"data.shape = {list(data.shape)} does not start with "
+                f"segment_ids.shape = {list(segment_ids.shape)}"
             )
         return _reduce(kind, data, segment_ids, int(num_segments), _start(kind, data.dtype))
 
@@ -213,9 +237,13 @@ def _unsorted_prod_vjp(op: Any, g: Any) -> Any:
 
 def _unsorted(name: str, kind: str, vjp: Any, types: Any) -> Primitive:
     return Primitive(
-        name, "data: T, segment_ids: Tindices, num_segments: Tnumsegments", impl=_unsorted_impl(kind),
-        shape=_unsorted_shape, vjp=vjp, types={"T": types},
-    )  # fmt: skip
+        name,
+        "data: T, segment_ids: Tindices, num_segments: Tnumsegments",
+        impl=_unsorted_impl(kind),
+        shape=_unsorted_shape,
+        vjp=vjp,
+        types={"T": types},
+    )
 
 
 UnsortedSegmentSum = _unsorted("UnsortedSegmentSum", "sum", _unsorted_sum_vjp, NUMERIC)
@@ -224,7 +252,9 @@ UnsortedSegmentMax = _unsorted("UnsortedSegmentMax", "max", _unsorted_extremum_v
 UnsortedSegmentMin = _unsorted("UnsortedSegmentMin", "min", _unsorted_extremum_vjp, _ORDERED)
 
 
-def unsorted_segment_sum(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_sum(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Sums of the parts of `data` of equal id, [num_segments, ...]; missing ids give 0.
 
     Args:
@@ -235,35 +265,51 @@ def unsorted_segment_sum(data: Any, segment_ids: Any, num_segments: Any, name: s
     return UnsortedSegmentSum(data, segment_ids, num_segments)
 
 
-def unsorted_segment_prod(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_prod(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Products of the parts of equal id; missing ids give 1."""
     return UnsortedSegmentProd(data, segment_ids, num_segments)
 
 
-def unsorted_segment_max(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_max(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Maxima of the parts of equal id; missing ids give the dtype's lowest value."""
     return UnsortedSegmentMax(data, segment_ids, num_segments)
 
 
-def unsorted_segment_min(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_min(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Minima of the parts of equal id; missing ids give the dtype's highest value."""
     return UnsortedSegmentMin(data, segment_ids, num_segments)
 
 
-def unsorted_segment_mean(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_mean(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Means of the parts of equal id; missing ids give 0."""
     data = to_tensor(data, None)
-    return UnsortedSegmentSum(data, segment_ids, num_segments) / _counts(data, segment_ids, num_segments)
+    return UnsortedSegmentSum(data, segment_ids, num_segments) / _counts(
+        data, segment_ids, num_segments
+    )
 
 
-def unsorted_segment_sqrt_n(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+def unsorted_segment_sqrt_n(
+    data: Any, segment_ids: Any, num_segments: Any, name: str | None = None
+) -> Tensor:
     """Sums of the parts of equal id over the square root of their count; missing ids give 0."""
     data = to_tensor(data, None)
-    return UnsortedSegmentSum(data, segment_ids, num_segments) / sqrt(_counts(data, segment_ids, num_segments))
+    return UnsortedSegmentSum(data, segment_ids, num_segments) / sqrt(
+        _counts(data, segment_ids, num_segments)
+    )
 
 
 def _counts(data: Any, ids: Any, num: Any) -> Tensor:
     ids = to_tensor(ids, None)
-    found = Maximum(UnsortedSegmentSum(ones_like(ids, data.dtype), ids, num), to_tensor(1, data.dtype))
+    found = Maximum(
+        UnsortedSegmentSum(ones_like(ids, data.dtype), ids, num), to_tensor(1, data.dtype)
+    )
     extra = data.shape.rank - ids.shape.rank
     return reshape(found, concat([shape(found), [1] * extra], 0)) if extra else found

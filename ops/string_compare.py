@@ -33,7 +33,10 @@ def equal(a: Any, b: Any) -> Any:
     left = np.flatnonzero(same & (lengths.reshape(-1) > 0))
     if left.size:
         size = lengths.reshape(-1)[left]
-        agree = a.data[spans(a_starts.reshape(-1)[left], size)] == b.data[spans(b_starts.reshape(-1)[left], size)]
+        agree = (
+            a.data[spans(a_starts.reshape(-1)[left], size)]
+            == b.data[spans(b_starts.reshape(-1)[left], size)]
+        )
         same[left] = np.logical_and.reduceat(agree, np.cumsum(size) - size)
     return same.reshape(shape)
 

@@ -23,8 +23,14 @@ from headrace.ops.graph.batching import batch_graph
 from headrace.ops.graph.trace import trace
 from headrace.ops.string_array import StringArray
 
-TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "complex64": 2e-5, "complex128": 1e-9,
-             "float16": 4e-3, "bfloat16": 2e-2}  # fmt: skip
+TOLERANCE = {
+    "float64": 1e-9,
+    "float32": 2e-5,
+    "complex64": 2e-5,
+    "complex128": 1e-9,
+    "float16": 4e-3,
+    "bfloat16": 2e-2,
+}
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,21 @@ def values(result: Any) -> list[np.ndarray]:
 
 def same(got: Any, want: Any, tolerance: float | None = None, what: str = "") -> None:
     """Assert equal shapes, dtypes and, within the dtype's tolerance, values."""
-    got, want = (np.array(x, object) if isinstance(x, bytes) else np.asarray(x) for x in (got, want))
+    got, want = (
+        np.array(x, object) if isinstance(x, bytes) else np.asarray(x) for x in (got, want)
+    )
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
-    assert got.dtype.name == want.dtype.name, f"{what}: dtype {got.dtype}, expected {want.dtype}"
+    assert got.dtype.name == want.dtype.name, (
+        f"{what}: dtype {got.dtype}, expected {want.dtype}"
+    )
     if got.dtype == object or got.dtype.kind in "iub":
         np.testing.assert_array_equal(got, want, err_msg=what)
         return
     tol = TOLERANCE[got.dtype.name] if tolerance is None else tolerance
     wide = np.complex128 if got.dtype.kind == "c" else np.float64
-    np.testing.assert_allclose(got.astype(wide), want.astype(wide), rtol=tol, atol=tol, err_msg=what)
+    np.testing.assert_allclose(
+        got.astype(wide), want.astype(wide), rtol=tol, atol=tol, err_msg=what
+    )
 
 
 # -- laws -------------------------------------------------------------------------------------
@@ -125,25 +137,32 @@ def _raw(array: np.ndarray) -> Any:
 
 def run(graph: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """A compiled graph's outputs."""
-    return [r.numpy() if isinstance(r, StringArray) else np.asarray(r)
-            for r in graph.compile()(*[_raw(a) for a in arrays])]  # fmt: skip
+    return [
+        r.numpy() if isinstance(r, StringArray) else np.asarray(r)
+        for r in graph.compile()(*[_raw(a) for a in arrays])
+    ]
 
 
 def check_trace(case: Case, arrays: list[np.ndarray], eager: list[np.ndarray]) -> None:
     """A trace gives what eager calls give, and the shapes it foretold."""
     for unknown in (False, True):
         specs = tuple(
-            hr.TensorSpec([None] * a.ndim if unknown else a.shape, hr.constant(a).dtype) for a in arrays
+            hr.TensorSpec([None] * a.ndim if unknown else a.shape, hr.constant(a).dtype)
+            for a in arrays
         )
         graph = trace(case.fn, specs, name="op").graph
         found = run(graph, arrays)
         for out, got, want in zip(graph.outputs, found, eager, strict=True):
             what = f"traced with {'unknown' if unknown else 'known'} sizes"
             same(got, want, what=what)
-            assert out.shape.is_compatible_with(want.shape), f"{what}: {out.shape} foretold, got {want.shape}"
+            assert out.shape.is_compatible_with(want.shape), (
+                f"{what}: {out.shape} foretold, got {want.shape}"
+            )
             assert out.dtype == hr.constant(want).dtype
             if not unknown and not case.notes.get("dynamic_shape"):
-                assert out.shape.as_list() == list(want.shape), f"{what}: {out.shape} foretold, got {want.shape}"
+                assert out.shape.as_list() == list(want.shape), (
+                    f"{what}: {out.shape} foretold, got {want.shape}"
+                )
 
 
 def check_batch(case: Case, arrays: list[np.ndarray], n: int = 3) -> None:
@@ -156,10 +175,15 @@ def check_batch(case: Case, arrays: list[np.ndarray], n: int = 3) -> None:
         if not any(which) or any(which[i] for i in fixed):
             continue
         batched = batch_graph(graph, list(which))
-        blocks = [np.stack([np.roll(a.reshape(-1), k).reshape(a.shape) for k in range(n)]) if w else a
-                  for a, w in zip(arrays, which, strict=True)]  # fmt: skip
+        blocks = [
+            np.stack([np.roll(a.reshape(-1), k).reshape(a.shape) for k in range(n)]) if w else a
+            for a, w in zip(arrays, which, strict=True)
+        ]
         got = run(batched.graph, blocks)
-        rows = [run(graph, [b[k] if w else b for b, w in zip(blocks, which, strict=True)]) for k in range(n)]
+        rows = [
+            run(graph, [b[k] if w else b for b, w in zip(blocks, which, strict=True)])
+            for k in range(n)
+        ]
         for i, (g, flag) in enumerate(zip(got, batched.out_batched, strict=True)):
             for k in range(n):
                 same(g[k] if flag else g, rows[k][i], what=f"batched {which}, element {k}")
@@ -180,12 +204,29 @@ def _gradients(case: Case, tensors: list[Any], of: list[int]) -> list[Any]:
         for i in of:
             tape.watch(tensors[i])
         outs = [o for o in flat(case.fn(*tensors)) if o.dtype.is_floating]
-        total = hr.add_n([hr.reduce_sum(o * hr.constant(_weights(o.numpy().shape if not hr.is_symbolic(o)
-                          else tuple(o.shape), k), o.dtype)) for k, o in enumerate(outs)])  # fmt: skip
-    return [hr.convert_to_tensor(g) for g in tape.gradient(total, [tensors[i] for i in of], unconnected_gradients="zero")]
+        total = hr.add_n(
+            [
+                hr.reduce_sum(
+                    o
+                    * hr.constant(
+                        _weights(
+                            o.numpy().shape if not hr.is_symbolic(o) else tuple(o.shape), k
+                        ),
+                        o.dtype,
+                    )
+                )
+                for k, o in enumerate(outs)
+            ]
+        )
+    return [
+        hr.convert_to_tensor(g)
+        for g in tape.gradient(total, [tensors[i] for i in of], unconnected_gradients="zero")
+    ]
 
 
-def _difference(fn: Callable[..., float], arrays: list[np.ndarray], i: int, eps: float) -> np.ndarray:
+def _difference(
+    fn: Callable[..., float], arrays: list[np.ndarray], i: int, eps: float
+) -> np.ndarray:
     """Central differences of a scalar function along argument `i`."""
     out = np.zeros_like(arrays[i])
     for index in np.ndindex(arrays[i].shape):
@@ -205,7 +246,9 @@ def check_gradient(case: Case, arrays: list[np.ndarray]) -> None:
         return
 
     def scalar(*args: np.ndarray) -> float:
-        outs = [o for o in values(case.fn(*[hr.constant(a) for a in args])) if o.dtype.kind == "f"]
+        outs = [
+            o for o in values(case.fn(*[hr.constant(a) for a in args])) if o.dtype.kind == "f"
+        ]
         return sum(float((o * _weights(o.shape, k)).sum()) for k, o in enumerate(outs))
 
     tensors = [hr.constant(a) for a in arrays]
@@ -213,11 +256,18 @@ def check_gradient(case: Case, arrays: list[np.ndarray]) -> None:
     tol = case.notes.get("numeric_tolerance", 2e-6)
     for i, g in zip(of, found, strict=True):
         assert g.shape == arrays[i].shape, f"gradient of argument {i} has shape {g.shape}"
-        np.testing.assert_allclose(g, _difference(scalar, arrays, i, 1e-5), rtol=tol, atol=tol,
-                                   err_msg=f"gradient of argument {i}")  # fmt: skip
+        np.testing.assert_allclose(
+            g,
+            _difference(scalar, arrays, i, 1e-5),
+            rtol=tol,
+            atol=tol,
+            err_msg=f"gradient of argument {i}",
+        )
 
     if not case.notes.get("dynamic_shape"):  # the weights need the result's shape
-        specs = tuple(hr.TensorSpec(a.shape, t.dtype) for a, t in zip(arrays, tensors, strict=True))
+        specs = tuple(
+            hr.TensorSpec(a.shape, t.dtype) for a, t in zip(arrays, tensors, strict=True)
+        )
         graph = trace(lambda *ts: _gradients(case, list(ts), of), specs, name="gradient").graph
         for got, want in zip(run(graph, arrays), found, strict=True):
             same(got, want, what="gradient inside a trace")
@@ -226,17 +276,29 @@ def check_gradient(case: Case, arrays: list[np.ndarray]) -> None:
 
     def slope(*args: np.ndarray) -> float:
         gs = _gradients(case, [hr.constant(a) for a in args], of)
-        return sum(float((g.numpy() * _weights(g.numpy().shape, 7 + k)).sum()) for k, g in enumerate(gs))
+        return sum(
+            float((g.numpy() * _weights(g.numpy().shape, 7 + k)).sum())
+            for k, g in enumerate(gs)
+        )
 
     with hr.GradientTape() as outer:
         for i in of:
             outer.watch(tensors[i])
-        total = hr.add_n([hr.reduce_sum(g * _weights(tuple(g.shape), 7 + k)) for k, g in
-                          enumerate(_gradients(case, tensors, of))])  # fmt: skip
+        total = hr.add_n(
+            [
+                hr.reduce_sum(g * _weights(tuple(g.shape), 7 + k))
+                for k, g in enumerate(_gradients(case, tensors, of))
+            ]
+        )
     second = outer.gradient(total, [tensors[i] for i in of], unconnected_gradients="zero")
     for i, g in zip(of, second, strict=True):
-        np.testing.assert_allclose(hr.convert_to_tensor(g).numpy(), _difference(slope, arrays, i, 1e-5),
-                                   rtol=20 * tol, atol=20 * tol, err_msg=f"second gradient of {i}")  # fmt: skip
+        np.testing.assert_allclose(
+            hr.convert_to_tensor(g).numpy(),
+            _difference(slope, arrays, i, 1e-5),
+            rtol=20 * tol,
+            atol=20 * tol,
+            err_msg=f"second gradient of {i}",
+        )
 
 
 # -- the oracle -------------------------------------------------------------------------------
@@ -260,10 +322,17 @@ def check_against_tensorflow(tf: Any, case: Case, kind: str) -> None:
         theirs = _nested(tf, peer, arrays, of, order)
         ours = _nested(hr, case.fn, arrays, of, order)
         for i, g, w in zip(of, ours, theirs, strict=True):
-            same(g, w, (case.tolerance or TOLERANCE[kind]) * 10, f"gradient {order} of argument {i}")
+            same(
+                g,
+                w,
+                (case.tolerance or TOLERANCE[kind]) * 10,
+                f"gradient {order} of argument {i}",
+            )
 
 
-def _nested(lib: Any, fn: Any, arrays: list[np.ndarray], of: list[int], order: int) -> list[np.ndarray]:
+def _nested(
+    lib: Any, fn: Any, arrays: list[np.ndarray], of: list[int], order: int
+) -> list[np.ndarray]:
     """Gradients of order 1 or 2 by either library's tapes."""
     tensors = [lib.constant(a) for a in arrays]
     chosen = [tensors[i] for i in of]
@@ -273,13 +342,23 @@ def _nested(lib: Any, fn: Any, arrays: list[np.ndarray], of: list[int], order: i
         for t in tapes:
             t.watch(chosen)
         outs = [o for o in flat(fn(*tensors)) if o.dtype.is_floating]
-        total = lib.add_n([lib.reduce_sum(o * _weights(tuple(o.shape), k).astype(o.dtype.as_numpy_dtype))
-                           for k, o in enumerate(outs)])  # fmt: skip
+        total = lib.add_n(
+            [
+                lib.reduce_sum(o * _weights(tuple(o.shape), k).astype(o.dtype.as_numpy_dtype))
+                for k, o in enumerate(outs)
+            ]
+        )
         for level, tape in enumerate(reversed(tapes)):
             with tape.stop_recording() if level == order - 1 else contextlib.nullcontext():
                 grads = tape.gradient(total, chosen, unconnected_gradients=zero)
             grads = [lib.convert_to_tensor(g) for g in grads]
             if level < order - 1:
-                total = lib.add_n([lib.reduce_sum(g * _weights(tuple(g.shape), 7 + k).astype(g.dtype.as_numpy_dtype))
-                                   for k, g in enumerate(grads)])  # fmt: skip
+                total = lib.add_n(
+                    [
+                        lib.reduce_sum(
+                            g * _weights(tuple(g.shape), 7 + k).astype(g.dtype.as_numpy_dtype)
+                        )
+                        for k, g in enumerate(grads)
+                    ]
+                )
     return values(grads)

@@ -9,8 +9,8 @@ from headrace.ops import api as hr
 
 X = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 3.0]])
 Y = np.array([[1.0, 1.5, 4.0], [0.0, -2.0, 3.0]])
-I = np.array([[6, -3, 12], [0, 7, 1]], np.int32)
-J = np.array([[3, 5, 1], [2, 4, 31]], np.int32)
+INTS = np.array([[6, -3, 12], [0, 7, 1]], np.int32)
+OTHERS = np.array([[3, 5, 1], [2, 4, 31]], np.int32)
 P = np.array([True, True, False, False])
 Q = np.array([True, False, True, False])
 S = np.array([["a", "bb", ""], ["abc", "x", "zz"]], object)
@@ -24,14 +24,26 @@ def path(tf, dotted):
 
 
 def case(name, x, y, dotted=None, **more):
-    return Case(f"{name}-{np.asarray(x).dtype}", getattr(hr, name), (x, y), lambda tf: path(tf, dotted or name), **more)
+    return Case(
+        f"{name}-{np.asarray(x).dtype}",
+        getattr(hr, name),
+        (x, y),
+        lambda tf: path(tf, dotted or name),
+        **more,
+    )
 
 
 COMPARE = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 CASES = [
-    *[case(n, X, Y, f"math.{n}", kinds=("float32", "float64", "float16", "bfloat16")) for n in COMPARE],
-    *[case(n, I, J, f"math.{n}") for n in COMPARE],
-    *[Case(f"{n}-row", getattr(hr, n), (X, Y[0]), lambda tf, n=n: path(tf, f"math.{n}")) for n in COMPARE],
+    *[
+        case(n, X, Y, f"math.{n}", kinds=("float32", "float64", "float16", "bfloat16"))
+        for n in COMPARE
+    ],
+    *[case(n, INTS, OTHERS, f"math.{n}") for n in COMPARE],
+    *[
+        Case(f"{n}-row", getattr(hr, n), (X, Y[0]), lambda tf, n=n: path(tf, f"math.{n}"))
+        for n in COMPARE
+    ],
     case("equal", S, T, "math.equal"),
     case("not_equal", S, T, "math.not_equal"),
     Case("equal-string-row", hr.equal, (S, T[0]), lambda tf: tf.equal),
@@ -40,19 +52,37 @@ CASES = [
     case("logical_or", P, Q, "math.logical_or"),
     case("logical_xor", P, Q, "math.logical_xor"),
     Case("logical_not", hr.logical_not, (P,), lambda tf: tf.logical_not),
-    Case("bitwise_and", hr.bitwise_and, (I, J), lambda tf: tf.bitwise.bitwise_and),
-    Case("bitwise_or", hr.bitwise_or, (I, J), lambda tf: tf.bitwise.bitwise_or),
-    Case("bitwise_xor", hr.bitwise_xor, (I, J), lambda tf: tf.bitwise.bitwise_xor),
-    Case("bitwise_invert", hr.bitwise_invert, (I,), lambda tf: tf.bitwise.invert),
-    Case("left_shift", hr.left_shift, (I, J), lambda tf: tf.bitwise.left_shift),
-    Case("right_shift", hr.right_shift, (I, J), lambda tf: tf.bitwise.right_shift),
-    Case("approximate_equal", lambda x, y: hr.approximate_equal(x, y, 0.6), (X, Y),
-         lambda tf: lambda x, y: tf.raw_ops.ApproximateEqual(x=x, y=y, tolerance=0.6)),
-    Case("operators-bool", lambda p, q: (p & q) | (~p ^ q), (P, Q), lambda tf: lambda p, q: (p & q) | (~p ^ q)),
-    Case("operators-int", lambda p, q: (p & q) | (~p ^ q), (I, J), lambda tf: lambda p, q: (p & q) | (~p ^ q)),
-    Case("operators-compare", lambda x, y: ((x < y) | (x > y)) == (x != y), (X, Y),
-         lambda tf: lambda x, y: ((x < y) | (x > y)) == (x != y)),
-]  # fmt: skip
+    Case("bitwise_and", hr.bitwise_and, (INTS, OTHERS), lambda tf: tf.bitwise.bitwise_and),
+    Case("bitwise_or", hr.bitwise_or, (INTS, OTHERS), lambda tf: tf.bitwise.bitwise_or),
+    Case("bitwise_xor", hr.bitwise_xor, (INTS, OTHERS), lambda tf: tf.bitwise.bitwise_xor),
+    Case("bitwise_invert", hr.bitwise_invert, (INTS,), lambda tf: tf.bitwise.invert),
+    Case("left_shift", hr.left_shift, (INTS, OTHERS), lambda tf: tf.bitwise.left_shift),
+    Case("right_shift", hr.right_shift, (INTS, OTHERS), lambda tf: tf.bitwise.right_shift),
+    Case(
+        "approximate_equal",
+        lambda x, y: hr.approximate_equal(x, y, 0.6),
+        (X, Y),
+        lambda tf: lambda x, y: tf.raw_ops.ApproximateEqual(x=x, y=y, tolerance=0.6),
+    ),
+    Case(
+        "operators-bool",
+        lambda p, q: (p & q) | (~p ^ q),
+        (P, Q),
+        lambda tf: lambda p, q: (p & q) | (~p ^ q),
+    ),
+    Case(
+        "operators-int",
+        lambda p, q: (p & q) | (~p ^ q),
+        (INTS, OTHERS),
+        lambda tf: lambda p, q: (p & q) | (~p ^ q),
+    ),
+    Case(
+        "operators-compare",
+        lambda x, y: ((x < y) | (x > y)) == (x != y),
+        (X, Y),
+        lambda tf: lambda x, y: ((x < y) | (x > y)) == (x != y),
+    ),
+]
 
 
 @each(CASES)
@@ -105,8 +135,16 @@ def test_string_functions_equal_pythons(shape):
     n = int(np.prod(shape))
     a = [WORDS[i] for i in rng.integers(0, len(WORDS), n)]
     b = [w if rng.random() < 0.5 else WORDS[rng.integers(0, len(WORDS))] for w in a]
-    x = hr.constant(np.array([*a, None], object)[:-1].reshape(shape)) if n else hr.zeros(shape, hr.string)
-    y = hr.constant(np.array([*b, None], object)[:-1].reshape(shape)) if n else hr.zeros(shape, hr.string)
+    x = (
+        hr.constant(np.array([*a, None], object)[:-1].reshape(shape))
+        if n
+        else hr.zeros(shape, hr.string)
+    )
+    y = (
+        hr.constant(np.array([*b, None], object)[:-1].reshape(shape))
+        if n
+        else hr.zeros(shape, hr.string)
+    )
 
     def flat(t):
         return np.asarray(t.numpy(), object).reshape(-1).tolist()

@@ -87,18 +87,43 @@ def test_any_shape_keeps_its_shape(case):
         got = case.fn(hr.constant(x))
         assert got.shape.as_list() == list(shape)
         assert isinstance(got.numpy(), (np.ndarray, np.generic))
-    wide = np.linspace(1.1, 1.9, 12, dtype=np.float32).reshape(3, 4) if case.id == "acosh" else (
-        np.linspace(0.1, 0.9, 12, dtype=np.float32).reshape(3, 4))  # fmt: skip
+    wide = (
+        np.linspace(1.1, 1.9, 12, dtype=np.float32).reshape(3, 4)
+        if case.id == "acosh"
+        else (np.linspace(0.1, 0.9, 12, dtype=np.float32).reshape(3, 4))
+    )
     np.testing.assert_array_equal(
-        case.fn(hr.Tensor.of(wide.T)).numpy(), case.fn(hr.constant(np.ascontiguousarray(wide.T))).numpy()
+        case.fn(hr.Tensor.of(wide.T)).numpy(),
+        case.fn(hr.constant(np.ascontiguousarray(wide.T))).numpy(),
     )
 
 
-EDGES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, 100.0, -100.0, 1e30, -1e30, np.inf, -np.inf, np.nan])
+EDGES = np.array(
+    [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        1.5,
+        2.5,
+        -2.5,
+        100.0,
+        -100.0,
+        1e30,
+        -1e30,
+        np.inf,
+        -np.inf,
+        np.nan,
+    ]
+)
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.id) for c in CASES if c.id not in ("erfinv", "digamma", "lgamma")])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.id) for c in CASES if c.id not in ("erfinv", "digamma", "lgamma")],
+)
 def test_special_values_match_tensorflow(tf, case):
     """Zeros, infinities, NaN and huge numbers, without any warning."""
     x = EDGES.astype(np.float32)
@@ -109,9 +134,13 @@ def test_special_values_match_tensorflow(tf, case):
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "sigmoid", "tanh", "sin", "erf", "is_nan", "floor"])
+@pytest.mark.parametrize(
+    "name", ["exp", "log", "sqrt", "sigmoid", "tanh", "sin", "erf", "is_nan", "floor"]
+)
 def test_integers_are_refused(name):
-    with pytest.raises(errors.InvalidArgumentError, match="not in the list of allowed values") as caught:
+    with pytest.raises(
+        errors.InvalidArgumentError, match="not in the list of allowed values"
+    ) as caught:
         getattr(hr, name)(hr.constant([1, 2]))
     assert "int32" in str(caught.value)
 
@@ -132,13 +161,18 @@ def test_integer_functions_match_tensorflow(tf, name, kind):
 
 
 def test_round_goes_to_even():
-    np.testing.assert_array_equal(hr.round([0.5, 1.5, 2.5, -0.5]).numpy(), [0.0, 2.0, 2.0, -0.0])
+    np.testing.assert_array_equal(
+        hr.round([0.5, 1.5, 2.5, -0.5]).numpy(), [0.0, 2.0, 2.0, -0.0]
+    )
     x = hr.constant([1, 2])
     assert hr.round(x) is x
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", ["abs", "real", "imag", "conj", "exp", "log", "sqrt", "tanh", "sign", "square", "negative"])
+@pytest.mark.parametrize(
+    "name",
+    ["abs", "real", "imag", "conj", "exp", "log", "sqrt", "tanh", "sign", "square", "negative"],
+)
 @pytest.mark.parametrize("kind", ["complex64", "complex128"])
 def test_complex_numbers_match_tensorflow(tf, name, kind):
     x = np.array([1 + 2j, -0.5 + 0.1j, 0.3 - 2j], kind)
@@ -151,7 +185,12 @@ def test_complex_numbers_match_tensorflow(tf, name, kind):
     assert got.dtype.name == want.dtype.name
     np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5)
     if name != "sign":
-        np.testing.assert_allclose(t2.gradient(got, ours).numpy(), t1.gradient(want, theirs).numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            t2.gradient(got, ours).numpy(),
+            t1.gradient(want, theirs).numpy(),
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 def test_sparse_tensors_keep_their_structure():

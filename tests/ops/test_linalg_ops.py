@@ -17,18 +17,32 @@ def rand(*shape):
 
 
 def product(a, b, tag="", kinds=WIDE, **flags):
-    return Case(f"matmul-{tag or a.shape}", lambda x, y: hr.matmul(x, y, **flags), (a, b),
-                lambda tf: lambda x, y: tf.matmul(x, y, **flags), kinds=kinds)  # fmt: skip
+    return Case(
+        f"matmul-{tag or a.shape}",
+        lambda x, y: hr.matmul(x, y, **flags),
+        (a, b),
+        lambda tf: lambda x, y: tf.matmul(x, y, **flags),
+        kinds=kinds,
+    )
 
 
 def summed(equation, *shapes, **more):
-    return Case(f"einsum-{equation}", lambda *xs: hr.einsum(equation, *xs), tuple(rand(*s) for s in shapes),
-                lambda tf: lambda *xs: tf.einsum(equation, *xs), **more)  # fmt: skip
+    return Case(
+        f"einsum-{equation}",
+        lambda *xs: hr.einsum(equation, *xs),
+        tuple(rand(*s) for s in shapes),
+        lambda tf: lambda *xs: tf.einsum(equation, *xs),
+        **more,
+    )
 
 
 def dotted(axes, a, b):
-    return Case(f"tensordot-{axes}", lambda x, y: hr.tensordot(x, y, axes), (rand(*a), rand(*b)),
-                lambda tf: lambda x, y: tf.tensordot(x, y, axes))  # fmt: skip
+    return Case(
+        f"tensordot-{axes}",
+        lambda x, y: hr.tensordot(x, y, axes),
+        (rand(*a), rand(*b)),
+        lambda tf: lambda x, y: tf.tensordot(x, y, axes),
+    )
 
 
 def one(name, dotted, fn, x, **more):
@@ -38,7 +52,9 @@ def one(name, dotted, fn, x, **more):
             found = getattr(found, part)
         return lambda t: fn(found, t)
 
-    return Case(name, lambda t: fn(getattr(hr, dotted.rsplit(".", 1)[1]), t), (x,), peer, **more)
+    return Case(
+        name, lambda t: fn(getattr(hr, dotted.rsplit(".", 1)[1]), t), (x,), peer, **more
+    )
 
 
 CASES = [
@@ -55,12 +71,23 @@ CASES = [
     product(rand(2, 3, 2), rand(3, 4), "stack-matrix-ta", transpose_a=True),
     product(rand(2, 3), rand(2, 3, 4), "matrix-stack"),
     product(rand(2, 1, 2, 3), rand(3, 3, 2), "broadcast"),
-    Case("matmul-int", hr.matmul, (np.arange(6, dtype=np.int32).reshape(2, 3), np.arange(12, dtype=np.int32).reshape(3, 4)),
-         lambda tf: tf.matmul),
+    Case(
+        "matmul-int",
+        hr.matmul,
+        (
+            np.arange(6, dtype=np.int32).reshape(2, 3),
+            np.arange(12, dtype=np.int32).reshape(3, 4),
+        ),
+        lambda tf: tf.matmul,
+    ),
     Case("matvec", hr.matvec, (rand(2, 3), rand(3)), lambda tf: tf.linalg.matvec),
     Case("matvec-stack", hr.matvec, (rand(2, 2, 3), rand(2, 3)), lambda tf: tf.linalg.matvec),
-    Case("matvec-ta", lambda a, b: hr.matvec(a, b, transpose_a=True), (rand(3, 2), rand(3)),
-         lambda tf: lambda a, b: tf.linalg.matvec(a, b, transpose_a=True)),
+    Case(
+        "matvec-ta",
+        lambda a, b: hr.matvec(a, b, transpose_a=True),
+        (rand(3, 2), rand(3)),
+        lambda tf: lambda a, b: tf.linalg.matvec(a, b, transpose_a=True),
+    ),
     summed("ij,jk->ik", (2, 3), (3, 4), kinds=ALL),
     summed("ij,jk", (2, 3), (3, 4)),
     summed("ij->ji", (2, 3)),
@@ -89,7 +116,13 @@ CASES = [
     one("diag-k", "linalg.diag", lambda f, t: f(t, k=1), rand(3)),
     one("diag_part", "linalg.diag_part", lambda f, t: f(t), rand(2, 3, 2)),
     one("tensor_diag", "linalg.tensor_diag", lambda f, t: f(t), rand(3)),
-    one("tensor_diag_part", "linalg.tensor_diag_part", lambda f, t: f(t), rand(2, 2, 2, 2), batch=False),
+    one(
+        "tensor_diag_part",
+        "linalg.tensor_diag_part",
+        lambda f, t: f(t),
+        rand(2, 2, 2, 2),
+        batch=False,
+    ),
     one("trace", "linalg.trace", lambda f, t: f(t), rand(2, 3, 3)),
     one("norm", "linalg.norm", lambda f, t: f(t), rand(2, 3)),
     one("norm-axis", "linalg.norm", lambda f, t: f(t, axis=1, keepdims=True), rand(2, 3)),
@@ -98,9 +131,14 @@ CASES = [
     one("norm-3", "linalg.norm", lambda f, t: f(t, ord=3, axis=0), rand(2, 3)),
     one("norm-matrix-1", "linalg.norm", lambda f, t: f(t, ord=1, axis=[-2, -1]), rand(2, 3, 2)),
     one("norm-fro", "linalg.norm", lambda f, t: f(t, ord="fro", axis=[-2, -1]), rand(2, 3, 2)),
-    one("norm-matrix-inf", "linalg.norm", lambda f, t: f(t, ord=np.inf, axis=(0, 1), keepdims=True), rand(2, 3)),
+    one(
+        "norm-matrix-inf",
+        "linalg.norm",
+        lambda f, t: f(t, ord=np.inf, axis=(0, 1), keepdims=True),
+        rand(2, 3),
+    ),
     Case("cross", hr.cross, (rand(2, 3), rand(2, 3)), lambda tf: tf.linalg.cross),
-]  # fmt: skip
+]
 
 
 @each(CASES)
@@ -113,8 +151,18 @@ def test_matches_tensorflow(tf, case, kind):
     check_against_tensorflow(tf, case, kind)
 
 
-@pytest.mark.parametrize("a, b", [((0, 3), (3, 4)), ((2, 0), (0, 4)), ((2, 3), (3, 0)), ((2, 0, 3), (3, 4)),
-                                  ((0, 2, 3), (3, 4)), ((2, 3), (0, 3, 1)), ((2, 2, 0), (0, 4))])  # fmt: skip
+@pytest.mark.parametrize(
+    "a, b",
+    [
+        ((0, 3), (3, 4)),
+        ((2, 0), (0, 4)),
+        ((2, 3), (3, 0)),
+        ((2, 0, 3), (3, 4)),
+        ((0, 2, 3), (3, 4)),
+        ((2, 3), (0, 3, 1)),
+        ((2, 2, 0), (0, 4)),
+    ],
+)
 def test_empty_products(a, b):
     got = hr.matmul(hr.ones(a), hr.ones(b)).numpy()
     same(got, np.matmul(np.ones(a, np.float32), np.ones(b, np.float32)))
@@ -123,7 +171,10 @@ def test_empty_products(a, b):
 
 
 def test_matmul_errors():
-    with pytest.raises(errors.InvalidArgumentError, match=r"Matrix size-incompatible: In\[0\]: \[2,3\], In\[1\]: \[2,3\]"):
+    with pytest.raises(
+        errors.InvalidArgumentError,
+        match=r"Matrix size-incompatible: In\[0\]: \[2,3\], In\[1\]: \[2,3\]",
+    ):
         hr.matmul(hr.ones([2, 3]), hr.ones([2, 3]))
     with pytest.raises(errors.InvalidArgumentError, match="size-incompatible"):
         hr.matmul(hr.ones([2, 2, 3]), hr.ones([2, 3]))
@@ -138,7 +189,10 @@ def test_matmul_errors():
 
 
 def test_matmul_of_complex_numbers_matches_tensorflow(tf):
-    a, b = (rand(2, 3) + 1j * rand(2, 3)).astype("c8"), (rand(2, 3) + 1j * rand(2, 3)).astype("c8")
+    a, b = (
+        (rand(2, 3) + 1j * rand(2, 3)).astype("c8"),
+        (rand(2, 3) + 1j * rand(2, 3)).astype("c8"),
+    )
     same(hr.matmul(a, b, adjoint_b=True).numpy(), tf.matmul(a, b, adjoint_b=True).numpy())
     x, y = hr.constant(a), tf.constant(a)
     with hr.GradientTape() as t1, tf.GradientTape() as t2:

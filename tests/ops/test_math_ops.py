@@ -12,8 +12,8 @@ Y = np.array([[0.7, 1.9, -1.4], [1.2, -2.9, 3.3]])
 ROW = np.array([1.7, -0.6, 2.2])
 COLUMN = np.array([[1.4], [-0.8]])
 POSITIVE = np.abs(X) + 0.2
-I = np.array([[7, -7, 5], [0, -3, 9]], np.int32)
-J = np.array([[2, 2, -3], [4, -4, 5]], np.int32)
+INTS = np.array([[7, -7, 5], [0, -3, 9]], np.int32)
+OTHERS = np.array([[2, 2, -3], [4, -4, 5]], np.int32)
 ALL = ("float32", "float64", "float16", "bfloat16")
 WIDE = ("float32", "float64")
 
@@ -26,12 +26,23 @@ def path(tf, dotted):
 
 def both(name, dotted=None, x=X, y=Y, kinds=ALL, **more):
     """The function on equal shapes, on a row and a column, and with a scalar."""
-    shapes = {"": (x, y), "-row": (x, y[0]), "-outer": (x[:, :1], y[0]), "-scalar": (x, y[0, 0])}
+    shapes = {
+        "": (x, y),
+        "-row": (x, y[0]),
+        "-outer": (x[:, :1], y[0]),
+        "-scalar": (x, y[0, 0]),
+    }
     return [
-        Case(f"{name}{tag}", getattr(hr, name), args, lambda tf: path(tf, dotted or f"math.{name}"),
-             kinds=kinds if not tag else ("float32",), **more)
+        Case(
+            f"{name}{tag}",
+            getattr(hr, name),
+            args,
+            lambda tf: path(tf, dotted or f"math.{name}"),
+            kinds=kinds if not tag else ("float32",),
+            **more,
+        )
         for tag, args in shapes.items()
-    ]  # fmt: skip
+    ]
 
 
 CASES = [
@@ -54,21 +65,37 @@ CASES = [
     *both("xlog1py", y=POSITIVE, kinds=WIDE),
     *both("xdivy", kinds=WIDE),
     *both("atan2", kinds=WIDE),
-    Case("add_n", lambda *xs: hr.add_n(list(xs)), (X, Y, X), lambda tf: lambda *xs: tf.add_n(list(xs))),
-    Case("polyval", lambda x: hr.polyval([2.0, -1.0, 0.5], x), (X,), lambda tf: lambda x: tf.math.polyval([2.0, -1.0, 0.5], x)),
-    Case("pow-3", lambda x: hr.pow(x, 3.0), (X,), lambda tf: lambda x: tf.pow(x, 3.0), kinds=WIDE),
-    Case("operators", lambda x, y: -(x + 1) * 2 - y / 3 + 4 / (y * y + 1), (X, Y),
-         lambda tf: lambda x, y: -(x + 1) * 2 - y / 3 + 4 / (y * y + 1)),
-    Case("int-floordiv", hr.floordiv, (I, J), lambda tf: tf.math.floordiv),
-    Case("int-floormod", hr.floormod, (I, J), lambda tf: tf.math.floormod),
-    Case("int-truncatediv", hr.truncatediv, (I, J), lambda tf: tf.truncatediv),
-    Case("int-truncatemod", hr.truncatemod, (I, J), lambda tf: tf.truncatemod),
-    Case("int-truediv", hr.truediv, (I, J), lambda tf: tf.truediv),
-    Case("int-add", hr.add, (I, J), lambda tf: tf.add),
-    Case("int-multiply", hr.multiply, (I, J), lambda tf: tf.multiply),
-    Case("int-maximum", hr.maximum, (I, J), lambda tf: tf.maximum),
-    Case("int-pow", hr.pow, (I, np.abs(J)), lambda tf: tf.pow),
-]  # fmt: skip
+    Case(
+        "add_n",
+        lambda *xs: hr.add_n(list(xs)),
+        (X, Y, X),
+        lambda tf: lambda *xs: tf.add_n(list(xs)),
+    ),
+    Case(
+        "polyval",
+        lambda x: hr.polyval([2.0, -1.0, 0.5], x),
+        (X,),
+        lambda tf: lambda x: tf.math.polyval([2.0, -1.0, 0.5], x),
+    ),
+    Case(
+        "pow-3", lambda x: hr.pow(x, 3.0), (X,), lambda tf: lambda x: tf.pow(x, 3.0), kinds=WIDE
+    ),
+    Case(
+        "operators",
+        lambda x, y: -(x + 1) * 2 - y / 3 + 4 / (y * y + 1),
+        (X, Y),
+        lambda tf: lambda x, y: -(x + 1) * 2 - y / 3 + 4 / (y * y + 1),
+    ),
+    Case("int-floordiv", hr.floordiv, (INTS, OTHERS), lambda tf: tf.math.floordiv),
+    Case("int-floormod", hr.floormod, (INTS, OTHERS), lambda tf: tf.math.floormod),
+    Case("int-truncatediv", hr.truncatediv, (INTS, OTHERS), lambda tf: tf.truncatediv),
+    Case("int-truncatemod", hr.truncatemod, (INTS, OTHERS), lambda tf: tf.truncatemod),
+    Case("int-truediv", hr.truediv, (INTS, OTHERS), lambda tf: tf.truediv),
+    Case("int-add", hr.add, (INTS, OTHERS), lambda tf: tf.add),
+    Case("int-multiply", hr.multiply, (INTS, OTHERS), lambda tf: tf.multiply),
+    Case("int-maximum", hr.maximum, (INTS, OTHERS), lambda tf: tf.maximum),
+    Case("int-pow", hr.pow, (INTS, np.abs(OTHERS)), lambda tf: tf.pow),
+]
 
 
 @each(CASES)
@@ -84,13 +111,24 @@ def test_matches_tensorflow(tf, case, kind):
 # -- dtype rules ------------------------------------------------------------------------------
 
 VALUES = {
-    "int": 3, "float": 2.5, "big int": 2**40, "int list": [1, 2], "float list": [0.5, 2.0],
-    "np.int64": np.int64(3), "np.float64": np.float64(2.5), "np.float32 array": np.array([1, 2], np.float32),
-    "np.float64 array": np.array([1.0, 2.0]), "np.int64 array": np.array([1, 2]), "bool": True,
-    "int32 tensor": ("tensor", [1, 2], "int32"), "int64 tensor": ("tensor", [1, 2], "int64"),
-    "float32 tensor": ("tensor", [1.0, 2.0], "float32"), "float16 tensor": ("tensor", [1.0, 2.0], "float16"),
-    "uint8 tensor": ("tensor", [1, 2], "uint8"), "int8 tensor": ("tensor", [1, 2], "int8"),
-}  # fmt: skip
+    "int": 3,
+    "float": 2.5,
+    "big int": 2**40,
+    "int list": [1, 2],
+    "float list": [0.5, 2.0],
+    "np.int64": np.int64(3),
+    "np.float64": np.float64(2.5),
+    "np.float32 array": np.array([1, 2], np.float32),
+    "np.float64 array": np.array([1.0, 2.0]),
+    "np.int64 array": np.array([1, 2]),
+    "bool": True,
+    "int32 tensor": ("tensor", [1, 2], "int32"),
+    "int64 tensor": ("tensor", [1, 2], "int64"),
+    "float32 tensor": ("tensor", [1.0, 2.0], "float32"),
+    "float16 tensor": ("tensor", [1.0, 2.0], "float16"),
+    "uint8 tensor": ("tensor", [1, 2], "uint8"),
+    "int8 tensor": ("tensor", [1, 2], "int8"),
+}
 
 
 def made(lib, name):
@@ -109,11 +147,27 @@ def loses(a, b):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("op", ["add", "truediv", "floordiv", "floormod", "maximum", "pow", "less", "equal", "squared_difference"])
+@pytest.mark.parametrize(
+    "op",
+    [
+        "add",
+        "truediv",
+        "floordiv",
+        "floormod",
+        "maximum",
+        "pow",
+        "less",
+        "equal",
+        "squared_difference",
+    ],
+)
 def test_dtype_rules_match_tensorflow(tf, op):
-    """Every pair of kinds of values gives the same dtype.  Headrace raises where TensorFlow loses
-    digits, has more kernels for small integers, and lets a tensor decide the dtype of a value before it too, as TensorFlow does for
-    its operators and some of its functions."""
+    """Every pair of kinds of values gives the same dtype.
+
+    Headrace raises where TensorFlow loses digits, has more kernels for small integers, and lets
+    a tensor decide the dtype of a value before it too, as TensorFlow does for its operators and
+    some of its functions.
+    """
     theirs, ours = getattr(tf.math, op, None) or getattr(tf, op), getattr(hr, op)
     for a in VALUES:
         for b in VALUES:
@@ -151,9 +205,13 @@ def test_no_silent_promotion():
         hr.add(True, False)
 
 
-@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "truediv", "less", "equal", "pow"])
+@pytest.mark.parametrize(
+    "name", ["add", "multiply", "maximum", "truediv", "less", "equal", "pow"]
+)
 def test_incompatible_shapes(name):
-    with pytest.raises(errors.InvalidArgumentError, match=r"Incompatible shapes: \[2,3\] vs. \[4\]"):
+    with pytest.raises(
+        errors.InvalidArgumentError, match=r"Incompatible shapes: \[2,3\] vs. \[4\]"
+    ):
         getattr(hr, name)(hr.ones([2, 3]), hr.ones([4]))
 
 
@@ -179,14 +237,30 @@ def test_overflow_wraps_and_warns_of_nothing():
     top = np.int32(2**31 - 1)
     assert hr.add(hr.constant(top), 1).numpy() == -(2**31)
     huge = hr.constant([3e38])
-    assert np.isinf((huge + huge).numpy()).all() and np.isnan((huge * 10 - huge * 10).numpy()).all()
+    assert (
+        np.isinf((huge + huge).numpy()).all()
+        and np.isnan((huge * 10 - huge * 10).numpy()).all()
+    )
     with hr.GradientTape() as tape:  # the recorded path is another one
         tape.watch(huge)
         assert np.isinf((huge * huge).numpy()).all()
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", ["floordiv", "floormod", "pow", "maximum", "minimum", "truncatemod", "divide_no_nan", "xlogy", "atan2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "floordiv",
+        "floormod",
+        "pow",
+        "maximum",
+        "minimum",
+        "truncatemod",
+        "divide_no_nan",
+        "xlogy",
+        "atan2",
+    ],
+)
 def test_special_values_match_tensorflow(tf, name):
     """Every pair of zeros, infinities, NaN and ordinary numbers."""
     v = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan], np.float32)
@@ -226,7 +300,10 @@ def test_complex():
     z = hr.complex([1.0, 2.0], [3.0, -1.0])
     assert z.dtype is hr.complex64
     assert z.numpy().tolist() == [1 + 3j, 2 - 1j]
-    assert hr.complex(hr.constant(1.0, hr.float64), hr.constant(2.0, hr.float64)).dtype is hr.complex128
+    assert (
+        hr.complex(hr.constant(1.0, hr.float64), hr.constant(2.0, hr.float64)).dtype
+        is hr.complex128
+    )
 
 
 def test_an_impl_that_calls_operations_stays_quiet():

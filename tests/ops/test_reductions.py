@@ -9,7 +9,7 @@ from headrace.ops import api as hr
 
 X = np.array([[[1.3, -2.1, 0.4], [2.2, 0.9, -3.1]], [[0.3, 1.7, -0.2], [-1.1, 0.6, 2.5]]])
 POSITIVE = np.abs(X) + 0.1
-I = np.array([[7, -7, 5], [2, -3, 9]], np.int32)
+INTS = np.array([[7, -7, 5], [2, -3, 9]], np.int32)
 B = np.array([[True, False, True], [True, True, True]])
 ALL = ("float32", "float64", "float16", "bfloat16")
 WIDE = ("float32", "float64")
@@ -23,9 +23,13 @@ def over_axes(name, x, kinds=ALL, **more):
             cases.append(
                 Case(
                     f"{name}-{label}{'-keep' if keepdims else ''}",
-                    lambda t, axis=axis, k=keepdims: getattr(hr, name)(t, axis=axis, keepdims=k),
+                    lambda t, axis=axis, k=keepdims: getattr(hr, name)(
+                        t, axis=axis, keepdims=k
+                    ),
                     (x,),
-                    lambda tf, axis=axis, k=keepdims: lambda t: getattr(tf.math, name)(t, axis=axis, keepdims=k),
+                    lambda tf, axis=axis, k=keepdims: (
+                        lambda t: getattr(tf.math, name)(t, axis=axis, keepdims=k)
+                    ),
                     kinds=kinds if label in ("all", "last") and not keepdims else ("float32",),
                     **more,
                 )
@@ -67,17 +71,48 @@ CASES = [
     *along("cumprod", X),
     *along("cumprod", X, "-both", exclusive=True, reverse=True),
     *along("cumulative_logsumexp", X),
-    Case("sum-int", lambda t: hr.reduce_sum(t, 0), (I,), lambda tf: lambda t: tf.reduce_sum(t, 0)),
-    Case("mean-int", lambda t: hr.reduce_mean(t, 1), (I,), lambda tf: lambda t: tf.reduce_mean(t, 1)),
-    Case("max-int", lambda t: hr.reduce_max(t, 1), (I,), lambda tf: lambda t: tf.reduce_max(t, 1)),
-    Case("cumsum-int", lambda t: hr.cumsum(t, 1), (I,), lambda tf: lambda t: tf.cumsum(t, 1)),
+    Case(
+        "sum-int",
+        lambda t: hr.reduce_sum(t, 0),
+        (INTS,),
+        lambda tf: lambda t: tf.reduce_sum(t, 0),
+    ),
+    Case(
+        "mean-int",
+        lambda t: hr.reduce_mean(t, 1),
+        (INTS,),
+        lambda tf: lambda t: tf.reduce_mean(t, 1),
+    ),
+    Case(
+        "max-int",
+        lambda t: hr.reduce_max(t, 1),
+        (INTS,),
+        lambda tf: lambda t: tf.reduce_max(t, 1),
+    ),
+    Case(
+        "cumsum-int", lambda t: hr.cumsum(t, 1), (INTS,), lambda tf: lambda t: tf.cumsum(t, 1)
+    ),
     Case("all", lambda t: hr.reduce_all(t, 1), (B,), lambda tf: lambda t: tf.reduce_all(t, 1)),
-    Case("any", lambda t: hr.reduce_any(~t, 0, keepdims=True), (B,), lambda tf: lambda t: tf.reduce_any(~t, 0, keepdims=True)),
+    Case(
+        "any",
+        lambda t: hr.reduce_any(~t, 0, keepdims=True),
+        (B,),
+        lambda tf: lambda t: tf.reduce_any(~t, 0, keepdims=True),
+    ),
     Case("all-everything", hr.reduce_all, (B,), lambda tf: tf.reduce_all),
-    Case("count_nonzero", lambda t: hr.count_nonzero(t, 1), (I,), lambda tf: lambda t: tf.math.count_nonzero(t, 1)),
-    Case("argmax-int32", lambda t: hr.argmax(t, 1, output_type=hr.int32), (X,),
-         lambda tf: lambda t: tf.argmax(t, 1, output_type=tf.int32)),
-]  # fmt: skip
+    Case(
+        "count_nonzero",
+        lambda t: hr.count_nonzero(t, 1),
+        (INTS,),
+        lambda tf: lambda t: tf.math.count_nonzero(t, 1),
+    ),
+    Case(
+        "argmax-int32",
+        lambda t: hr.argmax(t, 1, output_type=hr.int32),
+        (X,),
+        lambda tf: lambda t: tf.argmax(t, 1, output_type=tf.int32),
+    ),
+]
 
 
 @each(CASES)
@@ -111,7 +146,10 @@ def test_empty_and_scalar_inputs_match_tensorflow(tf, name, shape):
 @pytest.mark.parametrize("name", [*NAMES, "reduce_logsumexp"])
 def test_bad_axes(name):
     x = hr.ones([2, 3])
-    with pytest.raises(errors.InvalidArgumentError, match=r"Invalid reduction dimension 2 for input with 2 dimension"):
+    with pytest.raises(
+        errors.InvalidArgumentError,
+        match=r"Invalid reduction dimension 2 for input with 2 dimension",
+    ):
         getattr(hr, name)(x, 2)
     with pytest.raises(errors.InvalidArgumentError, match="duplicate"):
         getattr(hr, name)(x, [0, -2])
@@ -147,7 +185,9 @@ def test_equal_extrema_share_the_gradient():
 
 
 def test_logsumexp_does_not_overflow():
-    assert hr.reduce_logsumexp([1000.0, 1000.0]).numpy() == pytest.approx(1000 + np.log(2), rel=1e-6)
+    assert hr.reduce_logsumexp([1000.0, 1000.0]).numpy() == pytest.approx(
+        1000 + np.log(2), rel=1e-6
+    )
     assert hr.reduce_logsumexp([-np.inf, -np.inf]).numpy() == -np.inf
     assert hr.reduce_logsumexp([np.inf, 0.0]).numpy() == np.inf
 
@@ -199,14 +239,26 @@ IDS = np.array([2, 0, 2, -1, 0], np.int32)
 
 
 def segment(name, ids=SORTED):
-    return Case(name, lambda d: getattr(hr, name)(d, ids), (DATA,), lambda tf: lambda d: getattr(tf.math, name)(d, ids),
-                batch=False, kinds=WIDE)  # fmt: skip
+    return Case(
+        name,
+        lambda d: getattr(hr, name)(d, ids),
+        (DATA,),
+        lambda tf: lambda d: getattr(tf.math, name)(d, ids),
+        batch=False,
+        kinds=WIDE,
+    )
 
 
 def unsorted(name):
     name = f"unsorted_{name}"
-    return Case(name, lambda d: getattr(hr, name)(d, IDS, 4), (DATA,),
-                lambda tf: lambda d: getattr(tf.math, name)(d, IDS, 4), batch=False, kinds=WIDE)  # fmt: skip
+    return Case(
+        name,
+        lambda d: getattr(hr, name)(d, IDS, 4),
+        (DATA,),
+        lambda tf: lambda d: getattr(tf.math, name)(d, IDS, 4),
+        batch=False,
+        kinds=WIDE,
+    )
 
 
 SEGMENTS = [
@@ -218,7 +270,9 @@ SEGMENTS = [
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.id) for c in SEGMENTS])
 def test_segments_match_tensorflow(tf, case):
     second = case.id not in ("segment_prod", "unsorted_segment_prod")
-    check_against_tensorflow(tf, Case(case.id, case.fn, case.args, case.peer, second=second), "float32")
+    check_against_tensorflow(
+        tf, Case(case.id, case.fn, case.args, case.peer, second=second), "float32"
+    )
 
 
 @each([c for c in SEGMENTS if "segment_sum" in c.id or "segment_mean" in c.id])
@@ -233,5 +287,9 @@ def test_segment_errors():
         hr.segment_sum([1.0, 2.0], [0])
     with pytest.raises(errors.InvalidArgumentError, match="out of range"):
         hr.unsorted_segment_sum([1.0, 2.0], [0, 5], 3)
-    assert hr.unsorted_segment_sum(hr.zeros([0, 2]), hr.zeros([0], hr.int32), 2).numpy().tolist() == [[0, 0], [0, 0]]
-    assert hr.unsorted_segment_sum([[1.0, 2.0], [4.0, 8.0]], [[0, 1], [1, 1]], 2).numpy().tolist() == [1, 14]
+    assert hr.unsorted_segment_sum(
+        hr.zeros([0, 2]), hr.zeros([0], hr.int32), 2
+    ).numpy().tolist() == [[0, 0], [0, 0]]
+    assert hr.unsorted_segment_sum(
+        [[1.0, 2.0], [4.0, 8.0]], [[0, 1], [1, 1]], 2
+    ).numpy().tolist() == [1, 14]
