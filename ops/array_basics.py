@@ -23,9 +23,20 @@ from .tensor_spec import TensorSpec
 from .variable import Variable
 
 __all__ = [
-    "cast", "fill", "identity", "ones", "ones_like", "rank", "reshape", "shape", "size",
-    "stop_gradient", "sum_to", "zeros", "zeros_like",
-]  # fmt: skip
+    "cast",
+    "fill",
+    "identity",
+    "ones",
+    "ones_like",
+    "rank",
+    "reshape",
+    "shape",
+    "size",
+    "stop_gradient",
+    "sum_to",
+    "zeros",
+    "zeros_like",
+]
 
 
 # -- shape, size, rank ------------------------------------------------------------------------
@@ -51,10 +62,13 @@ def _shape_batch(ctx: Any, x: Any, *, out_type: DType) -> Any:
 
 
 Shape = Primitive(
-    "Shape", "input: T",
+    "Shape",
+    "input: T",
     impl=lambda x, *, out_type: np.array(x.shape, out_type.np_dtype),
-    shape=_shape_shape, vjp=lambda op, g: (None,), batch=_shape_batch,
-)  # fmt: skip
+    shape=_shape_shape,
+    vjp=lambda op, g: (None,),
+    batch=_shape_batch,
+)
 
 
 def size(input: Any, out_type: Any = dtypes.int32, name: str | None = None) -> Tensor:
@@ -67,10 +81,12 @@ def size(input: Any, out_type: Any = dtypes.int32, name: str | None = None) -> T
 
 
 Size = Primitive(
-    "Size", "input: T",
+    "Size",
+    "input: T",
     impl=lambda x, *, out_type: np.array(x.size, out_type.np_dtype),
-    shape=lambda x, *, out_type: TensorSpec([], out_type), vjp=lambda op, g: (None,),
-)  # fmt: skip
+    shape=lambda x, *, out_type: TensorSpec([], out_type),
+    vjp=lambda op, g: (None,),
+)
 
 
 def rank(input: Any, name: str | None = None) -> Tensor:
@@ -89,7 +105,12 @@ def identity(input: Any, name: str | None = None) -> Tensor:
 
 
 Identity = Primitive(
-    "Identity", "input: T", impl=lambda x: x, shape=same, vjp=lambda op, g: (g,), batch=batch_rules.unary
+    "Identity",
+    "input: T",
+    impl=lambda x: x,
+    shape=same,
+    vjp=lambda op, g: (g,),
+    batch=batch_rules.unary,
 )
 
 
@@ -99,7 +120,12 @@ def stop_gradient(input: Any, name: str | None = None) -> Tensor:
 
 
 StopGradient = Primitive(
-    "StopGradient", "input: T", impl=lambda x: x, shape=same, vjp=lambda op, g: (None,), batch=batch_rules.unary
+    "StopGradient",
+    "input: T",
+    impl=lambda x: x,
+    shape=same,
+    vjp=lambda op, g: (None,),
+    batch=batch_rules.unary,
 )
 
 
@@ -118,7 +144,9 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Tensor:
 def _shape_vector(shape: Any) -> Any:
     if isinstance(shape, TensorShape):
         return [-1 if d is None else d for d in shape]
-    if isinstance(shape, (list, tuple)) and not any(isinstance(d, (Tensor, Variable)) for d in shape):
+    if isinstance(shape, (list, tuple)) and not any(
+        isinstance(d, (Tensor, Variable)) for d in shape
+    ):
         return np.array([-1 if d is None else int(d) for d in shape], np.int32)
     return shape
 
@@ -136,29 +164,45 @@ def _reshape_shape(x: Any, shape: Any, *, batch_dims: int) -> TensorSpec:
         return TensorSpec(lead.concatenate([None] * n if n is not None else None), x.dtype)
     dims = [int(d) for d in dims.reshape(-1).tolist()]
     if dims.count(-1) > 1:
-        raise InvalidArgumentError(f"Reshape: only one size may be -1, got {dims} [Op:Reshape]", op="Reshape")
+        raise InvalidArgumentError(
+            f"Reshape: only one size may be -1, got {dims} [Op:Reshape]", op="Reshape"
+        )
     total = x.shape[batch_dims:].num_elements() if x.shape.rank is not None else None
     known = int(np.prod([d for d in dims if d != -1], dtype=np.int64))
     if any(d < -1 for d in dims):
-        raise InvalidArgumentError(f"Reshape: sizes must be >= -1, got {dims} [Op:Reshape]", op="Reshape")
+        raise InvalidArgumentError(
+            f"Reshape: sizes must be >= -1, got {dims} [Op:Reshape]", op="Reshape"
+        )
     if -1 in dims:
         if total is not None:
             if (known == 0 and total != 0) or (known and total % known):
                 raise InvalidArgumentError(
-                    f"Input to reshape is a tensor with {total} values, but the requested shape "
-                    f"requires a multiple of {known} [Op:Reshape]", op="Reshape")  # fmt: skip
+                    f"Input to reshape is a tensor with {total} values, but the requested "
+                    "shape "
+                    f"requires a multiple of {known} [Op:Reshape]",
+                    op="Reshape",
+                )
             dims[dims.index(-1)] = total // known if known else 0
         out: list[int | None] = [None if d == -1 else d for d in dims]
-        if total is None and x.shape.rank is not None and x.shape[batch_dims:].dims.count(None) == 1:
+        if (
+            total is None
+            and x.shape.rank is not None
+            and x.shape[batch_dims:].dims.count(None) == 1
+        ):
             # One unknown size on both sides: if the known ones agree, nothing else changes.
-            rest = int(np.prod([d for d in x.shape[batch_dims:].dims if d is not None], dtype=np.int64))
+            rest = int(
+                np.prod([d for d in x.shape[batch_dims:].dims if d is not None], dtype=np.int64)
+            )
             if rest == known:
                 pass
         return TensorSpec(lead.concatenate(out), x.dtype)
     if total is not None and total != known:
         raise InvalidArgumentError(
-            f"Input to reshape is a tensor with {total} values, but the requested shape has {known} "
-            f"[Op:Reshape]", op="Reshape")  # fmt: skip
+            f"Input to reshape is a tensor with {total} values, but the requested shape "
+            f"has {known} "
+            f"[Op:Reshape]",
+            op="Reshape",
+        )
     return TensorSpec(lead.concatenate(dims), x.dtype)
 
 
@@ -177,13 +221,19 @@ def UnbatchableShape(name: str) -> Exception:
     """The error of a batch rule whose shape argument differs from element to element."""
     from .errors import UnimplementedError
 
-    return UnimplementedError(f"primitive {name}: its shape is computed from the element", op=name)
+    return UnimplementedError(
+        f"primitive {name}: its shape is computed from the element", op=name
+    )
 
 
 Reshape = Primitive(
-    "Reshape", "tensor: T, shape: Tshape", impl=_reshape_impl, shape=_reshape_shape, vjp=_reshape_vjp,
+    "Reshape",
+    "tensor: T, shape: Tshape",
+    impl=_reshape_impl,
+    shape=_reshape_shape,
+    vjp=_reshape_vjp,
     batch=_reshape_batch,
-)  # fmt: skip
+)
 
 
 def expand_dims_at_1(x: Any, count: int) -> Tensor:
@@ -196,10 +246,14 @@ def _expand_block_impl(x: Any, *, count: int) -> Any:
 
 
 _ExpandBlock = Primitive(
-    "_ExpandBlock", "x: T", impl=_expand_block_impl,
-    shape=lambda x, *, count: TensorSpec(x.shape[:1].concatenate([1] * count).concatenate(x.shape[1:]), x.dtype),
+    "_ExpandBlock",
+    "x: T",
+    impl=_expand_block_impl,
+    shape=lambda x, *, count: TensorSpec(
+        x.shape[:1].concatenate([1] * count).concatenate(x.shape[1:]), x.dtype
+    ),
     vjp=lambda op, g: (reshape(g, shape(op.inputs[0])),),
-)  # fmt: skip
+)
 
 
 def broadcast_to_block(x: Any, like: Any) -> Tensor:
@@ -215,9 +269,11 @@ def _broadcast_block_impl(x: Any, like: Any) -> Any:
 
 
 _BroadcastBlock = Primitive(
-    "_BroadcastBlock", "x: T, like: L", impl=_broadcast_block_impl,
+    "_BroadcastBlock",
+    "x: T, like: L",
+    impl=_broadcast_block_impl,
     shape=lambda x, like: TensorSpec(like.shape[:1].concatenate(x.shape), x.dtype),
-)  # fmt: skip
+)
 
 
 # -- cast -------------------------------------------------------------------------------------
@@ -243,20 +299,32 @@ def _cast_impl(x: Any, *, dtype: DType) -> Any:
 def _cast_shape(x: Any, *, dtype: DType) -> TensorSpec:
     if (x.dtype is dtypes.string) != (dtype is dtypes.string):
         raise InvalidArgumentError(
-            f"Cast {x.dtype.name} to {dtype.name} is not supported; use hr.strings.to_number or "
-            f"hr.strings.as_string [Op:Cast]", op="Cast")  # fmt: skip
+            f"Cast {x.dtype.name} to {dtype.name} is not supported; use "
+            "hr.strings.to_number or "
+            f"hr.strings.as_string [Op:Cast]",
+            op="Cast",
+        )
     return TensorSpec(x.shape, dtype)
 
 
 def _cast_vjp(op: Any, g: Any) -> Any:
     source = op.inputs[0].dtype
-    if (source.is_floating or source.is_complex) and (g.dtype.is_floating or g.dtype.is_complex):
+    if (source.is_floating or source.is_complex) and (
+        g.dtype.is_floating or g.dtype.is_complex
+    ):
         return (cast(g, source),)
     return (None,)
 
 
-Cast = Primitive("Cast", "x: SrcT", impl=_cast_impl, shape=_cast_shape, vjp=_cast_vjp, batch=batch_rules.unary,
-                 check_first=False)  # fmt: skip
+Cast = Primitive(
+    "Cast",
+    "x: SrcT",
+    impl=_cast_impl,
+    shape=_cast_shape,
+    vjp=_cast_vjp,
+    batch=batch_rules.unary,
+    check_first=False,
+)
 
 
 # -- constants of a shape ---------------------------------------------------------------------
@@ -276,13 +344,20 @@ def _fill_impl(dims: Any, value: Any) -> Any:
 
 def _fill_shape(dims: Any, value: Any) -> TensorSpec:
     if value.shape.rank not in (0, None):
-        raise InvalidArgumentError(f"value must be a scalar, got shape {value.shape} [Op:Fill]", op="Fill")
+        raise InvalidArgumentError(
+            f"value must be a scalar, got shape {value.shape} [Op:Fill]", op="Fill"
+        )
     known = constant_value(dims)
     if known is not None:
         if any(d < 0 for d in known.tolist()):
-            raise InvalidArgumentError(f"Fill dimensions must be >= 0, got {known.tolist()} [Op:Fill]", op="Fill")
+            raise InvalidArgumentError(
+                f"Fill dimensions must be >= 0, got {known.tolist()} [Op:Fill]", op="Fill"
+            )
         return TensorSpec(known.tolist(), value.dtype)
-    return TensorSpec([None] * dims.shape[0] if dims.shape.rank == 1 and dims.shape[0] is not None else None, value.dtype)
+    return TensorSpec(
+        [None] * dims.shape[0] if dims.shape.rank == 1 and dims.shape[0] is not None else None,
+        value.dtype,
+    )
 
 
 def _fill_vjp(op: Any, g: Any) -> Any:
@@ -295,8 +370,15 @@ def _fill_batch(ctx: Any, dims: Any, value: Any) -> Any:
     return _FillBlock(dims, value)
 
 
-Fill = Primitive("Fill", "dims: Tdims, value: T", impl=_fill_impl, shape=_fill_shape, vjp=_fill_vjp, batch=_fill_batch,
-                 check_first=True)  # fmt: skip
+Fill = Primitive(
+    "Fill",
+    "dims: Tdims, value: T",
+    impl=_fill_impl,
+    shape=_fill_shape,
+    vjp=_fill_vjp,
+    batch=_fill_batch,
+    check_first=True,
+)
 
 
 def _fill_block_impl(dims: Any, value: Any) -> Any:
@@ -308,9 +390,11 @@ def _fill_block_impl(dims: Any, value: Any) -> Any:
 
 
 _FillBlock = Primitive(
-    "_FillBlock", "dims: Tdims, value: T", impl=_fill_block_impl,
+    "_FillBlock",
+    "dims: Tdims, value: T",
+    impl=_fill_block_impl,
     shape=lambda dims, value: TensorSpec(None, value.dtype),
-)  # fmt: skip
+)
 
 
 def zeros(shape: Any, dtype: Any = dtypes.float32, name: str | None = None) -> Tensor:
@@ -324,7 +408,11 @@ def ones(shape: Any, dtype: Any = dtypes.float32, name: str | None = None) -> Te
 
 
 def _constant_of(shape: Any, dtype: DType, number: int) -> Tensor:
-    dims = constant_value(to_tensor(shape, None)) if not isinstance(shape, TensorShape) else np.array(shape.as_list())
+    dims = (
+        constant_value(to_tensor(shape, None))
+        if not isinstance(shape, TensorShape)
+        else np.array(shape.as_list())
+    )
     if dims is None:
         return Fill(shape, np.array(number, dtype.np_dtype))
     dims = tuple(int(d) for d in dims.reshape(-1).tolist())
@@ -364,19 +452,28 @@ def _like_shape(x: Any, *, dtype: DType) -> TensorSpec:
 
 
 ZerosLike = Primitive(
-    "ZerosLike", "x: T", impl=_zeros_like_impl, shape=_like_shape, vjp=lambda op, g: (None,), batch=batch_rules.unary
+    "ZerosLike",
+    "x: T",
+    impl=_zeros_like_impl,
+    shape=_like_shape,
+    vjp=lambda op, g: (None,),
+    batch=batch_rules.unary,
 )
 OnesLike = Primitive(
-    "OnesLike", "x: T", impl=lambda x, *, dtype: array_module(x).ones(x.shape, dtype.np_dtype),
-    shape=_like_shape, vjp=lambda op, g: (None,), batch=batch_rules.unary,
-)  # fmt: skip
+    "OnesLike",
+    "x: T",
+    impl=lambda x, *, dtype: array_module(x).ones(x.shape, dtype.np_dtype),
+    shape=_like_shape,
+    vjp=lambda op, g: (None,),
+    batch=batch_rules.unary,
+)
 
 
 # -- the gradient of broadcasting -------------------------------------------------------------
 
 
 def sum_to(g: Any, x: Any) -> Tensor:
-    """`g`, the gradient of something `x` was broadcast into, summed down to the shape of `x`."""
+    """`g`, the gradient of what `x` was broadcast into, summed down to the shape of `x`."""
     if g.shape.is_fully_defined() and g.shape == x.shape:
         return g
     return SumTo(g, x)
@@ -399,13 +496,21 @@ def _sum_to_batch(ctx: Any, g: Any, x: Any) -> Any:
 
 
 SumTo = Primitive(
-    "_SumTo", "g: T, x: T", impl=_sum_to_impl, shape=lambda g, x: TensorSpec(x.shape, g.dtype),
-    vjp=lambda op, gg: (BroadcastLike(gg, op.inputs[0]), None), batch=_sum_to_batch,
-)  # fmt: skip
+    "_SumTo",
+    "g: T, x: T",
+    impl=_sum_to_impl,
+    shape=lambda g, x: TensorSpec(x.shape, g.dtype),
+    vjp=lambda op, gg: (BroadcastLike(gg, op.inputs[0]), None),
+    batch=_sum_to_batch,
+)
 
 BroadcastLike = Primitive(
-    "_BroadcastLike", "x: T, like: T",
-    impl=lambda x, like: x if x.shape == like.shape else array_module(x).broadcast_to(x, like.shape),
+    "_BroadcastLike",
+    "x: T, like: T",
+    impl=lambda x, like: (
+        x if x.shape == like.shape else array_module(x).broadcast_to(x, like.shape)
+    ),
     shape=lambda x, like: TensorSpec(like.shape, x.dtype),
-    vjp=lambda op, g: (sum_to(g, op.inputs[0]), None), batch=batch_rules.elementwise,
-)  # fmt: skip
+    vjp=lambda op, g: (sum_to(g, op.inputs[0]), None),
+    batch=batch_rules.elementwise,
+)

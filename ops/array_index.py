@@ -63,6 +63,8 @@ def getitem(self: Any, key: Any) -> Tensor:
                     return _of(self._value[key if Ellipsis in key else (*key, ...)])
             elif kind in _BASIC:
                 return _of(self._value[key])
+            elif kind is Tensor and not key._value.shape and key._value.dtype.kind in "iu":
+                return _of(self._value[int(key._value), ...])
         except (IndexError, TypeError, ValueError):
             pass  # the general path finds the words
     return _getitem(self, key)

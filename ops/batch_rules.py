@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import UnimplementedError
 
-__all__ = ["all_batched", "aligned", "elementwise", "rank_of", "shift_axis", "unary"]
+__all__ = ["aligned", "all_batched", "elementwise", "rank_of", "shift_axis", "unary"]
 
 
 def unary(ctx: Any, x: Any, **attrs: Any) -> Any:
@@ -32,7 +32,8 @@ def aligned(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     ranks = [s.rank for s in ctx.element_shapes]
     if None in ranks:
         raise UnimplementedError(
-            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank", op=ctx.primitive.name
+            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank",
+            op=ctx.primitive.name,
         )
     rank = max(ranks)
     return tuple(
@@ -46,7 +47,9 @@ def all_batched(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     from .array_basics import broadcast_to_block
 
     like = next(a for a, b in zip(args, ctx.batched, strict=True) if b)
-    return tuple(a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True))
+    return tuple(
+        a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True)
+    )
 
 
 def rank_of(ctx: Any, position: int = 0) -> int:
@@ -58,7 +61,8 @@ def rank_of(ctx: Any, position: int = 0) -> int:
     rank = ctx.element_shapes[position].rank
     if rank is None:
         raise UnimplementedError(
-            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank", op=ctx.primitive.name
+            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank",
+            op=ctx.primitive.name,
         )
     return rank
 

@@ -64,8 +64,12 @@ def gemm(x: Any, y: Any) -> Any:
     size = n if by_rows else m
     for i in range(count):
         # Cuts at multiples of 8 keep BLAS's inner kernels whole.
-        cut = slice(size * i // count & ~7, size if i == count - 1 else size * (i + 1) // count & ~7)
-        parts.append(_Part(x[cut], y, out[cut]) if by_rows else _Part(x, y[:, cut], out[:, cut]))
+        cut = slice(
+            size * i // count & ~7, size if i == count - 1 else size * (i + 1) // count & ~7
+        )
+        parts.append(
+            _Part(x[cut], y, out[cut]) if by_rows else _Part(x, y[:, cut], out[:, cut])
+        )
     for part in parts[1:]:
         _tasks.put(part)
     for part in parts:

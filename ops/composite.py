@@ -16,7 +16,14 @@ from .convert import to_tensor
 from .tensor import Tensor
 from .tensor_spec import TensorSpec, TypeSpec
 
-__all__ = ["Composite", "CompositeSpec", "as_components", "composite_specs", "from_components", "spec_of"]
+__all__ = [
+    "Composite",
+    "CompositeSpec",
+    "as_components",
+    "composite_specs",
+    "from_components",
+    "spec_of",
+]
 
 
 class Composite:
@@ -53,7 +60,8 @@ class CompositeSpec(TypeSpec):
         """Whether `value` (a composite or its spec) fits this spec."""
         spec = value if isinstance(value, TypeSpec) else getattr(value, "_type_spec", None)
         return type(spec) is type(self) and all(
-            a.is_compatible_with(b) for a, b in zip(self.component_specs(), spec.component_specs(), strict=False)
+            a.is_compatible_with(b)
+            for a, b in zip(self.component_specs(), spec.component_specs(), strict=False)
         )
 
     def __eq__(self, other: object) -> bool:
@@ -64,7 +72,7 @@ class CompositeSpec(TypeSpec):
 
 
 def spec_of(value: Any) -> Any:
-    """The `TypeSpec` of one value: tensor, variable, composite, or what converts to a tensor."""
+    """The `TypeSpec` of a tensor, variable, composite, or what converts to a tensor."""
     spec = getattr(value, "_type_spec", None)
     if spec is not None:
         return spec

@@ -18,7 +18,12 @@ from .string_array import StringArray
 from .tensor import Tensor, as_raw, is_symbolic
 from .tensor_shape import TensorShape
 
-__all__ = ["constant", "convert_to_tensor", "register_conversion", "register_tensor_conversion_function"]
+__all__ = [
+    "constant",
+    "convert_to_tensor",
+    "register_conversion",
+    "register_tensor_conversion_function",
+]
 
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _CONVERSIONS: list[tuple[type, Callable[..., Any]]] = []
@@ -34,7 +39,8 @@ def register_tensor_conversion_function(
 ) -> None:
     """TensorFlow's form: `conversion_func(value, dtype, name, as_ref)`."""
     register_conversion(
-        base_type, lambda value, dtype: conversion_func(value, dtype=dtype, name=None, as_ref=False)
+        base_type,
+        lambda value, dtype: conversion_func(value, dtype=dtype, name=None, as_ref=False),
     )
 
 
@@ -64,8 +70,12 @@ def convert_to_tensor(
 
 
 def _explicit(value: Any, dtype: DType) -> Tensor:
-    """`to_tensor` where the caller names the dtype: NumPy arrays are then cast as astype does."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf" and dtype.is_numpy_compatible:
+    """`to_tensor` where the caller names the dtype: NumPy arrays are cast as astype does."""
+    if (
+        isinstance(value, (np.ndarray, np.generic))
+        and value.dtype.kind in "biuf"
+        and dtype.is_numpy_compatible
+    ):
         if dtype is not dtypes.string:
             with np.errstate(all="ignore"):
                 return Tensor.of(np.array(value, dtype.np_dtype))
@@ -102,7 +112,9 @@ def to_tensor(value: Any, dtype: DType | None) -> Tensor:
     if isinstance(value, complex):
         return Tensor.of(np.array(value, (dtype or dtypes.complex128).np_dtype))
     if value is None:
-        raise ValueError("Attempt to convert a value (None) with an unsupported type to a Tensor.")
+        raise ValueError(
+            "Attempt to convert a value (None) with an unsupported type to a Tensor."
+        )
     if isinstance(value, DType):
         return Tensor.of(np.array(value.as_datatype_enum, np.int32))
     if hasattr(value, "__cuda_array_interface__"):
@@ -134,7 +146,9 @@ def _number(value: Any, kind: type, dtype: DType | None) -> np.ndarray:
     try:
         return quietly(np.array, value, dtype.np_dtype)
     except OverflowError:
-        raise ValueError(f"Can't convert Python integer {value} to dtype {dtype.name}: out of range") from None
+        raise ValueError(
+            f"Can't convert Python integer {value} to dtype {dtype.name}: out of range"
+        ) from None
 
 
 def _from_numpy(value: Any, dtype: DType | None) -> Any:
@@ -147,11 +161,20 @@ def _from_numpy(value: Any, dtype: DType | None) -> Any:
     if have is dtype:
         return array
     if dtype is dtypes.string or have is dtypes.string:
-        raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
+        raise TypeError(
+            f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype "
+            f"{dtype.name}"
+        )
     if have.is_floating and not (dtype.is_floating or dtype.is_complex):
-        raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
+        raise TypeError(
+            f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype "
+            f"{dtype.name}"
+        )
     if (dtype.is_bool and not have.is_bool) or (have.is_complex and not dtype.is_complex):
-        raise TypeError(f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype {dtype.name}")
+        raise TypeError(
+            f"Cannot convert a NumPy array of dtype {have.name} to a tensor of dtype "
+            f"{dtype.name}"
+        )
     return quietly(array.astype, dtype.np_dtype)  # too large a float is an infinity
 
 
@@ -168,13 +191,17 @@ def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
     if kinds & {str, bytes}:
         raise ValueError(f"Can't convert Python sequence with mixed types to Tensor: {value!r}")
     if any(v is None for v in leaves):
-        raise ValueError("Attempt to convert a value (None) with an unsupported type to a Tensor.")
+        raise ValueError(
+            "Attempt to convert a value (None) with an unsupported type to a Tensor."
+        )
     try:
         array = np.array(value)
     except ValueError:
         raise ValueError("Can't convert non-rectangular Python sequence to Tensor.") from None
     except OverflowError:
-        raise ValueError(f"Can't convert Python sequence with out-of-range integer: {value!r}") from None
+        raise ValueError(
+            f"Can't convert Python sequence with out-of-range integer: {value!r}"
+        ) from None
     if array.dtype == object:
         return Tensor.of(StringArray.from_values(array))
     if kinds <= {int, float, bool}:
@@ -186,12 +213,22 @@ def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
             elif int in kinds and _fits_int32(array):
                 array = array.astype(np.int32)
         else:
-            if kinds and ((float in kinds and not (dtype.is_floating or dtype.is_complex))
-                          or (dtype.is_bool and kinds != {bool})):  # fmt: skip
-                raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}")
+            if kinds and (
+                (float in kinds and not (dtype.is_floating or dtype.is_complex))
+                or (dtype.is_bool and kinds != {bool})
+            ):
+                raise TypeError(
+                    f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}"
+                )
             if dtype.is_integer and kinds and not _fits(array, dtype):
-                raise ValueError(f"Can't convert Python sequence to {dtype.name}: a value is out of range")
-            array = quietly(array.astype, dtype.np_dtype) if dtype is not dtypes.string else StringArray.empty(array.shape)
+                raise ValueError(
+                    f"Can't convert Python sequence to {dtype.name}: a value is out of range"
+                )
+            array = (
+                quietly(array.astype, dtype.np_dtype)
+                if dtype is not dtypes.string
+                else StringArray.empty(array.shape)
+            )
         return Tensor.of(array)
     return Tensor.of(_from_numpy(array, dtype))
 
@@ -209,7 +246,9 @@ def _fits_int32(array: np.ndarray) -> bool:
 
 
 def _fits(array: np.ndarray, dtype: DType) -> bool:
-    return array.size == 0 or (int(array.min()) >= int(dtype.min) and int(array.max()) <= int(dtype.max))
+    return array.size == 0 or (
+        int(array.min()) >= int(dtype.min) and int(array.max()) <= int(dtype.max)
+    )
 
 
 def _pack(value: Any, dtype: DType | None, leaves: list[Any]) -> Tensor:

@@ -19,9 +19,12 @@ __all__ = ["decode_raw"]
 
 
 def decode_raw(
-    input_bytes: Any, out_type: Any, little_endian: bool = True, fixed_length: int | None = None,
+    input_bytes: Any,
+    out_type: Any,
+    little_endian: bool = True,
+    fixed_length: int | None = None,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The bytes of each string as a vector of numbers.
 
     Args:
@@ -37,10 +40,17 @@ def decode_raw(
         InvalidArgumentError: the strings differ in length, or it is not a multiple of the
             dtype's size.
     """
-    return DecodeRaw(input_bytes, out_type=as_dtype(out_type), little_endian=bool(little_endian), fixed_length=fixed_length)
+    return DecodeRaw(
+        input_bytes,
+        out_type=as_dtype(out_type),
+        little_endian=bool(little_endian),
+        fixed_length=fixed_length,
+    )
 
 
-def _impl(x: StringArray, *, out_type: DType, little_endian: bool, fixed_length: int | None) -> np.ndarray:
+def _impl(
+    x: StringArray, *, out_type: DType, little_endian: bool, fixed_length: int | None
+) -> np.ndarray:
     size = out_type.size
     lengths = x.lengths
     if fixed_length is None:
@@ -48,14 +58,20 @@ def _impl(x: StringArray, *, out_type: DType, little_endian: bool, fixed_length:
         if (lengths != length).any():
             k = int(np.flatnonzero(lengths.ravel() != length)[0])
             raise InvalidArgumentError(
-                f"DecodeRaw requires input strings to all be the same size, but element {k} has size "
-                f"{int(lengths.flat[k])} != {length} [Op:DecodeRaw]", op="DecodeRaw")  # fmt: skip
+                "DecodeRaw requires input strings to all be the same size, but element "
+                f"{k} has size "
+                f"{int(lengths.flat[k])} != {length} [Op:DecodeRaw]",
+                op="DecodeRaw",
+            )
     else:
         length = fixed_length
     if length % size:
         raise InvalidArgumentError(
-            f"Input to DecodeRaw has length {length} that is not a multiple of {size}, the size of "
-            f"{out_type.name} [Op:DecodeRaw]", op="DecodeRaw")  # fmt: skip
+            f"Input to DecodeRaw has length {length} that is not a multiple of {size}, "
+            "the size of "
+            f"{out_type.name} [Op:DecodeRaw]",
+            op="DecodeRaw",
+        )
     rows = byte_rows(x, length) if fixed_length is None else _padded_rows(x, length)
     if size == 1:
         out = rows.view(out_type.np_dtype)
@@ -76,9 +92,16 @@ def byte_rows(x: StringArray, length: int) -> np.ndarray:
     if n == 1:
         return x.data[starts[0] : starts[0] + length].reshape(1, length)
     step = int(starts[1] - starts[0])
-    if step >= length and int(starts[-1] - starts[0]) == step * (n - 1) and (np.diff(starts) == step).all():
+    if (
+        step >= length
+        and int(starts[-1] - starts[0]) == step * (n - 1)
+        and (np.diff(starts) == step).all()
+    ):
         return np.lib.stride_tricks.as_strided(
-            x.data[starts[0] :], (n, length), (step * x.data.strides[0], x.data.strides[0]), writeable=False
+            x.data[starts[0] :],
+            (n, length),
+            (step * x.data.strides[0], x.data.strides[0]),
+            writeable=False,
         )
     # Row i of this overlapping view starts at byte i: one gather copies whole rows.
     windows = np.lib.stride_tricks.as_strided(
@@ -95,9 +118,13 @@ def _padded_rows(x: StringArray, length: int) -> np.ndarray:
     return out
 
 
-def _shape(x: Any, *, out_type: DType, little_endian: bool, fixed_length: int | None) -> TensorSpec:
+def _shape(
+    x: Any, *, out_type: DType, little_endian: bool, fixed_length: int | None
+) -> TensorSpec:
     if x.dtype is not dtypes.string:
-        raise InvalidArgumentError(f"decode_raw takes strings, got {x.dtype.name} [Op:DecodeRaw]", op="DecodeRaw")
+        raise InvalidArgumentError(
+            f"decode_raw takes strings, got {x.dtype.name} [Op:DecodeRaw]", op="DecodeRaw"
+        )
     if out_type.size == 0:
         raise TypeError(f"decode_raw cannot make {out_type.name}")
     last = None if fixed_length is None else fixed_length // out_type.size
@@ -105,6 +132,10 @@ def _shape(x: Any, *, out_type: DType, little_endian: bool, fixed_length: int | 
 
 
 DecodeRaw = Primitive(
-    "DecodeRaw", "bytes: string", impl=_impl, shape=_shape, vjp=lambda op, g: (None,),
+    "DecodeRaw",
+    "bytes: string",
+    impl=_impl,
+    shape=_shape,
+    vjp=lambda op, g: (None,),
     batch=lambda ctx, x, **attrs: DecodeRaw(x, **attrs),
-)  # fmt: skip
+)

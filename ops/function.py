@@ -81,7 +81,8 @@ class ConcreteFunction:
     def call_flat(self, tensors: list[Any]) -> Any:
         """Run on the flat list of input tensors."""
         if current.trace is not None or (
-            current.tapes and (self._watches or any(t.wants(tuple(tensors)) for t in current.tapes))
+            current.tapes
+            and (self._watches or any(t.wants(tuple(tensors)) for t in current.tapes))
         ):
             return self._pack(self.graph.replay(tensors))
         return self.run_raw(*[t._value for t in tensors])
@@ -117,8 +118,13 @@ class Function:
     warning that says why.
     """
 
-    def __init__(self, python_function: Callable[..., Any], input_signature: Any = None,
-                 reduce_retracing: bool = False, name: str | None = None):  # fmt: skip
+    def __init__(
+        self,
+        python_function: Callable[..., Any],
+        input_signature: Any = None,
+        reduce_retracing: bool = False,
+        name: str | None = None,
+    ):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self.input_signature = None if input_signature is None else tuple(input_signature)
@@ -153,7 +159,8 @@ class Function:
             except UntraceableError as error:
                 self._untraceable = True
                 warnings.warn(
-                    f"hr.function {self._name!r} runs eagerly from now on: {error}", stacklevel=2
+                    f"hr.function {self._name!r} runs eagerly from now on: {error}",
+                    stacklevel=2,
                 )
                 return self.python_function(*args, **kwargs)
         return known[0].call_flat(tensors)
@@ -180,7 +187,10 @@ class Function:
         bound = instance.__dict__.get(name) if hasattr(instance, "__dict__") else None
         if bound is None:
             bound = Function(
-                self.python_function.__get__(instance, owner), self.input_signature, self._reduce_retracing, self._name
+                self.python_function.__get__(instance, owner),
+                self.input_signature,
+                self._reduce_retracing,
+                self._name,
             )
             try:
                 object.__setattr__(instance, name, bound)
@@ -190,27 +200,34 @@ class Function:
 
     # -- signatures -----------------------------------------------------------------------
 
-    def _canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if self._signature is not None and (kwargs or not self._simple or len(args) != len(self._signature.parameters)):
+    def _canonical(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if self._signature is not None and (
+            kwargs or not self._simple or len(args) != len(self._signature.parameters)
+        ):
             bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
         if self.input_signature is not None:
             if len(args) < len(self.input_signature):
                 raise TypeError(
-                    f"{self._name}() takes {len(self.input_signature)} arguments by its input_signature, got {len(args)}"
+                    f"{self._name}() takes {len(self.input_signature)} arguments by its "
+                    f"input_signature, got {len(args)}"
                 )
             cast = []
             for value, spec in zip(args, self.input_signature, strict=False):
                 cast.append(_match(self._name, value, spec))
-            args = (*cast, *args[len(self.input_signature):])
+            args = (*cast, *args[len(self.input_signature) :])
         return args, kwargs
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]]:
         tensors: list[Any] = []
         parts: list[Any] = []
         leaves, tree = nest.flatten_with_spec((args, kwargs) if kwargs else args)
-        signature = nest.flatten(self.input_signature) if self.input_signature is not None else ()
+        signature = (
+            nest.flatten(self.input_signature) if self.input_signature is not None else ()
+        )
         for i, leaf in enumerate(leaves):
             if i < len(signature):
                 parts.append(signature[i])
@@ -219,7 +236,11 @@ class Function:
                 parts.append((leaf.dtype.as_datatype_enum, leaf._value.shape))
                 tensors.append(leaf)
             elif isinstance(leaf, TypeSpec):
-                parts.append((leaf.dtype.as_datatype_enum, leaf.shape.dims) if isinstance(leaf, TensorSpec) else leaf)
+                parts.append(
+                    (leaf.dtype.as_datatype_enum, leaf.shape.dims)
+                    if isinstance(leaf, TensorSpec)
+                    else leaf
+                )
             elif isinstance(leaf, Composite):
                 parts.append(leaf._type_spec)
                 tensors.extend(leaf._components())
@@ -233,15 +254,20 @@ class Function:
                 parts.append(("object", id(leaf)))
         return (tree, tuple(parts)), tensors
 
-    def _trace(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ConcreteFunction, Any]:
+    def _trace(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[ConcreteFunction, Any]:
         with self._lock:
             known = self._cache.get(key)
             if known is not None:
                 return known
             leaves, tree = nest.flatten_with_spec((args, kwargs))
-            signature = nest.flatten(self.input_signature) if self.input_signature is not None else ()
+            signature = (
+                nest.flatten(self.input_signature) if self.input_signature is not None else ()
+            )
             specs = [
-                signature[i] if i < len(signature) else _to_spec(leaf) for i, leaf in enumerate(leaves)
+                signature[i] if i < len(signature) else _to_spec(leaf)
+                for i, leaf in enumerate(leaves)
             ]
             spec_args, spec_kwargs = nest.pack_sequence_as(tree, specs)
             traced = trace(self.python_function, spec_args, spec_kwargs, name=self._name)
@@ -275,9 +301,13 @@ def _match(name: str, value: Any, spec: Any) -> Any:
             try:
                 v = to_tensor(v, s.dtype)
             except (TypeError, ValueError) as e:
-                raise TypeError(f"Binding inputs to hr.function {name!r} failed due to `{e}`. Expected {s}.") from e
+                raise TypeError(
+                    f"Binding inputs to hr.function {name!r} failed due to `{e}`. Expected {s}."
+                ) from e
         if not s.is_compatible_with(v):
-            raise TypeError(f"Binding inputs to hr.function {name!r} failed: {v!r} does not fit {s}.")
+            raise TypeError(
+                f"Binding inputs to hr.function {name!r} failed: {v!r} does not fit {s}."
+            )
         return v
 
     return nest.map_structure(one, value, spec) if nest.is_nested(spec) else one(value, spec)
@@ -288,7 +318,11 @@ def _tensor_leaves(structure: Any) -> list[Any]:
     for leaf in nest.flatten(structure):
         if isinstance(leaf, Composite):
             out.extend(leaf._components())
-        elif isinstance(leaf, Tensor) or _is_array(leaf) or isinstance(leaf, (int, float, bytes, str, list)):
+        elif (
+            isinstance(leaf, Tensor)
+            or _is_array(leaf)
+            or isinstance(leaf, (int, float, bytes, str, list))
+        ):
             out.append(leaf)
     return out
 
@@ -317,6 +351,8 @@ def function(
     """
 
     def decorate(inner: Callable[..., Any]) -> Function:
-        return Function(inner, input_signature, reduce_retracing or bool(experimental_relax_shapes))
+        return Function(
+            inner, input_signature, reduce_retracing or bool(experimental_relax_shapes)
+        )
 
     return decorate if func is None else decorate(func)

@@ -56,7 +56,10 @@ class IndexedSlices(Composite):
         return IndexedSlicesSpec(*(TensorSpec(t.shape, t.dtype) for t in self._components()))
 
     def __repr__(self) -> str:
-        return f"IndexedSlices(indices={self.indices!r}, values={self.values!r}, dense_shape={self.dense_shape!r})"
+        return (
+            f"IndexedSlices(indices={self.indices!r}, values={self.values!r}, "
+            f"dense_shape={self.dense_shape!r})"
+        )
 
 
 class IndexedSlicesSpec(CompositeSpec):
@@ -68,9 +71,11 @@ class IndexedSlicesSpec(CompositeSpec):
         self.parts = parts
 
     def component_specs(self) -> tuple[TensorSpec, ...]:
+        """Specs of values, indices and, if known, dense shape."""
         return self.parts
 
     def from_components(self, parts: list[Any]) -> IndexedSlices:
+        """The slices made of the parts."""
         return IndexedSlices(*parts)
 
     def _key(self) -> tuple[Any, ...]:

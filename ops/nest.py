@@ -39,7 +39,9 @@ def flatten_with_spec(structure: Any) -> tuple[list[Any], optree.PyTreeSpec]:
     return leaves, spec
 
 
-def pack_sequence_as(structure: Any, flat_sequence: Any, expand_composites: bool = False) -> Any:
+def pack_sequence_as(
+    structure: Any, flat_sequence: Any, expand_composites: bool = False
+) -> Any:
     """`flat_sequence` put in the places of `structure`'s leaves.
 
     Raises:
@@ -49,7 +51,8 @@ def pack_sequence_as(structure: Any, flat_sequence: Any, expand_composites: bool
     flat = list(flat_sequence)
     if spec.num_leaves != len(flat):
         raise ValueError(
-            f"Structure has {spec.num_leaves} leaves, but flat_sequence has {len(flat)} elements."
+            f"Structure has {spec.num_leaves} leaves, but flat_sequence has {len(flat)} "
+            "elements."
         )
     return optree.tree_unflatten(spec, flat)
 
@@ -65,14 +68,19 @@ def map_structure(func: Callable[..., Any], *structures: Any, **kwargs: Any) -> 
     for other in structures[1:]:
         assert_same_structure(structures[0], other)
     flat = [flatten(s) for s in structures]
-    return pack_sequence_as(structures[0], [func(*leaves) for leaves in zip(*flat, strict=True)])
+    return pack_sequence_as(
+        structures[0], [func(*leaves) for leaves in zip(*flat, strict=True)]
+    )
 
 
 def assert_same_structure(nest1: Any, nest2: Any, check_types: bool = True) -> None:
     """Raise ValueError unless both nest in the same way."""
     a, b = structure_of(nest1), structure_of(nest2)
     if a != b:
-        raise ValueError(f"The two structures don't have the same nested structure.\n\nFirst: {a}\n\nSecond: {b}")
+        raise ValueError(
+            "The two structures don't have the same nested structure.\n\nFirst: "
+            f"{a}\n\nSecond: {b}"
+        )
 
 
 def is_nested(structure: Any) -> bool:
@@ -94,5 +102,7 @@ def lists_to_tensors(structure: Any, to_tensor: Callable[[Any, Any], Any]) -> An
         parts = [lists_to_tensors(s, to_tensor) for s in structure]
         return type(structure)(*parts) if hasattr(structure, "_fields") else tuple(parts)
     if isinstance(structure, dict):
-        return type(structure)((k, lists_to_tensors(v, to_tensor)) for k, v in structure.items())
+        return type(structure)(
+            (k, lists_to_tensors(v, to_tensor)) for k, v in structure.items()
+        )
     return structure

@@ -4,8 +4,8 @@ A counter of 128 bits and a key of 64 give four 32-bit words; consecutive words 
 from consecutive counters.  Everything is a pure function of (key, counter), so results depend
 neither on threads nor on what was drawn before.
 
-Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).  The
-conversions to floats and the order of the words are those of TensorFlow's kernels.
+Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+The conversions to floats and the order of the words are those of TensorFlow's kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _32 = np.uint64(32)
 _MASK64 = (1 << 64) - 1
 
 
-def philox(c0: np.ndarray, c1: np.ndarray, c2: np.ndarray, c3: np.ndarray, key: tuple[int, int]) -> np.ndarray:
+def philox(
+    c0: np.ndarray, c1: np.ndarray, c2: np.ndarray, c3: np.ndarray, key: tuple[int, int]
+) -> np.ndarray:
     """Four words for every counter.
 
     Args:
@@ -38,8 +40,11 @@ def philox(c0: np.ndarray, c1: np.ndarray, c2: np.ndarray, c3: np.ndarray, key: 
         p0 = c0 * _M0
         p1 = c2 * _M1
         c0, c1, c2, c3 = (
-            (p1 >> _32) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _32) ^ c3 ^ np.uint64(k1), p0 & _LOW,
-        )  # fmt: skip
+            (p1 >> _32) ^ c1 ^ np.uint64(k0),
+            p1 & _LOW,
+            (p0 >> _32) ^ c3 ^ np.uint64(k1),
+            p0 & _LOW,
+        )
         k0 = (k0 + _W0) & 0xFFFFFFFF
         k1 = (k1 + _W1) & 0xFFFFFFFF
     out = np.empty((*c0.shape, 4), np.uint32)
@@ -65,16 +70,21 @@ def blocks(key: int, counter: tuple[int, int], start: int, count: int) -> np.nda
         highs = np.full(count, high, np.uint64)
         if low + count > _MASK64:
             highs[lows < np.uint64(low)] += np.uint64(1)
-    return philox(lows & _LOW, lows >> _32, highs & _LOW, highs >> _32, (key & 0xFFFFFFFF, key >> 32))
+    return philox(
+        lows & _LOW, lows >> _32, highs & _LOW, highs >> _32, (key & 0xFFFFFFFF, key >> 32)
+    )
 
 
 def key_and_counter(seed: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     """Key and counter for the two seeds of a stateless operation, mixed as TensorFlow does."""
     s0, s1 = (int(s) & _MASK64 for s in seed)
     mix = philox(
-        np.uint64(s0 & 0xFFFFFFFF), np.uint64(s0 >> 32), np.uint64(s1 & 0xFFFFFFFF), np.uint64(s1 >> 32),
+        np.uint64(s0 & 0xFFFFFFFF),
+        np.uint64(s0 >> 32),
+        np.uint64(s1 & 0xFFFFFFFF),
+        np.uint64(s1 >> 32),
         (0x3EC8F720, 0x02461E29),
-    ).tolist()  # fmt: skip
+    ).tolist()
     return mix[0] | (mix[1] << 32), (0, mix[2] | (mix[3] << 32))
 
 

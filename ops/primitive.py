@@ -185,14 +185,18 @@ class Primitive:
 
     def _dispatch(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         trace = current.trace
-        if trace is not None and (self.stateful or any(type(t) is SymbolicTensor for t in tensors)):
+        if trace is not None and (
+            self.stateful or any(type(t) is SymbolicTensor for t in tensors)
+        ):
             outputs = trace.add(self, tensors, attrs)
-            result = outputs[0] if len(outputs) == 1 and not trace.is_tuple(self, outputs) else outputs
+            single = len(outputs) == 1 and not trace.is_tuple(self, outputs)
+            result = outputs[0] if single else outputs
         else:
             for t in tensors:
                 if type(t) is SymbolicTensor:
                     raise TypeError(
-                        f"{self.name} received {t!r}, which belongs to a function that has been "
+                        f"{self.name} received {t!r}, which belongs to a function that "
+                        "has been "
                         f"traced already. Return it from that function instead of keeping it "
                         f"in a variable outside."
                     )
@@ -238,7 +242,9 @@ class Primitive:
                 out.append(self._convert_one(spec, arg, groups, len(out)))
         return tuple(out)
 
-    def _convert_one(self, spec: _Arg, arg: Any, groups: dict[str, DType], position: int) -> Tensor:
+    def _convert_one(
+        self, spec: _Arg, arg: Any, groups: dict[str, DType], position: int
+    ) -> Tensor:
         group = spec.group
         want = spec.dtype if group is None else groups.get(group)
         if isinstance(arg, Tensor):
@@ -255,7 +261,8 @@ class Primitive:
         have = tensor.dtype
         if want is not None and have is not want:
             raise InvalidArgumentError(
-                f"cannot compute {self.name} as input #{position}(zero-based) was expected to be "
+                f"cannot compute {self.name} as input #{position}(zero-based) was "
+                "expected to be "
                 f"a {_c_name(want)} tensor but is a {_c_name(have)} tensor [Op:{self.name}] "
                 f"(input {spec.name!r}; use hr.cast to change a dtype)",
                 op=self.name,
@@ -266,21 +273,25 @@ class Primitive:
             allowed = self.types.get(group)
             if allowed is not None and have not in allowed:
                 raise InvalidArgumentError(
-                    f"Value for attr '{group}' of {_c_name(have)} is not in the list of allowed "
+                    f"Value for attr '{group}' of {_c_name(have)} is not in the list of "
+                    "allowed "
                     f"values: {', '.join(_c_name(t) for t in allowed)} [Op:{self.name}] "
                     f"(input {spec.name!r})",
                     op=self.name,
                 )
         return tensor
 
-    def _explain(self, error: Exception, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> None:
+    def _explain(
+        self, error: Exception, tensors: tuple[Any, ...], attrs: dict[str, Any]
+    ) -> None:
         """Raise `error` as the user should see it: the shape rule's text if it has one."""
         if isinstance(error, OpError):
             raise error
         self.shape(*tensors, **attrs)
         if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
             shown = ", ".join(f"{t.dtype.name}{t.shape}" for t in tensors)
-            raise InvalidArgumentError(f"{error} [Op:{self.name}] (inputs: {shown})", op=self.name) from error
+            text = f"{error} [Op:{self.name}] (inputs: {shown})"
+            raise InvalidArgumentError(text, op=self.name) from error
         raise error
 
     # -- readings -------------------------------------------------------------------------
@@ -298,11 +309,14 @@ class Primitive:
         """Gradients of the inputs, given those of the outputs."""
         if self.vjp is None:
             raise LookupError(
-                f"gradient registry has no entry for: {self.name}. The primitive has no vjp rule; "
+                f"gradient registry has no entry for: {self.name}. The primitive has no "
+                "vjp rule; "
                 f"wrap the value in hr.stop_gradient if no gradient should flow."
             )
         found = self.vjp(op, *grads)
-        return found if type(found) is tuple else tuple(found) if type(found) is list else (found,)
+        if type(found) is list:
+            return tuple(found)
+        return found if type(found) is tuple else (found,)
 
     def batched(self, ctx: Any, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """The batch rule's result."""
@@ -354,7 +368,8 @@ def _known_dtype(value: Any) -> DType | None:
 
 
 def _convertible(value: Any) -> bool:
-    return isinstance(value, (int, float, complex, str, bytes, list, tuple, np.ndarray, np.generic))
+    kinds = (int, float, complex, str, bytes, list, tuple, np.ndarray, np.generic)
+    return isinstance(value, kinds)
 
 
 _C_NAMES = {"float32": "float", "float64": "double", "float16": "half"}

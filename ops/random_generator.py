@@ -1,4 +1,4 @@
-"""random.Generator: a stream of random numbers with its own state, a variable that can be saved."""
+"""random.Generator: a stream of random numbers with its own state, a variable."""
 
 from __future__ import annotations
 
@@ -41,9 +41,14 @@ class Generator:
     """
 
     def __init__(self, copy_from: Generator | None = None, state: Any = None, alg: Any = None):
-        value = copy_from.state.numpy() if copy_from is not None else np.asarray(state, np.int64)
+        value = (
+            copy_from.state.numpy() if copy_from is not None else np.asarray(state, np.int64)
+        )
         if value.shape != (3,):
-            raise InvalidArgumentError(f"a Philox state has 3 elements (counter low, counter high, key), got shape {value.shape}")
+            raise InvalidArgumentError(
+                "a Philox state has 3 elements (counter low, counter high, key), got "
+                f"shape {value.shape}"
+            )
         self._state = Variable(value, trainable=False, name="StateVar", dtype=dtypes.int64)
 
     @classmethod
@@ -99,30 +104,59 @@ class Generator:
         """Advance as if `delta` numbers had been drawn."""
         reserve(self._state, int(delta))
 
-    def normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, name: Any = None) -> Tensor:
+    def normal(
+        self,
+        shape: Any,
+        mean: Any = 0.0,
+        stddev: Any = 1.0,
+        dtype: Any = dtypes.float32,
+        name: Any = None,
+    ) -> Tensor:
         """Normal numbers."""
         dtype = as_dtype(dtype)
         unit = StatefulRandom(_vector(shape), variable=self._state, kind="normal", dtype=dtype)
         return unit * to_tensor(stddev, dtype) + to_tensor(mean, dtype)
 
-    def truncated_normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, name: Any = None) -> Tensor:
+    def truncated_normal(
+        self,
+        shape: Any,
+        mean: Any = 0.0,
+        stddev: Any = 1.0,
+        dtype: Any = dtypes.float32,
+        name: Any = None,
+    ) -> Tensor:
         """Normal numbers within two standard deviations."""
         dtype = as_dtype(dtype)
-        unit = StatefulRandom(_vector(shape), variable=self._state, kind="truncated", dtype=dtype)
+        unit = StatefulRandom(
+            _vector(shape), variable=self._state, kind="truncated", dtype=dtype
+        )
         return unit * to_tensor(stddev, dtype) + to_tensor(mean, dtype)
 
-    def uniform(self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = dtypes.float32, name: Any = None) -> Tensor:
+    def uniform(
+        self,
+        shape: Any,
+        minval: Any = 0,
+        maxval: Any = None,
+        dtype: Any = dtypes.float32,
+        name: Any = None,
+    ) -> Tensor:
         """Uniform numbers in [minval, maxval)."""
         dtype = as_dtype(dtype)
         if dtype.is_integer:
-            bits = StatefulRandom(_vector(shape), variable=self._state, kind="bits", dtype=_unsigned(dtype))
+            bits = StatefulRandom(
+                _vector(shape), variable=self._state, kind="bits", dtype=_unsigned(dtype)
+            )
             return _in_range(bits, minval, maxval, dtype)
         unit = StatefulRandom(_vector(shape), variable=self._state, kind="uniform", dtype=dtype)
         return _scaled_uniform(unit, minval, 1 if maxval is None else maxval, dtype)
 
-    def uniform_full_int(self, shape: Any, dtype: Any = dtypes.uint64, name: Any = None) -> Tensor:
+    def uniform_full_int(
+        self, shape: Any, dtype: Any = dtypes.uint64, name: Any = None
+    ) -> Tensor:
         """Integers over the dtype's whole range."""
-        return StatefulRandom(_vector(shape), variable=self._state, kind="bits", dtype=as_dtype(dtype))
+        return StatefulRandom(
+            _vector(shape), variable=self._state, kind="bits", dtype=as_dtype(dtype)
+        )
 
     def make_seeds(self, count: int = 1) -> Tensor:
         """int64 [2, count]: seeds for stateless operations."""
@@ -163,10 +197,13 @@ def _stateful_impl(shape: Any, *, variable: Variable, kind: str, dtype: Any) -> 
 
 
 StatefulRandom = Primitive(
-    "_StatefulRandom", "shape: Tshape", impl=_stateful_impl,
+    "_StatefulRandom",
+    "shape: Tshape",
+    impl=_stateful_impl,
     shape=lambda shape, *, variable, kind, dtype: _random_shape(shape, dtype=dtype),
-    vjp=lambda op, g: (None,), stateful=True,
-)  # fmt: skip
+    vjp=lambda op, g: (None,),
+    stateful=True,
+)
 
 _global: Generator | None = None
 
@@ -183,4 +220,3 @@ def set_global_generator(generator: Generator) -> None:
     """Replace the process's own generator."""
     global _global
     _global = generator
-

@@ -31,9 +31,16 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "get_seed", "random_normal", "random_shuffle", "random_uniform", "random_truncated_normal", "set_seed",
-    "stateless_normal", "stateless_truncated_normal", "stateless_uniform",
-]  # fmt: skip
+    "get_seed",
+    "random_normal",
+    "random_shuffle",
+    "random_truncated_normal",
+    "random_uniform",
+    "set_seed",
+    "stateless_normal",
+    "stateless_truncated_normal",
+    "stateless_uniform",
+]
 
 _MASK64 = (1 << 64) - 1
 _RESERVED = 256  # counters a call may use per number, as in TensorFlow's kernels
@@ -47,7 +54,9 @@ def _words_per(kind: str, dtype: DType) -> int:
     return 2 if dtype.size == 8 else 1
 
 
-def draw(kind: str, n: int, dtype: DType, key: int, counter: tuple[int, int], start: int = 0) -> np.ndarray:
+def draw(
+    kind: str, n: int, dtype: DType, key: int, counter: tuple[int, int], start: int = 0
+) -> np.ndarray:
     """`n` numbers of the stream (key, counter), from group `start` on.
 
     Args:
@@ -70,7 +79,9 @@ def _convert(kind: str, words: np.ndarray, dtype: DType) -> np.ndarray:
     return words.view(dtype.np_dtype)
 
 
-def _truncated(n: int, dtype: DType, key: int, counter: tuple[int, int], start: int) -> np.ndarray:
+def _truncated(
+    n: int, dtype: DType, key: int, counter: tuple[int, int], start: int
+) -> np.ndarray:
     """Normals outside of two standard deviations are drawn again.  Each group of outputs (four,
     two for float64) has its own part of the stream to draw from."""
     per_group = 2 if dtype.size == 8 else 4
@@ -82,10 +93,14 @@ def _truncated(n: int, dtype: DType, key: int, counter: tuple[int, int], start: 
     todo = np.arange(groups)
     tries = 4 * per_group
     while len(todo):
-        firsts = [base + int(g) * stride for g in todo] if base + groups * stride > _MASK64 else None
+        firsts = (
+            [base + int(g) * stride for g in todo] if base + groups * stride > _MASK64 else None
+        )
         if firsts is None:
             counters = np.uint64(base) + todo.astype(np.uint64) * np.uint64(stride)
-            c = counters[:, None] + np.arange(tries // 4 * (2 if dtype.size == 8 else 1), dtype=np.uint64)
+            c = counters[:, None] + np.arange(
+                tries // 4 * (2 if dtype.size == 8 else 1), dtype=np.uint64
+            )
             hi = np.zeros_like(c)
         else:
             steps = range(tries // 4 * (2 if dtype.size == 8 else 1))
@@ -152,7 +167,9 @@ def get_seed(op_seed: int | None) -> tuple[int, int]:
         return _DEFAULT_GRAPH_SEED, int(op_seed)
     if op_seed is None:
         trace = current.trace
-        op_seed = len(trace.nodes) if trace is not None else _seeds.op_seeds.randint(0, 2**31 - 1)
+        op_seed = (
+            len(trace.nodes) if trace is not None else _seeds.op_seeds.randint(0, 2**31 - 1)
+        )
     pair = _seeds.seed % (1 << 63), int(op_seed) % (1 << 63)
     return (0, 2**31 - 1) if pair == (0, 0) else pair
 
@@ -169,7 +186,12 @@ def _random_shape(shape: Any, **attrs: Any) -> TensorSpec:
     dtype = attrs["dtype"]
     if dims is not None:
         return TensorSpec(_dims(dims), dtype)
-    return TensorSpec([None] * shape.shape[0] if shape.shape.rank == 1 and shape.shape[0] is not None else None, dtype)
+    return TensorSpec(
+        [None] * shape.shape[0]
+        if shape.shape.rank == 1 and shape.shape[0] is not None
+        else None,
+        dtype,
+    )
 
 
 def _declare_stateful(name: str, kind: str) -> Primitive:
@@ -183,11 +205,14 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
         return draw_per_element(kind, _dims(shape), dtype, seed, seed2, index)
 
     block_primitive = Primitive(
-        f"_{name}Block", "shape: Tshape, index: int64", impl=block,
+        f"_{name}Block",
+        "shape: Tshape, index: int64",
+        impl=block,
         shape=lambda shape, index, *, dtype, seed, seed2: TensorSpec(
-            index.shape.concatenate(_random_shape(shape, dtype=dtype).shape), dtype),
+            index.shape.concatenate(_random_shape(shape, dtype=dtype).shape), dtype
+        ),
         vjp=lambda op, g: (None, None),
-    )  # fmt: skip
+    )
 
     def batch(ctx: Any, shape: Any, **attrs: Any) -> Any:
         if ctx.batched[0]:
@@ -195,18 +220,30 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
         return block_primitive(shape, ctx.element_index(), **attrs)
 
     return Primitive(
-        name, "shape: Tshape", impl=impl, shape=_random_shape, vjp=lambda op, g: (None,), batch=batch, stateful=True,
+        name,
+        "shape: Tshape",
+        impl=impl,
+        shape=_random_shape,
+        vjp=lambda op, g: (None,),
+        batch=batch,
+        stateful=True,
         random=True,
-    )  # fmt: skip
+    )
 
 
-def draw_per_element(kind: str, dims: tuple[int, ...], dtype: DType, seed: int, seed2: int, index: Any) -> np.ndarray:
+def draw_per_element(
+    kind: str, dims: tuple[int, ...], dtype: DType, seed: int, seed2: int, index: Any
+) -> np.ndarray:
     """[n, *dims]: element k's numbers come from the stream keyed by the seeds and index[k]."""
     n = int(np.prod(dims, dtype=np.int64))
     key, (_, high) = key_and_counter((seed, seed2))
     if kind == "truncated":
         rows = [_truncated(n, dtype, key, (0, high ^ int(i)), 0) for i in index.tolist()]
-        return np.stack(rows).reshape((len(index), *dims)) if rows else np.empty((0, *dims), dtype.np_dtype)
+        return (
+            np.stack(rows).reshape((len(index), *dims))
+            if rows
+            else np.empty((0, *dims), dtype.np_dtype)
+        )
     groups = -(-n * _words_per(kind, dtype) // 4)
     c = np.arange(groups, dtype=np.uint64)[None, :]
     h = (index.astype(np.uint64) ^ np.uint64(high))[:, None]
@@ -223,9 +260,13 @@ _RandomBits = _declare_stateful("_RandomBits", "bits")
 
 
 def random_uniform(
-    shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = dtypes.float32, seed: int | None = None,
+    shape: Any,
+    minval: Any = 0,
+    maxval: Any = None,
+    dtype: Any = dtypes.float32,
+    seed: int | None = None,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Uniform numbers in [minval, maxval).
 
     Args:
@@ -247,9 +288,13 @@ def random_uniform(
 
 
 def random_normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, seed: int | None = None,
+    shape: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = dtypes.float32,
+    seed: int | None = None,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal numbers of the given mean and standard deviation."""
     dtype = as_dtype(dtype)
     seed1, seed2 = get_seed(seed)
@@ -258,9 +303,13 @@ def random_normal(
 
 
 def random_truncated_normal(
-    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, seed: int | None = None,
+    shape: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = dtypes.float32,
+    seed: int | None = None,
     name: str | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal numbers, those further than two standard deviations from the mean drawn again."""
     dtype = as_dtype(dtype)
     seed1, seed2 = get_seed(seed)
@@ -278,14 +327,21 @@ def random_shuffle(value: Any, seed: int | None = None, name: str | None = None)
 def _shuffle_impl(x: Any, *, seed: int, seed2: int) -> Any:
     n = x.shape[0] if x.ndim else 1
     start = _seeds.reserve(("shuffle", seed, seed2), n * _RESERVED)
-    order = np.argsort(draw("bits", n, dtypes.uint64, seed & _MASK64, (0, seed2 & _MASK64), start), kind="stable")
+    order = np.argsort(
+        draw("bits", n, dtypes.uint64, seed & _MASK64, (0, seed2 & _MASK64), start),
+        kind="stable",
+    )
     return x[order] if x.ndim else x
 
 
 RandomShuffle = Primitive(
-    "RandomShuffle", "value: T", impl=_shuffle_impl, shape=lambda x, **attrs: TensorSpec(x.shape, x.dtype),
-    stateful=True, random=True,
-)  # fmt: skip
+    "RandomShuffle",
+    "value: T",
+    impl=_shuffle_impl,
+    shape=lambda x, **attrs: TensorSpec(x.shape, x.dtype),
+    stateful=True,
+    random=True,
+)
 
 
 def _vector(shape: Any) -> Any:
@@ -320,17 +376,23 @@ def _in_range(bits: Tensor, minval: Any, maxval: Any, dtype: DType) -> Tensor:
 
 def _range_impl(bits: Any, low: Any, high: Any) -> Any:
     if (np.asarray(low) >= np.asarray(high)).any():
-        raise InvalidArgumentError(f"Need minval < maxval, got {low} >= {high} [Op:RandomUniformInt]", op="RandomUniformInt")
+        raise InvalidArgumentError(
+            f"Need minval < maxval, got {low} >= {high} [Op:RandomUniformInt]",
+            op="RandomUniformInt",
+        )
     wide = bits.dtype
     span = high.astype(wide) - low.astype(wide)
     return (bits % span + low.astype(wide)).astype(low.dtype)
 
 
 _RandomInRange = Primitive(
-    "_RandomInRange", "bits: B, low: T, high: T", impl=_range_impl,
-    shape=lambda bits, low, high: TensorSpec(bits.shape, low.dtype), vjp=lambda op, g: (None, None, None),
+    "_RandomInRange",
+    "bits: B, low: T, high: T",
+    impl=_range_impl,
+    shape=lambda bits, low, high: TensorSpec(bits.shape, low.dtype),
+    vjp=lambda op, g: (None, None, None),
     batch=lambda ctx, bits, low, high: _RandomInRange(bits, low, high),
-)  # fmt: skip
+)
 
 
 # -- stateless --------------------------------------------------------------------------------
@@ -348,10 +410,13 @@ def _declare_stateless(name: str, kind: str) -> Primitive:
         return np.stack(out) if out else np.empty((0, *dims), dtype.np_dtype)
 
     per_row = Primitive(
-        f"_{name}Rows", "shape: Tshape, seed: Tseed", impl=rows,
+        f"_{name}Rows",
+        "shape: Tshape, seed: Tseed",
+        impl=rows,
         shape=lambda shape, seed, *, dtype: TensorSpec(
-            seed.shape[:1].concatenate(_random_shape(shape, dtype=dtype).shape), dtype),
-    )  # fmt: skip
+            seed.shape[:1].concatenate(_random_shape(shape, dtype=dtype).shape), dtype
+        ),
+    )
 
     def batch(ctx: Any, shape: Any, seed: Any, **attrs: Any) -> Any:
         if ctx.batched[0]:
@@ -359,10 +424,13 @@ def _declare_stateless(name: str, kind: str) -> Primitive:
         return per_row(shape, seed, **attrs)
 
     return Primitive(
-        name, "shape: Tshape, seed: Tseed", impl=impl,
+        name,
+        "shape: Tshape, seed: Tseed",
+        impl=impl,
         shape=lambda shape, seed, *, dtype: _random_shape(shape, dtype=dtype),
-        vjp=lambda op, g: (None, None), batch=batch,
-    )  # fmt: skip
+        vjp=lambda op, g: (None, None),
+        batch=batch,
+    )
 
 
 StatelessRandomUniform = _declare_stateless("StatelessRandomUniform", "uniform")
@@ -372,9 +440,14 @@ _StatelessBits = _declare_stateless("_StatelessBits", "bits")
 
 
 def stateless_uniform(
-    shape: Any, seed: Any, minval: Any = 0, maxval: Any = None, dtype: Any = dtypes.float32, name: str | None = None,
+    shape: Any,
+    seed: Any,
+    minval: Any = 0,
+    maxval: Any = None,
+    dtype: Any = dtypes.float32,
+    name: str | None = None,
     alg: str = "auto_select",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Uniform numbers in [minval, maxval) that depend on `seed` (two integers) alone."""
     dtype = as_dtype(dtype)
     if dtype.is_integer:
@@ -385,9 +458,14 @@ def stateless_uniform(
 
 
 def stateless_normal(
-    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, name: str | None = None,
+    shape: Any,
+    seed: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = dtypes.float32,
+    name: str | None = None,
     alg: str = "auto_select",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal numbers that depend on `seed` (two integers) alone."""
     dtype = as_dtype(dtype)
     unit = StatelessRandomNormal(_vector(shape), seed, dtype=dtype)
@@ -395,9 +473,14 @@ def stateless_normal(
 
 
 def stateless_truncated_normal(
-    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = dtypes.float32, name: str | None = None,
+    shape: Any,
+    seed: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = dtypes.float32,
+    name: str | None = None,
     alg: str = "auto_select",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Truncated normal numbers that depend on `seed` (two integers) alone."""
     dtype = as_dtype(dtype)
     unit = StatelessTruncatedNormal(_vector(shape), seed, dtype=dtype)

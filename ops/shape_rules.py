@@ -12,15 +12,30 @@ from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "BOOL", "FLOATS", "INTEGERS", "NUMERIC", "axes_of", "axis_of", "binary", "broadcast", "comparison", "same",
-]  # fmt: skip
+    "BOOL",
+    "FLOATS",
+    "INTEGERS",
+    "NUMERIC",
+    "axes_of",
+    "axis_of",
+    "binary",
+    "broadcast",
+    "comparison",
+    "same",
+]
 
 FLOATS = (dtypes.bfloat16, dtypes.float16, dtypes.float32, dtypes.float64)
 COMPLEX = (dtypes.complex64, dtypes.complex128)
 INTEGERS = (
-    dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64,
-    dtypes.uint8, dtypes.uint16, dtypes.uint32, dtypes.uint64,
-)  # fmt: skip
+    dtypes.int8,
+    dtypes.int16,
+    dtypes.int32,
+    dtypes.int64,
+    dtypes.uint8,
+    dtypes.uint16,
+    dtypes.uint32,
+    dtypes.uint64,
+)
 NUMERIC = FLOATS + INTEGERS + COMPLEX
 BOOL = (dtypes.bool,)
 
@@ -94,7 +109,8 @@ def axis_of(axis: int, rank: int, name: str, what: str = "axis") -> int:
     """
     if not -rank <= axis < rank:
         raise InvalidArgumentError(
-            f"{name}: {what} must be in the range [{-rank}, {rank}), got {axis} [Op:{name}]", op=name
+            f"{name}: {what} must be in the range [{-rank}, {rank}), got {axis} [Op:{name}]",
+            op=name,
         )
     return axis + rank if axis < 0 else axis
 
@@ -106,5 +122,9 @@ def axes_of(axis: Any, rank: int, name: str) -> tuple[int, ...]:
     items = (axis,) if isinstance(axis, int) else tuple(axis)
     found = [axis_of(int(a), rank, name, "reduction axis") for a in items]
     if len(set(found)) != len(found):
-        raise InvalidArgumentError(f"Invalid reduction arguments: Axes contains duplicate dimension: {items} [Op:{name}]", op=name)
+        raise InvalidArgumentError(
+            f"Invalid reduction arguments: Axes contains duplicate dimension: {items} "
+            f"[Op:{name}]",
+            op=name,
+        )
     return tuple(sorted(found))

@@ -19,6 +19,8 @@ from .variable import Variable
 
 __all__ = ["known_ints", "shape_input", "static_int", "static_ints"]
 
+_LARGE = 2**31
+
 
 def static_int(value: Any, op: str, what: str) -> int:
     """`value` as a Python int.
@@ -70,18 +72,20 @@ def known_ints(value: Any, op: str, what: str) -> tuple[int, ...] | None:
 
 
 def shape_input(value: Any) -> Any:
-    """A shape-like argument as something a primitive's integer input takes; None means -1."""
+    """A shape-like argument as something a primitive's integer input takes: a tensor where it
+    is known (int32 if it fits; None means -1), else `value`."""
+    if type(value) in (list, tuple) and all(type(v) is int for v in value):
+        try:
+            return Tensor.of(np.array(value, np.int32))
+        except OverflowError:
+            return Tensor.of(np.array(value, np.int64))
     if isinstance(value, TensorShape):
-        return np.array([-1 if d is None else d for d in value], np.int32)
+        return shape_input([-1 if d is None else d for d in value])
     if isinstance(value, (list, tuple)) and not _has_tensor(value):
-        if any(v is None for v in value):
-            value = [-1 if v is None else v for v in value]
-        array = np.array(value)
-        if array.size == 0:
-            return np.zeros(array.shape, np.int32)
-        if array.dtype == np.int64 and abs(array).max() < 2**31:
-            return array.astype(np.int32)
-        return array
+        array = np.array([-1 if v is None else v for v in value])
+        if array.dtype.kind in "iu" or not array.size:
+            small = not array.size or -_LARGE < array.min() <= array.max() < _LARGE
+            return Tensor.of(array.astype(np.int32 if small else np.int64))
     return value
 
 

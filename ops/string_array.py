@@ -68,21 +68,35 @@ class StringArray:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
             if isinstance(array, pa.ChunkedArray):
-                array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], pa.binary())
+                array = (
+                    pa.concat_arrays(array.chunks)
+                    if array.num_chunks
+                    else pa.array([], pa.binary())
+                )
         kind = array.type
         if pa.types.is_dictionary(kind):
             array = array.dictionary_decode()
             kind = array.type
-        if not (pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
-                or pa.types.is_binary(kind) or pa.types.is_string(kind)):  # fmt: skip
+        if not (
+            pa.types.is_large_binary(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_binary(kind)
+            or pa.types.is_string(kind)
+        ):
             array = array.cast(pa.large_binary())
             kind = array.type
-        width = np.int64 if pa.types.is_large_binary(kind) or pa.types.is_large_string(kind) else np.int32
+        width = (
+            np.int64
+            if pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
+            else np.int32
+        )
         _, offsets, data = array.buffers()
         n = len(array)
         if n == 0 or offsets is None:
             return cls(_EMPTY, np.zeros(n, np.int64), np.zeros(n, np.int64))
-        off = np.frombuffer(offsets, width)[array.offset : array.offset + n + 1].astype(np.int64)
+        off = np.frombuffer(offsets, width)[array.offset : array.offset + n + 1].astype(
+            np.int64
+        )
         buf = np.frombuffer(data, np.uint8) if data is not None else _EMPTY
         return cls(buf, off[:-1], off[1:])
 
@@ -106,8 +120,11 @@ class StringArray:
     def _join(cls, arrays: list[StringArray], join: Any, axis: int) -> StringArray:
         first = arrays[0].data
         if all(a.data is first for a in arrays):
-            return cls(first, join([a.starts for a in arrays], axis),
-                       join([a.ends for a in arrays], axis))  # fmt: skip
+            return cls(
+                first,
+                join([a.starts for a in arrays], axis),
+                join([a.ends for a in arrays], axis),
+            )
         # Small arrays may each hold a whole file chunk alive: copy only the stretch in use.
         parts = [a.trimmed() for a in arrays]
         base = np.cumsum([0] + [p.data.size for p in parts])
@@ -121,14 +138,17 @@ class StringArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
         return self.starts.shape
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return self.starts.ndim
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return self.starts.size
 
     @property
@@ -156,12 +176,15 @@ class StringArray:
         return (self[i] for i in range(len(self)))
 
     def reshape(self, *shape: Any) -> StringArray:
+        """The elements in another shape."""
         return self.map_offsets(lambda a: a.reshape(*shape))
 
     def transpose(self, *axes: Any) -> StringArray:
+        """The axes in another order."""
         return self.map_offsets(lambda a: a.transpose(*axes))
 
     def ravel(self) -> StringArray:
+        """The elements as a vector."""
         return self.map_offsets(np.ravel)
 
     def map_offsets(self, fn: Any) -> StringArray:
@@ -173,6 +196,7 @@ class StringArray:
         return self.data[self.starts.item() : self.ends.item()].tobytes()
 
     def tolist(self) -> Any:
+        """Nested lists of `bytes`."""
         return self.numpy().tolist() if self.ndim else self.item()
 
     def numpy(self) -> np.ndarray:
@@ -186,7 +210,10 @@ class StringArray:
                 small = self.compact()
                 return small.numpy()
             raw = self.data[low:high].tobytes()
-            out[:] = [raw[s:e] for s, e in zip((starts - low).tolist(), (ends - low).tolist(), strict=True)]
+            out[:] = [
+                raw[s:e]
+                for s, e in zip((starts - low).tolist(), (ends - low).tolist(), strict=True)
+            ]
         return out.reshape(self.shape)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -194,8 +221,8 @@ class StringArray:
         return array if dtype is None else array.astype(dtype)
 
     def trimmed(self) -> StringArray:
-        """The same strings over no more than the stretch of the buffer they lie in (a view), or,
-        where that is mostly unused, over a compact copy."""
+        """The same strings over the stretch of the buffer they lie in (a view), or, where that
+        is mostly unused, over a compact copy."""
         if self.data.size <= 4096 or not self.size:
             return self
         low, high = int(self.starts.min()), int(self.ends.max())
@@ -214,8 +241,12 @@ class StringArray:
         if total == 0:
             data = _EMPTY
         elif len(starts) < 64 or total > 64 * len(starts):
-            data = np.concatenate([self.data[s : s + n] for s, n in
-                                   zip(starts.tolist(), lengths.tolist(), strict=True)])  # fmt: skip
+            data = np.concatenate(
+                [
+                    self.data[s : s + n]
+                    for s, n in zip(starts.tolist(), lengths.tolist(), strict=True)
+                ]
+            )
         else:
             where = np.repeat(starts - new_starts, lengths)
             where += np.arange(total)
@@ -224,7 +255,7 @@ class StringArray:
         return StringArray(data, new_starts.reshape(shape), ends.reshape(shape))
 
     def to_arrow(self) -> Any:
-        """A pyarrow `large_binary` array of the flattened elements (zero-copy if contiguous)."""
+        """The flattened elements as pyarrow `large_binary` (zero-copy if contiguous)."""
         import pyarrow as pa
 
         flat = self.ravel()
@@ -237,7 +268,11 @@ class StringArray:
         offsets = np.empty(len(starts) + 1, np.int64)
         np.subtract(starts, first, out=offsets[:-1])
         offsets[-1] = ends[-1] - first if len(ends) else 0
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat.data[first:]))]
+        buffers = [
+            None,
+            pa.py_buffer(offsets),
+            pa.py_buffer(np.ascontiguousarray(flat.data[first:])),
+        ]
         return pa.Array.from_buffers(pa.large_binary(), len(starts), buffers)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -304,4 +339,6 @@ def _to_bytes(value: Any) -> bytes:
         return value.encode("utf-8")
     if isinstance(value, (bytes, bytearray, memoryview, np.bytes_)):
         return bytes(value)
-    raise TypeError(f"Expected bytes or str for a string tensor, got {type(value).__name__}: {value!r}")
+    raise TypeError(
+        f"Expected bytes or str for a string tensor, got {type(value).__name__}: {value!r}"
+    )

@@ -24,9 +24,18 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "as_string", "regex_full_match", "regex_replace", "string_join", "string_length", "string_lower",
-    "string_split", "string_strip", "string_upper", "substr", "string_to_number",
-]  # fmt: skip
+    "as_string",
+    "regex_full_match",
+    "regex_replace",
+    "string_join",
+    "string_length",
+    "string_lower",
+    "string_split",
+    "string_strip",
+    "string_to_number",
+    "string_upper",
+    "substr",
+]
 
 
 def _arrow(name: str, x: StringArray, text: bool = False, **options: Any) -> Any:
@@ -62,13 +71,19 @@ def _length_impl(x: StringArray, *, unit: str) -> np.ndarray:
 
 
 StringLength = Primitive(
-    "StringLength", "input: string", impl=_length_impl, shape=to_dtype(dtypes.int32), batch=batch_rules.unary
+    "StringLength",
+    "input: string",
+    impl=_length_impl,
+    shape=to_dtype(dtypes.int32),
+    batch=batch_rules.unary,
 )
 
 
-def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> Tensor:
-    """`len` bytes (or characters) of each string from `pos` on; a negative `pos` counts from the
-    end.
+def substr(
+    input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None
+) -> Tensor:
+    """`len` bytes (or characters) of each string from `pos` on; a negative `pos` counts from
+    the end.
 
     Raises:
         InvalidArgumentError: `pos` lies outside of a string.
@@ -84,9 +99,12 @@ def _substr_impl(x: StringArray, pos: Any, length: Any, *, unit: str) -> StringA
         values = [
             v.decode("utf-8")[p : (p + n if p >= 0 or p + n < 0 else None)].encode("utf-8")
             for v, p, n in zip(
-                StringArray(x.data, starts, ends).numpy().ravel().tolist(), pos.ravel().tolist(),
-                length.ravel().tolist(), strict=True)
-        ]  # fmt: skip
+                StringArray(x.data, starts, ends).numpy().ravel().tolist(),
+                pos.ravel().tolist(),
+                length.ravel().tolist(),
+                strict=True,
+            )
+        ]
         return StringArray.from_values(values).reshape(shape)
     size = ends - starts
     at = np.where(pos < 0, pos + size, pos)
@@ -94,42 +112,63 @@ def _substr_impl(x: StringArray, pos: Any, length: Any, *, unit: str) -> StringA
     if bad.any():
         k = int(np.flatnonzero(bad.ravel())[0])
         raise InvalidArgumentError(
-            f"pos {int(pos.ravel()[k])} out of range for string of length {int(size.ravel()[k])} at element {k} "
-            f"[Op:Substr]", op="Substr")  # fmt: skip
+            f"pos {int(pos.ravel()[k])} out of range for string of length "
+            f"{int(size.ravel()[k])} at element {k} "
+            f"[Op:Substr]",
+            op="Substr",
+        )
     return StringArray(x.data, starts + at, starts + np.minimum(at + length, size))
 
 
 Substr = Primitive(
-    "Substr", "input: string, pos: T, len: T", impl=_substr_impl,
+    "Substr",
+    "input: string, pos: T, len: T",
+    impl=_substr_impl,
     shape=lambda x, pos, length, *, unit: TensorSpec(
-        broadcast(broadcast(x.shape, pos.shape, "Substr"), length.shape, "Substr"), dtypes.string),
+        broadcast(broadcast(x.shape, pos.shape, "Substr"), length.shape, "Substr"),
+        dtypes.string,
+    ),
     batch=batch_rules.elementwise,
-)  # fmt: skip
+)
 
 
 # -- maps of Arrow functions ------------------------------------------------------------------
 
 
-def _arrow_map(raw_name: str, kernel: Callable[[StringArray, dict[str, Any]], Any]) -> Primitive:
+def _arrow_map(
+    raw_name: str, kernel: Callable[[StringArray, dict[str, Any]], Any]
+) -> Primitive:
     return Primitive(
-        raw_name, "input: string", impl=lambda x, **attrs: _strings(kernel(x, attrs), x.shape), shape=same,
+        raw_name,
+        "input: string",
+        impl=lambda x, **attrs: _strings(kernel(x, attrs), x.shape),
+        shape=same,
         batch=batch_rules.unary,
-    )  # fmt: skip
+    )
 
 
 StringLower = _arrow_map(
-    "StringLower", lambda x, a: _arrow("utf8_lower" if a["encoding"] else "ascii_lower", x, text=True)
+    "StringLower",
+    lambda x, a: _arrow("utf8_lower" if a["encoding"] else "ascii_lower", x, text=True),
 )
 StringUpper = _arrow_map(
-    "StringUpper", lambda x, a: _arrow("utf8_upper" if a["encoding"] else "ascii_upper", x, text=True)
+    "StringUpper",
+    lambda x, a: _arrow("utf8_upper" if a["encoding"] else "ascii_upper", x, text=True),
 )
-StringStrip = _arrow_map("StringStrip", lambda x, a: _arrow("ascii_trim_whitespace", x, text=True))
+StringStrip = _arrow_map(
+    "StringStrip", lambda x, a: _arrow("ascii_trim_whitespace", x, text=True)
+)
 RegexReplace = _arrow_map(
     "StaticRegexReplace",
     lambda x, a: _arrow(
-        "replace_substring_regex", x, text=False, pattern=a["pattern"], replacement=a["rewrite"],
-        max_replacements=None if a["replace_global"] else 1),
-)  # fmt: skip
+        "replace_substring_regex",
+        x,
+        text=False,
+        pattern=a["pattern"],
+        replacement=a["rewrite"],
+        max_replacements=None if a["replace_global"] else 1,
+    ),
+)
 
 
 def string_lower(input: Any, encoding: str = "", name: str | None = None) -> Tensor:
@@ -147,13 +186,20 @@ def string_strip(input: Any, name: str | None = None) -> Tensor:
     return StringStrip(input)
 
 
-def regex_replace(input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: str | None = None) -> Tensor:
+def regex_replace(
+    input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: str | None = None
+) -> Tensor:
     r"""Strings with matches of the RE2 `pattern` replaced by `rewrite` (``\1`` is a group).
 
     Raises:
         InvalidArgumentError: the pattern is not valid.
     """
-    return RegexReplace(input, pattern=_text(pattern), rewrite=_text(rewrite), replace_global=bool(replace_global))
+    return RegexReplace(
+        input,
+        pattern=_text(pattern),
+        rewrite=_text(rewrite),
+        replace_global=bool(replace_global),
+    )
 
 
 def regex_full_match(input: Any, pattern: str, name: str | None = None) -> Tensor:
@@ -162,11 +208,17 @@ def regex_full_match(input: Any, pattern: str, name: str | None = None) -> Tenso
 
 
 RegexFullMatch = Primitive(
-    "StaticRegexFullMatch", "input: string",
-    impl=lambda x, *, pattern: _arrow("match_substring_regex", x, pattern=f"^(?:{pattern})$")
-    .to_numpy(zero_copy_only=False).astype(bool).reshape(x.shape),
-    shape=to_dtype(dtypes.bool), batch=batch_rules.unary,
-)  # fmt: skip
+    "StaticRegexFullMatch",
+    "input: string",
+    impl=lambda x, *, pattern: (
+        _arrow("match_substring_regex", x, pattern=f"^(?:{pattern})$")
+        .to_numpy(zero_copy_only=False)
+        .astype(bool)
+        .reshape(x.shape)
+    ),
+    shape=to_dtype(dtypes.bool),
+    batch=batch_rules.unary,
+)
 
 
 def _text(pattern: Any) -> str:
@@ -192,15 +244,19 @@ def _join_impl(*arrays: StringArray, separator: str) -> StringArray:
     shape = next((a.shape for a in arrays if a.ndim), ())
     if any(a.ndim and a.shape != shape for a in arrays):
         raise InvalidArgumentError(
-            f"StringJoin: Expected the same shape for all inputs, got {[list(a.shape) for a in arrays]} [Op:StringJoin]",
-            op="StringJoin")  # fmt: skip
+            "StringJoin: Expected the same shape for all inputs, got "
+            f"{[list(a.shape) for a in arrays]} [Op:StringJoin]",
+            op="StringJoin",
+        )
     parts = [a.map_offsets(lambda o: np.broadcast_to(o, shape)).to_arrow() for a in arrays]
     sep = pa.scalar(separator.encode("utf-8"), pa.large_binary())
     return _strings(pc.binary_join_element_wise(*parts, sep), shape)
 
 
 def _join_shape(*tensors: Any, separator: str) -> TensorSpec:
-    return TensorSpec(next((t.shape for t in tensors if t.shape.rank != 0), tensors[0].shape), dtypes.string)
+    return TensorSpec(
+        next((t.shape for t in tensors if t.shape.rank != 0), tensors[0].shape), dtypes.string
+    )
 
 
 def _join_batch(ctx: Any, *tensors: Any, separator: str) -> Any:
@@ -208,7 +264,9 @@ def _join_batch(ctx: Any, *tensors: Any, separator: str) -> Any:
     if max(ranks) > 0:
         # A scalar element beside a larger one would need spreading along the element's axes.
         if any(r == 0 and b for r, b in zip(ranks, ctx.batched, strict=True)):
-            raise batch_rules.UnimplementedError("primitive StringJoin: scalar and non-scalar elements", op="StringJoin")
+            raise batch_rules.UnimplementedError(
+                "primitive StringJoin: scalar and non-scalar elements", op="StringJoin"
+            )
         tensors = tuple(
             t if b or r == 0 else batch_rules.all_batched(ctx, tensors)[i]
             for i, (t, b, r) in enumerate(zip(tensors, ctx.batched, ranks, strict=True))
@@ -224,7 +282,9 @@ StringJoin = Primitive(
 # -- split ------------------------------------------------------------------------------------
 
 
-def string_split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None) -> Any:
+def string_split(
+    input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None
+) -> Any:
     """The parts of each string between separators.
 
     Args:
@@ -273,16 +333,22 @@ def _split_impl(x: StringArray, *, sep: str, maxsplit: int) -> tuple[StringArray
 
 def _split_shape(x: Any, *, sep: str, maxsplit: int) -> tuple[TensorSpec, TensorSpec]:
     n = x.shape[0]
-    return TensorSpec([None], dtypes.string), TensorSpec([None if n is None else n + 1], dtypes.int64)
+    return TensorSpec([None], dtypes.string), TensorSpec(
+        [None if n is None else n + 1], dtypes.int64
+    )
 
 
-StringSplit = Primitive("_StringSplitRows", "input: string", impl=_split_impl, shape=_split_shape)
+StringSplit = Primitive(
+    "_StringSplitRows", "input: string", impl=_split_impl, shape=_split_shape
+)
 
 
 # -- numbers ----------------------------------------------------------------------------------
 
 
-def string_to_number(input: Any, out_type: Any = dtypes.float32, name: str | None = None) -> Tensor:
+def string_to_number(
+    input: Any, out_type: Any = dtypes.float32, name: str | None = None
+) -> Tensor:
     """The number each string spells.
 
     Raises:
@@ -305,23 +371,41 @@ def _to_number_impl(x: StringArray, *, out_type: DType) -> np.ndarray:
                 out[i] = int(v) if out_type.is_integer else float(v.replace(b"_", b"?"))
             except (ValueError, OverflowError):
                 raise InvalidArgumentError(
-                    f"StringToNumberOp could not correctly convert string: {v.decode('utf-8', 'replace')} "
-                    f"(element {i}) [Op:StringToNumber]", op="StringToNumber") from None  # fmt: skip
+                    "StringToNumberOp could not correctly convert string: "
+                    f"{v.decode('utf-8', 'replace')} "
+                    f"(element {i}) [Op:StringToNumber]",
+                    op="StringToNumber",
+                ) from None
         return out.reshape(x.shape)
 
 
 StringToNumber = Primitive(
-    "StringToNumber", "string_tensor: string", impl=_to_number_impl,
-    shape=lambda x, *, out_type: TensorSpec(x.shape, out_type), batch=batch_rules.unary,
-)  # fmt: skip
+    "StringToNumber",
+    "string_tensor: string",
+    impl=_to_number_impl,
+    shape=lambda x, *, out_type: TensorSpec(x.shape, out_type),
+    batch=batch_rules.unary,
+)
 
 
 def as_string(
-    input: Any, precision: int = -1, scientific: bool = False, shortest: bool = False, width: int = -1,
-    fill: str = "", name: str | None = None,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    precision: int = -1,
+    scientific: bool = False,
+    shortest: bool = False,
+    width: int = -1,
+    fill: str = "",
+    name: str | None = None,
+) -> Tensor:
     """Numbers and booleans as strings, formatted as C's printf would."""
-    return AsString(input, precision=precision, scientific=scientific, shortest=shortest, width=width, fill=fill)
+    return AsString(
+        input,
+        precision=precision,
+        scientific=scientific,
+        shortest=shortest,
+        width=width,
+        fill=fill,
+    )
 
 
 def _as_string_impl(
@@ -340,10 +424,16 @@ def _as_string_impl(
     else:
         point = f".{precision}" if precision >= 0 else ""
         letter = "e" if scientific else ("g" if shortest else "f")
-        values = [f"%{flags}{size}{point}{letter}" % v for v in x.astype(np.float64).ravel().tolist()]
+        values = [
+            f"%{flags}{size}{point}{letter}" % v for v in x.astype(np.float64).ravel().tolist()
+        ]
     return StringArray.from_values(np.array(values, object)).reshape(x.shape)
 
 
 AsString = Primitive(
-    "AsString", "input: T", impl=_as_string_impl, shape=to_dtype(dtypes.string), batch=batch_rules.unary
+    "AsString",
+    "input: T",
+    impl=_as_string_impl,
+    shape=to_dtype(dtypes.string),
+    batch=batch_rules.unary,
 )

@@ -93,7 +93,10 @@ class GradientTape:
                     if part.dtype.is_floating or part.dtype.is_complex:
                         self._watched[id(part)] = part
             else:
-                raise ValueError(f"Passed in object {t!r} of type {type(t).__name__!r}, not hr.Tensor or hr.Variable.")
+                raise ValueError(
+                    f"Passed in object {t!r} of type {type(t).__name__!r}, not hr.Tensor "
+                    "or hr.Variable."
+                )
 
     def wants(self, tensors: tuple[Any, ...]) -> bool:
         """Whether any of the inputs is watched."""
@@ -155,12 +158,17 @@ class GradientTape:
         """
         if self._ops is None:
             raise RuntimeError(
-                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
+                "A non-persistent GradientTape can only be used to compute one set of "
+                "gradients (or jacobians)"
             )
         if self._recording and not self._persistent:
             self._stop()
         targets = nest.flatten(target)
-        starts = [None] * len(targets) if output_gradients is None else nest.flatten(output_gradients)
+        starts = (
+            [None] * len(targets)
+            if output_gradients is None
+            else nest.flatten(output_gradients)
+        )
         flat_sources = nest.flatten(sources)
         ops = self._ops
         if not self._persistent:
@@ -174,8 +182,14 @@ class GradientTape:
         finally:
             if paused:
                 paused.__exit__()
-        if getattr(unconnected_gradients, "value", unconnected_gradients) == UnconnectedGradients.ZERO:
-            found = [zeros_like(s) if g is None else g for g, s in zip(found, flat_sources, strict=True)]
+        if (
+            getattr(unconnected_gradients, "value", unconnected_gradients)
+            == UnconnectedGradients.ZERO
+        ):
+            found = [
+                zeros_like(s) if g is None else g
+                for g, s in zip(found, flat_sources, strict=True)
+            ]
         return nest.pack_sequence_as(sources, found)
 
     def jacobian(self, target: Any, sources: Any, **kwargs: Any) -> Any:
@@ -252,7 +266,9 @@ class _Resumed:
             self.tape._stop()
 
 
-def gradients_of(ops: list[Op], targets: list[Any], starts: list[Any], sources: list[Any]) -> list[Any]:
+def gradients_of(
+    ops: list[Op], targets: list[Any], starts: list[Any], sources: list[Any]
+) -> list[Any]:
     """Reverse accumulation over recorded calls: one gradient, or None, per source."""
     grads: dict[int, Any] = {}
     keep: list[Any] = []  # whatever ids refer to stays alive until the end
@@ -304,7 +320,9 @@ def _accumulate(grads: dict[int, Any], tensor: Any, grad: Any) -> None:
         grads[key] = grad
     elif isinstance(have, IndexedSlices) and isinstance(grad, IndexedSlices):
         grads[key] = IndexedSlices(
-            concat([have.values, grad.values], 0), concat([have.indices, grad.indices], 0), have.dense_shape
+            concat([have.values, grad.values], 0),
+            concat([have.indices, grad.indices], 0),
+            have.dense_shape,
         )
     else:
         grads[key] = add(to_tensor(have, None), to_tensor(grad, None))

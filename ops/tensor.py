@@ -8,7 +8,7 @@ not there yet: an output of a node of a graph being traced.  Python's operators 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +19,18 @@ from .errors import UntraceableError
 from .string_array import StringArray
 from .tensor_shape import TensorShape
 
+if TYPE_CHECKING:
+    from .operator_types import Operators
+else:
+    Operators = object
+
 __all__ = ["SymbolicTensor", "Tensor", "as_raw", "is_tensor", "raw_value"]
 
 _next_id = itertools.count().__next__
 _of_numpy = dtypes._BY_KEY
 
 
-class Tensor:
+class Tensor(Operators):
     """An n-dimensional array of one dtype.  Make one with `hr.constant` or any operation.
 
     Speaks ``__array__``, ``__dlpack__`` and, for device memory, ``__cuda_array_interface__``.
@@ -85,10 +90,12 @@ class Tensor:
             ValueError: it is not.
         """
         if not self.shape.is_compatible_with(shape):
-            raise ValueError(f"Tensor's shape {self.shape} is not compatible with {TensorShape(shape)}")
+            raise ValueError(
+                f"Tensor's shape {self.shape} is not compatible with {TensorShape(shape)}"
+            )
 
     def numpy(self) -> Any:
-        """The value as a new NumPy array; a NumPy scalar (or `bytes`) where there are no axes."""
+        """The value as a new NumPy array; without axes, a NumPy scalar (or `bytes`)."""
         value = self._value
         if type(value) is np.ndarray:
             return value.copy() if value.ndim else value[()]
@@ -109,7 +116,9 @@ class Tensor:
             value = value.numpy()
         elif not isinstance(value, (np.ndarray, np.generic)):
             value = value.get()
-        return np.array(value, dtype=dtype, copy=True) if copy else np.asarray(value, dtype=dtype)
+        return (
+            np.array(value, dtype=dtype, copy=True) if copy else np.asarray(value, dtype=dtype)
+        )
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self._value.__dlpack__(**kwargs)
@@ -137,14 +146,18 @@ class Tensor:
     def __index__(self) -> int:
         value = self._scalar("index")
         if value.dtype.kind not in "iu":
-            raise TypeError(f"only integer scalar tensors can be an index, got dtype {self.dtype.name}")
+            raise TypeError(
+                f"only integer scalar tensors can be an index, got dtype {self.dtype.name}"
+            )
         return int(value)
 
     def _scalar(self, what: str) -> Any:
         if type(self._value) is StringArray:
             return self._value.item()
         if self._value.size != 1:
-            raise ValueError(f"Only a tensor of one element converts to {what}, got shape {self.shape}.")
+            raise ValueError(
+                f"Only a tensor of one element converts to {what}, got shape {self.shape}."
+            )
         return self._value.reshape(())[()]
 
     def __len__(self) -> int:
@@ -173,7 +186,11 @@ class Tensor:
 
     def __format__(self, spec: str) -> str:
         value = self.numpy()
-        return format(value, spec) if not self.ndim and spec else str(value if not self.ndim else self)
+        return (
+            format(value, spec)
+            if not self.ndim and spec
+            else str(value if not self.ndim else self)
+        )
 
     def __copy__(self) -> Tensor:
         return self
@@ -209,18 +226,22 @@ class SymbolicTensor(Tensor):
 
     @property
     def dtype(self) -> DType:
+        """The elements' type."""
         return self.spec.dtype
 
     @property
     def shape(self) -> TensorShape:
+        """The shape as far as it is known."""
         return self.spec.shape
 
     @property
     def ndim(self) -> Any:
+        """Number of axes, or None if unknown."""
         return self.spec.shape.rank
 
     @property
     def device(self) -> str:
+        """Not decided yet: empty."""
         return ""
 
     @property
@@ -268,7 +289,8 @@ class SymbolicTensor(Tensor):
 
     def _no_value(self, how: str) -> UntraceableError:
         return UntraceableError(
-            f"A symbolic tensor (shape={self.shape}, dtype={self.dtype.name}) has no value while "
+            f"A symbolic tensor (shape={self.shape}, dtype={self.dtype.name}) has no "
+            "value while "
             f"the function is traced, and {how}"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import dtypes
-from .tensor_shape import TensorShape, as_shape
+from .tensor_shape import as_shape
 
 __all__ = ["TensorSpec", "TypeSpec"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from .string_array import StringArray
 from .tensor import Reference, Tensor, _shown, is_symbolic
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
+
+if TYPE_CHECKING:
+    from .operator_types import Operators
+else:
+    Operators = object
 
 __all__ = ["Variable"]
 
@@ -36,9 +41,13 @@ def _read_shape(*, variable: Variable) -> TensorSpec:
 
 
 ReadVariableOp = Primitive(
-    "ReadVariableOp", "", impl=_read_impl, shape=_read_shape, stateful=True,
+    "ReadVariableOp",
+    "",
+    impl=_read_impl,
+    shape=_read_shape,
+    stateful=True,
     batch=lambda ctx, *, variable: ReadVariableOp(variable=variable),
-)  # fmt: skip
+)
 
 
 def _assign_impl(value: Any, *, variable: Variable) -> Any:
@@ -49,7 +58,8 @@ def _assign_impl(value: Any, *, variable: Variable) -> Any:
 def _assign_shape(value: Any, *, variable: Variable) -> TensorSpec:
     if not variable.shape.is_compatible_with(value.shape):
         raise ValueError(
-            f"Cannot assign value to variable '{variable.name}': Shape mismatch. The variable shape "
+            f"Cannot assign value to variable '{variable.name}': Shape mismatch. The "
+            "variable shape "
             f"{variable.shape}, and the assigned value shape {value.shape} are incompatible."
         )
     return TensorSpec(value.shape, value.dtype)
@@ -60,7 +70,7 @@ AssignVariableOp = Primitive(
 )
 
 
-class Variable:
+class Variable(Operators):
     """A tensor that can be assigned to.
 
     Args:
@@ -99,7 +109,8 @@ class Variable:
             value = initial_value() if callable(initial_value) else initial_value
             if is_symbolic(value):
                 raise ValueError(
-                    "A Variable's initial_value must be known when it is made; inside a traced function "
+                    "A Variable's initial_value must be known when it is made; inside a "
+                    "traced function "
                     "pass a callable that makes it."
                 )
             tensor = to_tensor(value, None if dtype is None else as_dtype(dtype))
@@ -201,7 +212,9 @@ class Variable:
 
     # -- writing --------------------------------------------------------------------------
 
-    def assign(self, value: Any, use_locking: bool = False, name: Any = None, read_value: bool = True) -> Any:
+    def assign(
+        self, value: Any, use_locking: bool = False, name: Any = None, read_value: bool = True
+    ) -> Any:
         """Replace the value; returns the variable (inside a trace, the new value).
 
         Raises:
@@ -211,11 +224,15 @@ class Variable:
         out = AssignVariableOp.call_flat((tensor,), {"variable": self})
         return self if current.trace is None else out
 
-    def assign_add(self, delta: Any, use_locking: bool = False, name: Any = None, read_value: bool = True) -> Any:
+    def assign_add(
+        self, delta: Any, use_locking: bool = False, name: Any = None, read_value: bool = True
+    ) -> Any:
         """Add `delta` to the value."""
         return self.assign(self.read_value() + to_tensor(delta, self._dtype))
 
-    def assign_sub(self, delta: Any, use_locking: bool = False, name: Any = None, read_value: bool = True) -> Any:
+    def assign_sub(
+        self, delta: Any, use_locking: bool = False, name: Any = None, read_value: bool = True
+    ) -> Any:
         """Subtract `delta` from the value."""
         return self.assign(self.read_value() - to_tensor(delta, self._dtype))
 
@@ -223,8 +240,10 @@ class Variable:
         """Take over a raw array as the value; the shape rule of assignment applies."""
         if not self._shape.is_compatible_with(raw.shape):
             raise InvalidArgumentError(
-                f"Cannot assign value to variable '{self.name}': Shape mismatch. The variable shape "
-                f"{self._shape}, and the assigned value shape {TensorShape(raw.shape)} are incompatible."
+                f"Cannot assign value to variable '{self.name}': Shape mismatch. The "
+                "variable shape "
+                f"{self._shape}, and the assigned value shape {TensorShape(raw.shape)} "
+                "are incompatible."
             )
         if isinstance(raw, np.generic):
             raw = np.asarray(raw)
@@ -248,14 +267,21 @@ class Variable:
         )
 
     def __deepcopy__(self, memo: Any) -> Variable:
-        return Variable(Tensor.of(self._value), self._trainable, name=self._name, dtype=self._dtype, shape=self._shape)
+        return Variable(
+            Tensor.of(self._value),
+            self._trainable,
+            name=self._name,
+            dtype=self._dtype,
+            shape=self._shape,
+        )
 
 
 def _variable_to_tensor(variable: Variable, dtype: DType | None) -> Tensor:
     tensor = variable.read_value()
     if dtype is not None and tensor.dtype is not dtype:
         raise ValueError(
-            f"Tensor conversion requested dtype {dtype.name} for Variable '{variable.name}' with "
+            f"Tensor conversion requested dtype {dtype.name} for Variable "
+            f"'{variable.name}' with "
             f"dtype {tensor.dtype.name}"
         )
     return tensor

@@ -103,7 +103,9 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
                 out = node.outputs[0]
                 spec = out.spec
                 if is_batched[id(out)]:
-                    spec = TensorSpec(TensorShape([None]).concatenate(spec.shape), spec.dtype, spec.name)
+                    spec = TensorSpec(
+                        TensorShape([None]).concatenate(spec.shape), spec.dtype, spec.name
+                    )
                 values[id(out)] = new.placeholder(spec)
                 batched[id(out)] = is_batched[id(out)]
                 continue
@@ -116,14 +118,16 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
             if not any(flags) and not node.primitive.random:
                 if node.primitive.stateful and node.primitive.name != "ReadVariableOp":
                     raise UnimplementedError(
-                        f"primitive {node.type} changes state and runs element by element", op=node.type
+                        f"primitive {node.type} changes state and runs element by element",
+                        op=node.type,
                     )
                 made: Any = node.primitive.call_flat(args, node.attrs)
                 out_flag = False
             else:
                 if node.primitive.stateful and not node.primitive.random:
                     raise UnimplementedError(
-                        f"primitive {node.type} changes state and runs element by element", op=node.type
+                        f"primitive {node.type} changes state and runs element by element",
+                        op=node.type,
                     )
                 ctx = BatchContext(batcher)
                 ctx.primitive = node.primitive
@@ -152,4 +156,6 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
         ]
     if batcher._index is not None:
         new.inputs.append(batcher._index)
-    return BatchedGraph(new, [batched[id(t)] for t in graph.outputs], batcher._index is not None)
+    return BatchedGraph(
+        new, [batched[id(t)] for t in graph.outputs], batcher._index is not None
+    )

@@ -65,7 +65,9 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
             and id(t) not in kept
             and t.node.primitive is not Const
         ]
-        dead += [names[id(t)] for t in node.outputs if id(t) not in last_use and id(t) not in kept]
+        dead += [
+            names[id(t)] for t in node.outputs if id(t) not in last_use and id(t) not in kept
+        ]
         if dead:
             lines[-1] += "; del " + ", ".join(dict.fromkeys(dead))
     body = "\n        ".join(lines) or "pass"
@@ -92,7 +94,9 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
     return call
 
 
-def _located(error: Exception, filename: str, origins: list[Node], first_line: int) -> Exception:
+def _located(
+    error: Exception, filename: str, origins: list[Node], first_line: int
+) -> Exception:
     """The error with the failing node's name, as one of `hr.errors` where it is not one yet."""
     node = None
     frame = error.__traceback__
@@ -109,5 +113,7 @@ def _located(error: Exception, filename: str, origins: list[Node], first_line: i
             error.op = node.name
         return error
     if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
-        return InvalidArgumentError(f"{error} [Op:{node.type}] (node {node.name})", op=node.name)
+        return InvalidArgumentError(
+            f"{error} [Op:{node.type}] (node {node.name})", op=node.name
+        )
     return error

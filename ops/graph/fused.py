@@ -88,7 +88,9 @@ class Program:
         for a in arrays:
             if type(a) is not np.ndarray:
                 return None
-            if a.size > 1 and (len(a.shape) > len(shape) or a.size > np.prod(shape, dtype=np.int64)):
+            if a.size > 1 and (
+                len(a.shape) > len(shape) or a.size > np.prod(shape, dtype=np.int64)
+            ):
                 shape = a.shape
         size = 1
         for d in shape:
@@ -102,7 +104,11 @@ class Program:
         for a in arrays:
             if a.shape == shape:
                 if not a.flags.c_contiguous:
-                    if a.ndim == 2 and a.strides[1] == a.itemsize and a.strides[0] % a.itemsize == 0:
+                    if (
+                        a.ndim == 2
+                        and a.strides[1] == a.itemsize
+                        and a.strides[0] % a.itemsize == 0
+                    ):
                         flat = False
                         letters.append("f")
                         strides.append(a.strides[0] // a.itemsize)
@@ -141,9 +147,12 @@ class Program:
         ir = self.ir(pattern)
         name = "k" + hashlib.sha256(ir.encode()).hexdigest()[:16]
         kind = ctypes.CFUNCTYPE(
-            None, ctypes.c_int64, ctypes.c_int64, *([ctypes.c_void_p, ctypes.c_int64] * len(self.inputs)),
+            None,
+            ctypes.c_int64,
+            ctypes.c_int64,
+            *([ctypes.c_void_p, ctypes.c_int64] * len(self.inputs)),
             ctypes.c_void_p,
-        )  # fmt: skip
+        )
 
         def done(address: int) -> None:
             self._kernels[pattern] = kind(address)
@@ -184,7 +193,7 @@ class Program:
                 base = f"%q{i}" if letter == "f" else f"%p{i}"
                 emit.lines.append(f"    %e{i} = getelementptr {kind}, ptr {base}, i64 %j")
                 values.append((load(emit.lines, i, f"%e{i}", "l"), self.inputs[i]))
-        for primitive, refs, attrs, dtype in self.steps:
+        for primitive, refs, _attrs, dtype in self.steps:
             if primitive.name == "Cast":
                 values.append(emit.cast(values[refs[0]], dtype))
             else:
@@ -196,35 +205,37 @@ class Program:
         body = "\n".join(emit.lines)
         start = "\n".join(entry)
         begin_row = "\n".join(row)
-        return "\n".join([
-            *sorted(emit.intrinsics),
-            f"define void @kernel({', '.join(params)}) {{",
-            "entry:",
-            start,
-            "    %empty = icmp slt i64 %cols, 1",
-            "    br i1 %empty, label %done, label %row",
-            "row:",
-            "    %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]",
-            begin_row,
-            "    %orow.off = mul i64 %i, %cols",
-            f"    %orow = getelementptr {kind}, ptr %out, i64 %orow.off",
-            "    br label %col",
-            "col:",
-            "    %j = phi i64 [ 0, %row ], [ %j.next, %col ]",
-            body,
-            f"    %o = getelementptr {kind}, ptr %orow, i64 %j",
-            f"    store {kind} {result}, ptr %o",
-            "    %j.next = add nuw nsw i64 %j, 1",
-            "    %j.more = icmp slt i64 %j.next, %cols",
-            "    br i1 %j.more, label %col, label %row.end",
-            "row.end:",
-            "    %i.next = add nuw nsw i64 %i, 1",
-            "    %i.more = icmp slt i64 %i.next, %rows",
-            "    br i1 %i.more, label %row, label %done",
-            "done:",
-            "    ret void",
-            "}",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                *sorted(emit.intrinsics),
+                f"define void @kernel({', '.join(params)}) {{",
+                "entry:",
+                start,
+                "    %empty = icmp slt i64 %cols, 1",
+                "    br i1 %empty, label %done, label %row",
+                "row:",
+                "    %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]",
+                begin_row,
+                "    %orow.off = mul i64 %i, %cols",
+                f"    %orow = getelementptr {kind}, ptr %out, i64 %orow.off",
+                "    br label %col",
+                "col:",
+                "    %j = phi i64 [ 0, %row ], [ %j.next, %col ]",
+                body,
+                f"    %o = getelementptr {kind}, ptr %orow, i64 %j",
+                f"    store {kind} {result}, ptr %o",
+                "    %j.next = add nuw nsw i64 %j, 1",
+                "    %j.more = icmp slt i64 %j.next, %cols",
+                "    br i1 %j.more, label %col, label %row.end",
+                "row.end:",
+                "    %i.next = add nuw nsw i64 %i, 1",
+                "    %i.more = icmp slt i64 %i.next, %rows",
+                "    br i1 %i.more, label %row, label %done",
+                "done:",
+                "    ret void",
+                "}",
+            ]
+        )
 
 
 def _fused_shape(*tensors: Any, program: Program, spec: TensorSpec) -> TensorSpec:
@@ -232,5 +243,8 @@ def _fused_shape(*tensors: Any, program: Program, spec: TensorSpec) -> TensorSpe
 
 
 Fused = Primitive(
-    "_Fused", "inputs: N * T", impl=lambda *arrays, program, spec: program.run(arrays), shape=_fused_shape
+    "_Fused",
+    "inputs: N * T",
+    impl=lambda *arrays, program, spec: program.run(arrays),
+    shape=_fused_shape,
 )

@@ -32,8 +32,15 @@ class Node:
 
     __slots__ = ("attrs", "inputs", "name", "outputs", "primitive")
 
-    def __init__(self, graph: Graph, primitive: Primitive, inputs: tuple[SymbolicTensor, ...],
-                 attrs: dict[str, Any], specs: tuple[TensorSpec, ...], name: str):  # fmt: skip
+    def __init__(
+        self,
+        graph: Graph,
+        primitive: Primitive,
+        inputs: tuple[SymbolicTensor, ...],
+        attrs: dict[str, Any],
+        specs: tuple[TensorSpec, ...],
+        name: str,
+    ):
         self.primitive = primitive
         self.inputs = inputs
         self.attrs = attrs
@@ -61,7 +68,9 @@ def _const_shape(*, value: Any) -> TensorSpec:
     return TensorSpec(value.shape, value.dtype)
 
 
-Placeholder = Primitive("Placeholder", "", impl=_no_impl, shape=_placeholder_shape, stateful=True)
+Placeholder = Primitive(
+    "Placeholder", "", impl=_no_impl, shape=_placeholder_shape, stateful=True
+)
 Const = Primitive("Const", "", impl=lambda *, value: value, shape=_const_shape)
 
 
@@ -86,13 +95,18 @@ class Graph:
 
     # -- building -------------------------------------------------------------------------
 
-    def add(self, primitive: Primitive, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[SymbolicTensor, ...]:
+    def add(
+        self, primitive: Primitive, tensors: tuple[Any, ...], attrs: dict[str, Any]
+    ) -> tuple[SymbolicTensor, ...]:
         """Append a call; eager inputs become constants.  Returns its output tensors."""
         found = primitive.shape(*tensors, **attrs)
         specs = found if type(found) is tuple else (found,)
         if type(found) is tuple:
             self._tuples.add(primitive.name)
-        inputs = tuple(t if type(t) is SymbolicTensor and t.graph is self else self.capture(t) for t in tensors)
+        inputs = tuple(
+            t if type(t) is SymbolicTensor and t.graph is self else self.capture(t)
+            for t in tensors
+        )
         node = Node(self, primitive, inputs, attrs, specs, self._unique(primitive.name))
         self.nodes.append(node)
         return node.outputs
@@ -103,7 +117,9 @@ class Graph:
 
     def placeholder(self, spec: TensorSpec) -> SymbolicTensor:
         """A new input."""
-        node = Node(self, Placeholder, (), {"spec": spec}, (spec,), self._unique(spec.name or "input"))
+        node = Node(
+            self, Placeholder, (), {"spec": spec}, (spec,), self._unique(spec.name or "input")
+        )
         self.nodes.append(node)
         self.inputs.append(node.outputs[0])
         return node.outputs[0]
@@ -112,7 +128,8 @@ class Graph:
         """An eager tensor as a constant of this graph."""
         if type(tensor) is SymbolicTensor:
             raise TypeError(
-                f"{tensor!r} belongs to another traced function and cannot be used here. Pass it "
+                f"{tensor!r} belongs to another traced function and cannot be used here. "
+                "Pass it "
                 f"as an argument, or return it from the function that made it."
             )
         raw = tensor._value
@@ -188,7 +205,9 @@ class Graph:
             self._compiled = compile_graph(self)
         return self._compiled
 
-    def replay(self, inputs: list[Any], outputs: list[SymbolicTensor] | None = None) -> list[Any]:
+    def replay(
+        self, inputs: list[Any], outputs: list[SymbolicTensor] | None = None
+    ) -> list[Any]:
         """Run the nodes one by one through dispatch on `inputs` (tensors, eager or symbolic),
         so that tapes and traces around see every call."""
         values: dict[int, Any] = {id(t): v for t, v in zip(self.inputs, inputs, strict=True)}
@@ -198,12 +217,18 @@ class Graph:
             if node.primitive is Const:
                 values[id(node.outputs[0])] = Tensor.of(node.attrs["value"])
                 continue
-            result = node.primitive.call_flat(tuple(values[id(t)] for t in node.inputs), node.attrs)
-            for t, v in zip(node.outputs, result if type(result) is tuple else (result,), strict=True):
+            result = node.primitive.call_flat(
+                tuple(values[id(t)] for t in node.inputs), node.attrs
+            )
+            for t, v in zip(
+                node.outputs, result if type(result) is tuple else (result,), strict=True
+            ):
                 values[id(t)] = v
         return [values[id(t)] for t in (self.outputs if outputs is None else outputs)]
 
-    def rebuild(self, visit: Callable[[Graph, Node, tuple[Any, ...]], Any], name: str | None = None) -> Graph:
+    def rebuild(
+        self, visit: Callable[[Graph, Node, tuple[Any, ...]], Any], name: str | None = None
+    ) -> Graph:
         """A new graph in which `visit(new_graph, node, new_inputs)` says what each node (but
         placeholders) becomes: its new outputs as a tuple, or None to drop the node."""
         new = Graph(name or self.name)

@@ -33,7 +33,7 @@ def enabled() -> bool:
 
 
 def request(name: str, ir: str, done: Callable[[int], None]) -> None:
-    """Compile `ir` in the background and call `done` with the address of its function `name`."""
+    """Compile `ir` in the background; `done` gets the address of its function `name`."""
     global _worker
     with _lock:
         _queue.append((name, ir, done))

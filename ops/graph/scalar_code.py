@@ -17,9 +17,18 @@ from ..dtypes import DType
 __all__ = ["Emitter", "Unsupported", "can_cast", "storage_type", "supports"]
 
 _TYPES = {
-    "float32": "float", "float64": "double", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
-    "uint8": "i8", "uint16": "i16", "uint32": "i32", "uint64": "i64", "bool": "i1",
-}  # fmt: skip
+    "float32": "float",
+    "float64": "double",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "uint8": "i8",
+    "uint16": "i16",
+    "uint32": "i32",
+    "uint64": "i64",
+    "bool": "i1",
+}
 _COMPARE = {"Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne"}
 
 
@@ -107,9 +116,13 @@ class Emitter:
             return self._call(node, names, dtype)
         raise Unsupported(ast.dump(node))
 
-    def _pair(self, left: ast.expr, right: ast.expr, names: Any, dtype: DType) -> tuple[str, str, DType]:
+    def _pair(
+        self, left: ast.expr, right: ast.expr, names: Any, dtype: DType
+    ) -> tuple[str, str, DType]:
         # A literal takes the type of what stands beside it.
-        if isinstance(left, ast.Constant) or (isinstance(left, ast.UnaryOp) and isinstance(left.operand, ast.Constant)):
+        if isinstance(left, ast.Constant) or (
+            isinstance(left, ast.UnaryOp) and isinstance(left.operand, ast.Constant)
+        ):
             b, t = self._visit(right, names, dtype)
             a, _ = self._visit(left, names, t)
         else:
@@ -124,8 +137,11 @@ class Emitter:
         op = type(node.op).__name__
         if t.is_bool:
             raise Unsupported("arithmetic on bool")
-        table = {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"} if t.is_floating else {
-            "Add": "add", "Sub": "sub", "Mult": "mul"}  # fmt: skip
+        table = (
+            {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"}
+            if t.is_floating
+            else {"Add": "add", "Sub": "sub", "Mult": "mul"}
+        )
         if op not in table:
             raise Unsupported(op)
         return self.new(f"{table[op]} {register_type(t)} {a}, {b}"), t
@@ -171,7 +187,8 @@ class Emitter:
             if not t.is_floating:
                 raise Unsupported(name)
             kind = register_type(t)
-            intrinsic = f"llvm.{'fabs' if name == 'abs' else name}.{'f32' if kind == 'float' else 'f64'}"
+            suffix = "f32" if kind == "float" else "f64"
+            intrinsic = f"llvm.{'fabs' if name == 'abs' else name}.{suffix}"
             self.intrinsics.add(f"declare {kind} @{intrinsic}({kind})")
             return self.new(f"call {kind} @{intrinsic}({kind} {v})"), t
         raise Unsupported(name)
@@ -187,7 +204,9 @@ def can_cast(have: DType, to: DType) -> bool:
 def _literal(value: Any, dtype: DType) -> str:
     if dtype.is_floating:
         # LLVM writes both float widths as the bits of a double that is exact in the type.
-        as_double = struct.unpack("f", struct.pack("f", value))[0] if dtype.size == 4 else float(value)
+        as_double = (
+            struct.unpack("f", struct.pack("f", value))[0] if dtype.size == 4 else float(value)
+        )
         return "0x" + struct.pack(">d", as_double).hex().upper()
     if dtype.is_bool:
         return "true" if value else "false"

@@ -60,7 +60,8 @@ def trace(
             result = nest.lists_to_tensors(result, to_tensor)
         outputs, structure = as_components(result)
         graph.outputs = [
-            t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t) for t in outputs
+            t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t)
+            for t in outputs
         ]
     return TracedFunction(graph, (args, kwargs or {}), structure)
 

@@ -83,7 +83,9 @@ def test_a_tensor_keeps_its_value_when_the_users_array_changes():
 
 
 def test_int32_and_float32_do_not_mix():
-    with pytest.raises(hr.errors.InvalidArgumentError, match=r"AddV2 .*int32 tensor but is a float"):
+    with pytest.raises(
+        hr.errors.InvalidArgumentError, match=r"AddV2 .*int32 tensor but is a float"
+    ):
         hr.constant(1) + hr.constant(1.0)
 
 
@@ -98,7 +100,9 @@ def test_lists_of_tensors_are_stacked():
 
 def test_repr_shows_id_shape_dtype_and_value():
     text = repr(hr.add(2, 3))
-    assert text.startswith("<hr.Tensor: id=") and text.endswith("shape=(), dtype=int32, numpy=5>")
+    assert text.startswith("<hr.Tensor: id=") and text.endswith(
+        "shape=(), dtype=int32, numpy=5>"
+    )
 
 
 def test_constant_fills_a_shape():

@@ -142,7 +142,9 @@ def test_optimised_equals_unoptimised():
     graph = _graph(fn, hr.TensorSpec([None, 5]), hr.TensorSpec([5, 7]))
     rng = np.random.default_rng(0)
     args = rng.normal(size=(11, 5)).astype("f4"), rng.normal(size=(5, 7)).astype("f4")
-    for fast, plain in zip(compile_graph(graph)(*args), compile_graph(graph, [])(*args), strict=True):
+    for fast, plain in zip(
+        compile_graph(graph)(*args), compile_graph(graph, [])(*args), strict=True
+    ):
         np.testing.assert_array_equal(fast, plain)
 
 

@@ -14,7 +14,11 @@ CHAINS = {
     "scale bytes": (lambda x, y: hr.cast(x, "float32") / 255.0 - 0.5, "uint8", "float32"),
     "axpy": (lambda x, y: x * 2.0 + y, "float32", "float32"),
     "relu": (lambda x, y: hr.nn.relu(x + y) * 3.0, "float32", "float32"),
-    "maximum and minimum": (lambda x, y: hr.minimum(hr.maximum(x, y), 1.0), "float32", "float32"),
+    "maximum and minimum": (
+        lambda x, y: hr.minimum(hr.maximum(x, y), 1.0),
+        "float32",
+        "float32",
+    ),
     "comparison and selection": (lambda x, y: hr.where(x > y, x - y, -x), "float32", "float32"),
     "mask": (lambda x, y: hr.cast(x > y, "float32") * x, "float32", "float32"),
     "integers": (lambda x, y: (x * 3 + y) - 7, "int32", "int32"),
@@ -79,7 +83,11 @@ def test_the_kernel_is_really_used():
 
 
 def test_rows_with_gaps_are_read_in_place():
-    run = compile_graph(trace(lambda x: hr.cast(x, "float32") * 2.0, (hr.TensorSpec([None, 64], "uint8"),)).graph)
+    run = compile_graph(
+        trace(
+            lambda x: hr.cast(x, "float32") * 2.0, (hr.TensorSpec([None, 64], "uint8"),)
+        ).graph
+    )
     whole = np.arange(128 * 80, dtype=np.uint8).reshape(128, 80)
     run(whole[:, :64])
     llvm.wait()
@@ -87,21 +95,33 @@ def test_rows_with_gaps_are_read_in_place():
 
 
 def test_float_to_int_stays_with_numpy():
-    run = compile_graph(trace(lambda x: hr.cast(x * 2.0, "int32") + 1, (hr.TensorSpec([None]),)).graph)
+    run = compile_graph(
+        trace(lambda x: hr.cast(x * 2.0, "int32") + 1, (hr.TensorSpec([None]),)).graph
+    )
     assert "Cast" in [n.type for n in run.graph]
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(["add", "sub", "mul", "max", "neg", "relu"]), min_size=2, max_size=12), st.integers(0, 99))
+@given(
+    st.lists(
+        st.sampled_from(["add", "sub", "mul", "max", "neg", "relu"]), min_size=2, max_size=12
+    ),
+    st.integers(0, 99),
+)
 def test_random_chains(steps, seed):
+    apply = {
+        "add": lambda v, y: v + y,
+        "sub": lambda v, y: y - v,
+        "mul": lambda v, y: v * 0.5,
+        "max": hr.maximum,
+        "neg": lambda v, y: -v,
+        "relu": lambda v, y: hr.nn.relu(v),
+    }
+
     def fn(x, y):
-        v = x
-        for s in steps:
-            v = {
-                "add": lambda: v + y, "sub": lambda: y - v, "mul": lambda: v * 0.5,
-                "max": lambda: hr.maximum(v, y), "neg": lambda: -v, "relu": lambda: hr.nn.relu(v),
-            }[s]()  # fmt: skip
-        return v
+        for step in steps:
+            x = apply[step](x, y)
+        return x
 
     graph = trace(fn, (hr.TensorSpec([70, 50]), hr.TensorSpec([50]))).graph
     run, plain = compile_graph(graph), compile_graph(graph, [])

@@ -57,7 +57,9 @@ def test_the_same_global_seed_gives_the_same_numbers():
     found = []
     for _ in range(2):
         hr.random.set_seed(3)
-        found.append([hr.random.normal([2]).numpy().tolist(), hr.random.uniform([2]).numpy().tolist()])
+        found.append(
+            [hr.random.normal([2]).numpy().tolist(), hr.random.uniform([2]).numpy().tolist()]
+        )
     assert found[0] == found[1]
 
 
@@ -81,7 +83,9 @@ def test_every_element_of_a_block_has_its_own_stream(kind):
     run = batched.graph.compile()
     zeros = np.zeros(8, "f4")
     whole = run(zeros, np.arange(8))[0]
-    parts = np.concatenate([run(zeros[:3], np.arange(3))[0], run(zeros[3:], np.arange(3, 8))[0]])
+    parts = np.concatenate(
+        [run(zeros[:3], np.arange(3))[0], run(zeros[3:], np.arange(3, 8))[0]]
+    )
     np.testing.assert_array_equal(whole, parts)
     assert len({row.tobytes() for row in whole}) == 8
 

@@ -16,7 +16,9 @@ MAPS = {
     "upper utf-8": lambda m: lambda s: m.strings.upper(s, encoding="utf-8"),
     "strip": lambda m: lambda s: m.strings.strip(s),
     "replace all": lambda m: lambda s: m.strings.regex_replace(s, "[ao](.?)", r"<\1>"),
-    "replace first": lambda m: lambda s: m.strings.regex_replace(s, "a", "b", replace_global=False),
+    "replace first": lambda m: (
+        lambda s: m.strings.regex_replace(s, "a", "b", replace_global=False)
+    ),
     "full match": lambda m: lambda s: m.strings.regex_full_match(s, "a+|x.*"),
     "join": lambda m: lambda s: m.strings.join([s, "-", s], separator="+"),
     "substr": lambda m: lambda s: m.strings.substr(s, 0, 3),
@@ -67,12 +69,16 @@ def test_to_number_shows_what_is_no_number():
 @pytest.mark.parametrize(
     "values,options",
     [
-        ([1, -20, 300], {}), ([1, -20], {"width": 6, "fill": "0"}), ([1.5, -2.25], {}),
-        ([1.5, 1e10], {"precision": 2}), ([1.5], {"scientific": True}), ([0.1], {"shortest": True}),
+        ([1, -20, 300], {}),
+        ([1, -20], {"width": 6, "fill": "0"}),
+        ([1.5, -2.25], {}),
+        ([1.5, 1e10], {"precision": 2}),
+        ([1.5], {"scientific": True}),
+        ([0.1], {"shortest": True}),
         ([True, False], {}),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_as_string_is_tensorflows(tf, values, options):
     _same(hr.strings.as_string(values, **options), tf.strings.as_string(values, **options))
 
@@ -114,7 +120,9 @@ def test_decode_raw_of_unequal_lengths_names_the_element():
         hr.io.decode_raw([b"abc"], "float32")
 
 
-@pytest.mark.parametrize("values", [[], [b"a", b"bb\0", b""], [[b"x", b"yy"], [b"", b"z"]]], ids=str)
+@pytest.mark.parametrize(
+    "values", [[], [b"a", b"bb\0", b""], [[b"x", b"yy"], [b"", b"z"]]], ids=str
+)
 def test_string_arrays_keep_bytes_and_shapes(values):
     array = StringArray.from_values(values)
     assert array.numpy().tolist() == values

@@ -50,7 +50,9 @@ def test_output_gradients_and_structures():
     with hr.GradientTape() as tape:
         tape.watch(x)
         ys = {"a": x * 2.0, "b": x * x}
-    grads = tape.gradient(ys, {"x": x}, output_gradients={"a": hr.ones([2]), "b": hr.constant([1.0, 10.0])})
+    grads = tape.gradient(
+        ys, {"x": x}, output_gradients={"a": hr.ones([2]), "b": hr.constant([1.0, 10.0])}
+    )
     assert grads["x"].numpy().tolist() == [4.0, 42.0]
 
 
@@ -109,5 +111,5 @@ def test_jacobian_equals_tensorflows(tf):
 
 
 def test_watching_something_else_is_an_error():
-    with hr.GradientTape() as tape, pytest.raises(ValueError, match="not hr.Tensor"):
+    with hr.GradientTape() as tape, pytest.raises(ValueError, match=r"not hr\.Tensor"):
         tape.watch(3.0)

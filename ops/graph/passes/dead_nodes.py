@@ -18,8 +18,16 @@ def dead_nodes(graph: Graph) -> Graph:
     needed = {id(t) for t in graph.outputs}
     alive: set[int] = set()
     for node in reversed(graph.nodes):
-        effect = node.primitive.stateful and not node.primitive.random and node.type != "ReadVariableOp"
-        if effect or node.primitive is Placeholder or any(id(t) in needed for t in node.outputs):
+        effect = (
+            node.primitive.stateful
+            and not node.primitive.random
+            and node.type != "ReadVariableOp"
+        )
+        if (
+            effect
+            or node.primitive is Placeholder
+            or any(id(t) in needed for t in node.outputs)
+        ):
             alive.add(id(node))
             needed.update(id(t) for t in node.inputs)
 
@@ -32,7 +40,9 @@ def dead_nodes(graph: Graph) -> Graph:
             if len(used) < len(node.outputs):
                 attrs, places = prune(node.attrs, used)
                 made = new.add(node.primitive, inputs, attrs)
-                return [made[places[i]] if i in places else None for i in range(len(node.outputs))]
+                return [
+                    made[places[i]] if i in places else None for i in range(len(node.outputs))
+                ]
         return copy_node(new, node, inputs)
 
     return graph.rebuild(visit)

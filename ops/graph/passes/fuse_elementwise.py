@@ -58,9 +58,10 @@ def fuse_elementwise(graph: Graph) -> Graph:
         elif group[0] is node:  # the sink, where all inputs of the group exist
             external = _external(group)
             made = new.add(
-                Fused, tuple(mapped[id(t)] for t in external),
+                Fused,
+                tuple(mapped[id(t)] for t in external),
                 {"program": _program(group, external), "spec": node.outputs[0].spec},
-            )  # fmt: skip
+            )
         else:
             return None
         for old, t in zip(node.outputs, made, strict=True):
@@ -85,7 +86,11 @@ def _fusable(node: Node) -> bool:
     if node.type == "Cast":
         return can_cast(node.inputs[0].dtype, out.dtype)
     text = node.primitive.elementwise
-    return bool(text) and not node.attrs and supports(text, tuple(t.dtype for t in node.inputs), out.dtype)
+    return (
+        bool(text)
+        and not node.attrs
+        and supports(text, tuple(t.dtype for t in node.inputs), out.dtype)
+    )
 
 
 def _external(group: list[Node]) -> list[Any]:
@@ -103,6 +108,13 @@ def _program(group: list[Node], external: list[Any]) -> Program:
     place = {id(t): i for i, t in enumerate(external)}
     steps = []
     for node in reversed(group):  # groups are collected from the sink backwards
-        steps.append((node.primitive, tuple(place[id(t)] for t in node.inputs), node.attrs, node.outputs[0].dtype))
+        steps.append(
+            (
+                node.primitive,
+                tuple(place[id(t)] for t in node.inputs),
+                node.attrs,
+                node.outputs[0].dtype,
+            )
+        )
         place[id(node.outputs[0])] = len(external) + len(steps) - 1
     return Program(tuple(t.dtype for t in external), tuple(steps))
