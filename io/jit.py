@@ -6,8 +6,8 @@ numba (0.2 s) and the kernel modules.  `ensure_compiled()` waits for it (benches
 jobs that prefer a slower start to a slower first second).
 
 The cache lives in a subfolder of `headrace.ops.kernel_cache.cache_folder`, named by a hash of
-all kernel sources, so that a changed helper in another module also invalidates it; numba's own
-index adds its version, CPU and signature.  ``HEADRACE_JIT=0`` turns kernels off.
+the sources of the kernel and its helpers, so that a changed helper in another module also
+invalidates it; numba's own index adds its version, CPU and signature.  ``HEADRACE_JIT=0`` turns kernels off.
 The thread is not a daemon: a process that ends while LLVM runs would crash in its destructors.
 It stops between kernels once the main thread is done.
 """
@@ -18,6 +18,7 @@ import functools
 import hashlib
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -102,11 +103,22 @@ def _compile_all() -> None:
 
 
 @functools.cache
-def _source_hash() -> str:
+def _source_hash(module: str) -> str:
+    """A hash of the module's source and of all modules whose kernels or intrinsics it uses."""
+    pending, files = [module], {}
+    while pending:
+        name = pending.pop()
+        source = getattr(sys.modules.get(name), "__file__", None)
+        if name in files or source is None:
+            continue
+        files[name] = source
+        for value in vars(sys.modules[name]).values():
+            helper = getattr(value, "py_func", None) or getattr(value, "_defn", None)
+            if helper is not None:
+                pending.append(helper.__module__)
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        if source.stem in (*_MODULES, "intrinsics"):
-            digest.update(source.read_bytes())
+    for name in sorted(files):
+        digest.update(Path(files[name]).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -114,7 +126,8 @@ def _kernel_cache(function: Callable[..., Any]) -> Any:
     """numba's function cache, placed in `cache_folder` and stamped with the source hash."""
     from numba.core import caching
 
-    folder = cache_folder() / _source_hash()
+    stamp = _source_hash(function.__module__)
+    folder = cache_folder() / stamp
     folder.mkdir(parents=True, exist_ok=True)
 
     class Locator(caching._CacheLocator):  # type: ignore[misc]
@@ -122,7 +135,7 @@ def _kernel_cache(function: Callable[..., Any]) -> Any:
             return str(folder)
 
         def get_source_stamp(self) -> str:
-            return _source_hash()
+            return stamp
 
         def get_disambiguator(self) -> None:
             return None
