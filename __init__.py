@@ -65,7 +65,8 @@ def _unknown(name: str) -> AttributeError:
     homes = [
         f"{home}.{name}"
         for home, module in _MODULES.items()
-        if module.startswith(".face") and hasattr(__getattr__(home), name)
+        if module.startswith(".face")
+        and hasattr(importlib.import_module(module, __name__), name)
     ]
     found = [f"hr.{each}" for each in (*homes, *near)]
     remedy = (
@@ -74,18 +75,20 @@ def _unknown(name: str) -> AttributeError:
     return AttributeError(f"headrace has no attribute {name!r}.{remedy}", name=name)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value: Any = importlib.import_module(_MODULES[name], __name__)
-    elif name.startswith("_"):
-        raise AttributeError(f"headrace has no attribute {name!r}", name=name)
-    else:
-        try:
-            value = getattr(importlib.import_module(".ops.api", __name__), name)
-        except AttributeError:
-            raise _unknown(name) from None
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take any wrong name for a right one
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value: Any = importlib.import_module(_MODULES[name], __name__)
+        elif name.startswith("_"):
+            raise AttributeError(f"headrace has no attribute {name!r}", name=name)
+        else:
+            try:
+                value = getattr(importlib.import_module(".ops.api", __name__), name)
+            except AttributeError:
+                raise _unknown(name) from None
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
