@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ops import dtypes, nest
 from ..ops.errors import InvalidArgumentError
@@ -22,6 +22,9 @@ from .transforms.unique import UniqueNode
 from .transforms.window import WindowNode
 from .values import Components, from_raw
 
+if TYPE_CHECKING:
+    from .dataset import Dataset
+
 __all__ = ["Grouping"]
 
 
@@ -35,7 +38,7 @@ class Grouping(Transformations):
         padding_values: Any = None,
         drop_remainder: bool = False,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """Batches of elements padded at their ends to a common shape.
 
         Args:
@@ -69,7 +72,7 @@ class Grouping(Transformations):
         drop_remainder: bool = False,
         row_splits_dtype: Any = dtypes.int64,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """Batches of elements of varying shape, as ragged tensors.
 
         Args:
@@ -92,7 +95,7 @@ class Grouping(Transformations):
 
     def rebatch(
         self, batch_size: Any, drop_remainder: bool = False, name: str | None = None
-    ) -> Any:
+    ) -> Dataset:
         """Batches of another size, made of the rows of this dataset's batches.
 
         Raises:
@@ -116,7 +119,7 @@ class Grouping(Transformations):
         stride: Any = 1,
         drop_remainder: bool = False,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """Windows of `size` elements, each a dataset.
 
         Args:
@@ -140,7 +143,7 @@ class Grouping(Transformations):
             bool(drop_remainder), self._plain, DatasetSpec, name=name,
         )  # fmt: skip
 
-    def ignore_errors(self, log_warning: bool = False, name: str | None = None) -> Any:
+    def ignore_errors(self, log_warning: bool = False, name: str | None = None) -> Dataset:
         """The elements that can be made; those whose making fails are passed over.
 
         >>> import headrace as hr
@@ -150,7 +153,7 @@ class Grouping(Transformations):
         """
         return self._derive(IgnoreErrorsNode, self._node, bool(log_warning), name=name)
 
-    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
+    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements up to the first for which `predicate` is false.
 
         Raises:
@@ -160,7 +163,7 @@ class Grouping(Transformations):
         check_predicate(function)
         return self._derive(TakeWhileNode, self._node, function, name=name)
 
-    def unique(self, name: str | None = None) -> Any:
+    def unique(self, name: str | None = None) -> Dataset:
         """Every distinct element once, in the order of first occurrences.
 
         Raises:
@@ -181,7 +184,7 @@ class Grouping(Transformations):
 
     def scan(
         self, initial_state: Any, scan_func: Callable[..., Any], name: str | None = None
-    ) -> Any:
+    ) -> Dataset:
         """The outputs of ``state, output = scan_func(state, element)`` over the elements.
 
         Raises:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ops.errors import InvalidArgumentError
 from ..ops.random_ops import get_seed
@@ -33,6 +33,9 @@ from .transforms.take import TakeNode
 from .transforms.unbatch import UnbatchNode
 from .values import as_int
 
+if TYPE_CHECKING:
+    from .dataset import Dataset
+
 __all__ = ["AUTOTUNE", "Transformations"]
 
 AUTOTUNE = -1
@@ -52,7 +55,7 @@ class Transformations(DatasetBase):
         synchronous: bool | None = None,
         use_unbounded_threadpool: bool = False,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """`map_func` of every element.
 
         The function is traced once with symbolic tensors and then runs on whole blocks, on
@@ -85,7 +88,7 @@ class Transformations(DatasetBase):
             name=name,
         )
 
-    def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
+    def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which `predicate` returns a true scalar bool.
 
         Raises:
@@ -106,7 +109,7 @@ class Transformations(DatasetBase):
         num_parallel_calls: Any = None,
         deterministic: bool | None = None,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """Every `batch_size` consecutive elements stacked to one.
 
         Args:
@@ -131,7 +134,7 @@ class Transformations(DatasetBase):
             _parallel(num_parallel_calls), deterministic, name=name,
         )  # fmt: skip
 
-    def unbatch(self, name: str | None = None) -> Any:
+    def unbatch(self, name: str | None = None) -> Dataset:
         """The slices of every element along its first axis.
 
         Raises:
@@ -151,7 +154,7 @@ class Transformations(DatasetBase):
         seed: Any = None,
         reshuffle_each_iteration: bool | None = True,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """The elements in random order, drawn from a buffer.
 
         The buffer holds `buffer_size` elements; each output is one of them at random, its place
@@ -177,7 +180,7 @@ class Transformations(DatasetBase):
             ShuffleNode, self._node, size, unsigned(seeds), reshuffle, name=name
         )
 
-    def repeat(self, count: Any = None, name: str | None = None) -> Any:
+    def repeat(self, count: Any = None, name: str | None = None) -> Dataset:
         """The dataset `count` times over; without end if `count` is None or -1.
 
         >>> import headrace as hr
@@ -187,15 +190,15 @@ class Transformations(DatasetBase):
         times = -1 if count is None else as_int("count", count)
         return self._derive(RepeatNode, self._node, times, name=name)
 
-    def take(self, count: Any, name: str | None = None) -> Any:
+    def take(self, count: Any, name: str | None = None) -> Dataset:
         """At most the first `count` elements; all if it is -1."""
         return self._derive(TakeNode, self._node, as_int("count", count), name=name)
 
-    def skip(self, count: Any, name: str | None = None) -> Any:
+    def skip(self, count: Any, name: str | None = None) -> Dataset:
         """What follows the first `count` elements; nothing if it is -1."""
         return self._derive(SkipNode, self._node, as_int("count", count), name=name)
 
-    def shard(self, num_shards: Any, index: Any, name: str | None = None) -> Any:
+    def shard(self, num_shards: Any, index: Any, name: str | None = None) -> Dataset:
         """The elements whose position is `index` modulo `num_shards`.
 
         Raises:
@@ -214,11 +217,11 @@ class Transformations(DatasetBase):
             )
         return self._derive(ShardNode, self._node, shards, number, name=name)
 
-    def enumerate(self, start: Any = 0, name: str | None = None) -> Any:
+    def enumerate(self, start: Any = 0, name: str | None = None) -> Dataset:
         """Pairs ``(number, element)``, numbers being int64 and counted from `start`."""
         return self._derive(EnumerateNode, self._node, as_int("start", start), name=name)
 
-    def concatenate(self, dataset: Any, name: str | None = None) -> Any:
+    def concatenate(self, dataset: Any, name: str | None = None) -> Dataset:
         """The elements of this dataset, then those of `dataset`.
 
         Raises:
@@ -230,7 +233,7 @@ class Transformations(DatasetBase):
         joined = self._derive(ConcatenateNode, self._node, dataset._node, name=name)
         return joined.with_options(dataset._own_options)
 
-    def cache(self, filename: Any = "", name: str | None = None) -> Any:
+    def cache(self, filename: Any = "", name: str | None = None) -> Dataset:
         """The same elements, kept in memory once they all have been read.
 
         Raises:
@@ -242,7 +245,7 @@ class Transformations(DatasetBase):
             )
         return self._derive(CacheNode, self._node, name=name)
 
-    def prefetch(self, buffer_size: Any, name: str | None = None) -> Any:
+    def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:
         """The same elements, `buffer_size` of them made ahead by a thread.
 
         `AUTOTUNE` leaves the number to the engine.  Elements that are made by pure code may be
@@ -253,7 +256,7 @@ class Transformations(DatasetBase):
             raise InvalidArgumentError(f"buffer_size must be AUTOTUNE (-1) or more, got {size}")
         return self._derive(PrefetchNode, self._node, size, name=name)
 
-    def flat_map(self, map_func: Callable[..., Any], name: str | None = None) -> Any:
+    def flat_map(self, map_func: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements of the datasets that `map_func` gives for the elements, joined.
 
         >>> import headrace as hr
@@ -273,7 +276,7 @@ class Transformations(DatasetBase):
         num_parallel_calls: Any = None,
         deterministic: bool | None = None,
         name: str | None = None,
-    ) -> Any:
+    ) -> Dataset:
         """The elements of the datasets that `map_func` gives, mixed in turn.
 
         Args:
