@@ -128,9 +128,13 @@ class LossFunctionWrapper(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """`fn` of both, brought to the same rank first."""
         if nest.is_nested(y_true) or nest.is_nested(y_pred):
-            both = nest.map_structure(squeeze_or_expand_to_same_rank, y_true, y_pred)
-            y_true = nest.map_structure_up_to(y_true, lambda pair: pair[0], both)
-            y_pred = nest.map_structure_up_to(y_pred, lambda pair: pair[1], both)
+            nest.assert_same_structure(y_true, y_pred)
+            pairs = [
+                squeeze_or_expand_to_same_rank(true, pred)
+                for true, pred in zip(nest.flatten(y_true), nest.flatten(y_pred), strict=True)
+            ]
+            y_true = nest.pack_sequence_as(y_true, [true for true, _ in pairs])
+            y_pred = nest.pack_sequence_as(y_pred, [pred for _, pred in pairs])
         else:
             y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)

@@ -1,7 +1,8 @@
-"""Compiled forms of the update kernels, made or loaded by one background thread.
+"""Compiled forms of the update kernels, each made or loaded by a background thread when it is
+first asked for.
 
 Nothing waits: `compiled(name)` answers None until the kernel is there, and the update then runs
-its NumPy form.  The thread is not a daemon, for the reason `io.jit` gives.
+its NumPy form.  The threads are no daemons, for the reason `io.jit` gives.
 """
 
 from __future__ import annotations
@@ -17,42 +18,41 @@ from . import kernels
 __all__ = ["compiled", "wait_until_compiled"]
 
 _ready: dict[str, Callable[..., Any]] = {}
+_threads: dict[str, threading.Thread] = {}
 _lock = threading.Lock()
-_thread: threading.Thread | None = None
 
 
 def compiled(name: str) -> Callable[..., Any] | None:
     """The compiled kernel `name`, or None as long as there is none."""
     found = _ready.get(name)
-    if found is None and _thread is None:
-        _start()
+    if found is None and name not in _threads:
+        _start(name)
     return found
 
 
-def wait_until_compiled(timeout_s: float | None = None) -> bool:
+def wait_until_compiled(*names: str, timeout_s: float | None = None) -> bool:
     """Wait for the kernels (benches, tests); whether they are there."""
-    _start()
-    assert _thread is not None
-    if _thread.ident is not None:
-        _thread.join(timeout_s)
-    return bool(_ready)
+    for name in names:
+        _start(name)
+    for name in names:
+        thread = _threads[name]
+        if thread.ident is not None:
+            thread.join(timeout_s)
+    return all(name in _ready for name in names)
 
 
-def _start() -> None:
-    global _thread
+def _start(name: str) -> None:
     with _lock:
-        if _thread is not None:
+        if name in _threads:
             return
-        _thread = threading.Thread(target=_compile, name="headrace-optimizer-jit")
+        thread = threading.Thread(target=_compile, args=(name,), name=f"headrace-jit-{name}")
+        _threads[name] = thread
         if os.environ.get("HEADRACE_JIT") != "0":
-            _thread.start()
+            thread.start()
 
 
-def _compile() -> None:
+def _compile(name: str) -> None:
     try:
-        for name, function, signature in kernels.kernels():
-            if not threading.main_thread().is_alive():
-                return
-            _ready[name] = compile_function(function, signature)
-    except Exception:  # no numba, or one that fails here: the NumPy forms go on
+        _ready[name] = compile_function(*kernels.kernel(name))
+    except Exception:  # no numba, or one that fails here: the NumPy form goes on
         return

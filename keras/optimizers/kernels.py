@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["kernels"]
+__all__ = ["kernel"]
 
 
 def sgd(var, grad, lr):  # type: ignore[no-untyped-def]
@@ -58,14 +58,14 @@ def amsgrad(var, m, v, vhat, grad, alpha, rest_1, rest_2, epsilon):  # type: ign
         var[i] -= a * alpha / (np.sqrt(top) + epsilon)
 
 
-def kernels() -> list[tuple[Any, ...]]:
-    """``(name, function, signature)`` of every kernel, in the order they are compiled."""
+def kernel(name: str) -> tuple[Any, Any]:
+    """The function called `name` and its signature."""
     from numba import boolean, float32, void
 
     a, s = float32[::1], float32
-    return [
-        ("adam", adam, void(a, a, a, a, s, s, s, s)),
-        ("sgd", sgd, void(a, a, s)),
-        ("momentum", momentum, void(a, a, a, s, s, boolean)),
-        ("amsgrad", amsgrad, void(a, a, a, a, a, s, s, s, s)),
-    ]
+    return {
+        "sgd": (sgd, void(a, a, s)),
+        "momentum": (momentum, void(a, a, a, s, s, boolean)),
+        "adam": (adam, void(a, a, a, a, s, s, s, s)),
+        "amsgrad": (amsgrad, void(a, a, a, a, a, s, s, s, s)),
+    }[name]

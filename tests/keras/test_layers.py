@@ -329,6 +329,27 @@ def test_lambda():
     np.testing.assert_array_equal(get_mask(masked(X3)), (X3 > 0).all(-1))
 
 
+def test_lambda_of_a_named_function_round_trips():
+    layer = layers.Lambda(hr.keras.activations.relu, output_shape=(6,), name="chosen")
+    again = layers.Lambda.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(X2), layer(X2))
+    assert again.get_config() == layer.get_config()
+    assert again(layers.Input((6,))).shape == (None, 6)
+    doubled = layers.Lambda(lambda x: x, output_shape=lambda shape: (shape[0], 2 * shape[1]))
+    assert doubled(layers.Input((3,))).shape == (None, 6)
+
+
+def test_identity_keeps_structure_and_dtype():
+    out = layers.Identity()({"a": layers.Input((2,), dtype="int32"), "b": layers.Input((3,))})
+    assert out["a"].dtype == "int32" and out["b"].shape == (None, 3)
+
+
+def test_old_names_of_slopes():
+    assert layers.LeakyReLU(alpha=0.2).negative_slope == 0.2
+    assert layers.ReLU(alpha=0.2).negative_slope == 0.2
+    assert layers.PReLU(shared_axes=1).shared_axes == [1]
+
+
 def test_lambda_is_code_and_loads_only_if_trusted():
     described = hr.keras.utils.serialize_keras_object(layers.Lambda(lambda x: x + 1))
     with pytest.raises(ValueError, match="safe_mode"):

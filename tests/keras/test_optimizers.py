@@ -371,7 +371,7 @@ def test_get():
 def test_compiled_form_equals_numpy_form(kind, monkeypatch):
     kwargs = arguments(kind, {})
     make = lambda: getattr(optimizers, kind[0])(**kwargs)  # noqa: E731
-    assert compiled.wait_until_compiled()
+    assert compiled.wait_until_compiled("sgd", "momentum", "adam", "amsgrad")
     fast = ours(make)
     monkeypatch.setattr(apply_ops, "compiled", lambda name: None)
     assert_same_state(fast, ours(make), rtol=1e-5, atol=1e-6)
@@ -393,7 +393,7 @@ def test_update_never_writes_into_a_tensor_in_use(kind):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "amsgrad"])
 def test_compiled_loop_equals_its_python_source(name):
     """The kernels are plain Python: run as such, they give the compiled numbers."""
-    assert compiled.wait_until_compiled()
+    assert compiled.wait_until_compiled(name)
     arrays = {"sgd": 2, "momentum": 3, "adam": 4, "amsgrad": 5}[name]
     scalars = {
         "sgd": [(0.1,)],
@@ -455,3 +455,16 @@ def test_rows_out_of_range_are_refused(row):
     slices = hr.IndexedSlices(hr.ones([1, 2]), hr.constant([row]), hr.constant([5, 2]))
     with pytest.raises(ValueError, match=rf"in \[0, 5\), got {row}"):
         optimizers.SGD(0.5).apply([slices], [variable])
+
+
+def test_without_a_compiler_the_numpy_form_goes_on(monkeypatch):
+    monkeypatch.setattr(compiled, "_ready", {})
+    monkeypatch.setattr(compiled, "_threads", {})
+    monkeypatch.setattr(compiled, "compile_function", lambda *a: 1 / 0)
+    variable = hr.Variable([1.0])
+    optimizers.SGD(0.5).apply([hr.constant([1.0])], [variable])
+    assert not compiled.wait_until_compiled("sgd")
+    assert float(variable.numpy()[0]) == 0.5
+    monkeypatch.setattr(compiled, "_threads", {})
+    monkeypatch.setenv("HEADRACE_JIT", "0")
+    assert not compiled.wait_until_compiled("sgd", timeout_s=1)
