@@ -34,6 +34,7 @@ from .dtypes import DType
 from .errors import InvalidArgumentError, OpError, UnimplementedError
 from .quiet import quiet, quietly
 from .tensor import SymbolicTensor, Tensor
+from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = ["REGISTRY", "Op", "Primitive", "get_primitive"]
@@ -99,6 +100,8 @@ class Primitive:
         random: its result depends on a position in a random stream.
         partial_grads: `vjp` takes None for outputs that nothing was computed from; otherwise
             it gets zeros for them.
+        defaults: attributes that a call by names (`raw`) may leave out; their classes say what
+            is made of the values it gives.
 
     Attributes:
         overrides: array forms for other devices.
@@ -119,6 +122,7 @@ class Primitive:
         elementwise: str | None = None,
         random: bool = False,
         partial_grads: bool = False,
+        defaults: dict[str, Any] | None = None,
     ):
         assert name not in REGISTRY, f"primitive {name} is declared twice"
         self.name = name
@@ -133,6 +137,7 @@ class Primitive:
         self.elementwise = elementwise
         self.random = random
         self.partial_grads = partial_grads
+        self.defaults = defaults or {}
         self.overrides: dict[str, Callable[..., Any]] = {}
         groups = {a.group for a in self.args}
         self._one_group = (
@@ -145,6 +150,7 @@ class Primitive:
         # The NumPy dtypes the fast path takes; None for all.
         found = self.types.get(next(iter(groups))) if self._one_group else None
         self._np_dtypes = None if found is None else frozenset(t.np_dtype for t in found)
+        self._seen: Any = None
         self._has_list = any(a.length for a in self.args)
         self.__doc__ = shape.__doc__
         self.__name__ = name
@@ -156,28 +162,28 @@ class Primitive:
         """Call with the inputs in order and attributes by keyword; tensors come back."""
         if not recording.count and self._one_group:
             # The eager fast path: tensors of one dtype and nothing that records.
-            dtype = None
-            for a in args:
-                if type(a) is not Tensor:
-                    break
-                have = a._value.dtype
-                if dtype is None:
-                    dtype = have
-                elif have is not dtype and have != dtype:
-                    break
-            else:
-                allowed = self._np_dtypes
-                if (allowed is None or dtype in allowed) and len(args) == len(self.args):
+            arrays = _arrays_of_one_dtype(args)
+            if arrays is not None and len(arrays) == len(self.args):
+                dtype = arrays[0].dtype
+                if dtype is self._seen or self._takes(dtype):
                     try:
-                        out = quiet.run(self.impl, *[a._value for a in args], **attrs)
+                        out = quiet.run(self.impl, *arrays, **attrs)
                     except Exception as e:
+                        tensors = tuple(Tensor.of(a) for a in arrays)
                         if type(e) is RuntimeError and "cannot enter context" in str(e):
-                            return self._dispatch(args, attrs)  # called by another impl
-                        self._explain(e, args, attrs)
+                            return self._dispatch(tensors, attrs)  # called by another impl
+                        self._explain(e, tensors, attrs)
                     if type(out) is np.ndarray:
                         return Tensor.of(out)
                     return wrap(out)
         return self._dispatch(self._convert(args), attrs)
+
+    def _takes(self, dtype: np.dtype) -> bool:
+        """Whether the fast path takes inputs of `dtype`; the last such one is remembered."""
+        if self._np_dtypes is not None and dtype not in self._np_dtypes:
+            return False
+        self._seen = dtype
+        return True
 
     def call_flat(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Call with inputs that are tensors of the right dtypes already, lists flattened."""
@@ -331,10 +337,67 @@ class Primitive:
             inputs = [kwargs.pop(a.name) for a in self.args]
         except KeyError as e:
             raise TypeError(f"{self.name}() missing required argument: {e}") from None
-        return self(*inputs, **kwargs)
+        attrs = {k: _as_attr(v, self.defaults.get(k)) for k, v in kwargs.items()}
+        return self(*inputs, **{**self.defaults, **attrs})
 
     def __repr__(self) -> str:
         return f"<Primitive {self.name}>"
+
+
+def _arrays_of_one_dtype(args: tuple[Any, ...]) -> Any:
+    """The arrays of eager tensors of one dtype, Python numbers beside them converted to it; None
+    where it takes more than that."""
+    if len(args) == 2:
+        x, y = args
+        if type(x) is Tensor:
+            p = x._value
+            dtype = p.dtype
+            if type(y) is Tensor:
+                q = y._value
+                return (p, q) if q.dtype is dtype or q.dtype == dtype else None
+            q = _number_beside(y, dtype)
+            return None if q is None else (p, q)
+        if type(y) is Tensor:
+            q = y._value
+            p = _number_beside(x, q.dtype)
+            return None if p is None else (p, q)
+        return None
+    arrays = []
+    dtype = None
+    for a in args:
+        if type(a) is not Tensor:
+            return None
+        value = a._value
+        if dtype is None:
+            dtype = value.dtype
+        elif value.dtype is not dtype and value.dtype != dtype:
+            return None
+        arrays.append(value)
+    return arrays or None
+
+
+def _number_beside(value: Any, dtype: np.dtype) -> Any:
+    """A Python number as an array of `dtype`, None where that is not plainly right."""
+    if type(value) is float:
+        if dtype.kind != "f":
+            return None
+    elif type(value) is not int or dtype.kind not in "fiu":
+        return None
+    try:
+        return quiet.run(np.array, value, dtype)
+    except (OverflowError, RuntimeError):
+        return None
+
+
+def _as_attr(value: Any, default: Any) -> Any:
+    """An attribute of a call by names as primitives keep it: hashable, of the default's class."""
+    if isinstance(default, DType):
+        return dtypes.as_dtype(value)
+    if isinstance(default, TensorShape):
+        return TensorShape(value)
+    if isinstance(value, list) or isinstance(default, tuple):
+        return tuple(np.asarray(value).reshape(-1).tolist())
+    return value
 
 
 def wrap(out: Any) -> Any:
