@@ -9,12 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..ops import nest
-from ..ops.errors import InvalidArgumentError
+from ..ops.errors import FailedPreconditionError, InvalidArgumentError
 from ..ops.tensor import Tensor
 from ..ops.tensor_shape import TensorShape, as_shape
 from ..ops.tensor_spec import TypeSpec
@@ -23,10 +23,13 @@ from .iterator import Iterator, NumpyIterator, RawIterator
 from .node import INFINITE, UNKNOWN, Node, user_line
 from .options import Options, merge_options
 from .rules import PlanReport, optimize
+from .stats import PipelineStats, Run
 from .transforms.symbolic import SymbolicNode
 from .values import from_raw
 
 __all__ = ["DatasetBase", "DatasetSpec"]
+
+IteratorT = TypeVar("IteratorT", bound=RawIterator)
 
 
 class DatasetBase:
@@ -37,6 +40,7 @@ class DatasetBase:
 
     _node: Node
     _own_options: Options
+    _latest: Run | None = None
 
     def __init__(self, node: Node, options: Options | None = None):
         if not isinstance(node, Node):
@@ -109,7 +113,7 @@ class DatasetBase:
         return optimize(self._node, self._own_options)[1]
 
     def __iter__(self) -> Iterator:
-        return Iterator(self._report.after, self._own_options)
+        return self._started(Iterator(self._report.after, self._own_options))
 
     def as_numpy_iterator(self) -> NumpyIterator:
         """An iterator over the elements as NumPy arrays and scalars (read-only), ``bytes`` for
@@ -119,12 +123,36 @@ class DatasetBase:
         >>> list(hr.data.Dataset.range(3).as_numpy_iterator())
         [np.int64(0), np.int64(1), np.int64(2)]
         """
-        return NumpyIterator(self._report.after, self._own_options)
+        return self._started(NumpyIterator(self._report.after, self._own_options))
 
     def raw_iterator(self) -> RawIterator:
         """An iterator over the elements as raw arrays (NumPy arrays, `StringArray`s), without
         any wrapping; for consumers like ``fit`` that wrap, move or count them anyway."""
-        return RawIterator(self._report.after, self._own_options)
+        return self._started(RawIterator(self._report.after, self._own_options))
+
+    def _started(self, iterator: IteratorT) -> IteratorT:
+        self._latest = iterator.run
+        return iterator
+
+    def stats(self) -> PipelineStats:
+        """Counters per stage of the latest iteration over this dataset (a running one, too): a
+        printable table that names the bottleneck and what would relieve it.
+
+        Raises:
+            FailedPreconditionError: nothing has iterated over it yet.
+
+        >>> import headrace as hr
+        >>> dataset = hr.data.Dataset.range(3)
+        >>> _ = list(dataset)
+        >>> dataset.stats().rows[0].elements
+        3
+        """
+        if self._latest is None:
+            raise FailedPreconditionError(
+                "stats() tells about the latest iteration over this dataset, and there was "
+                "none; iterate over it first"
+            )
+        return self._latest.stats()
 
     def explain(self) -> str:
         """The plan as written and as it runs, with what each rewrite rule did or why not.

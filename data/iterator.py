@@ -9,7 +9,6 @@ A dropped or closed iterator stops its threads.  One thread at a time may use it
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from operator import length_hint
 from types import TracebackType
@@ -25,6 +24,7 @@ from .block import Block
 from .columns import ListColumn
 from .node import Node
 from .stage import Context, Stage, State, build_stage
+from .stats import PipelineStats, Run
 from .structure import Structure
 
 __all__ = ["FORMAT_VERSION", "Iterator", "NumpyIterator", "RawIterator"]
@@ -39,6 +39,9 @@ class RawIterator:
     Args:
         plan: the node to run, rules applied.
         options: merged `Options`.
+
+    Attributes:
+        run: its counters, which outlive it.
     """
 
     def __init__(self, plan: Node, options: Any = None):
@@ -50,7 +53,7 @@ class RawIterator:
         self._before: State = {}
         self._ask = _FIRST_ROWS
         self._closed = False
-        self._started = time.perf_counter()
+        self.run = Run(self._stage)
 
     # -- elements -------------------------------------------------------------------------
 
@@ -151,17 +154,16 @@ class RawIterator:
         """The nested specs of the elements."""
         return self._plan.element_spec
 
-    def stats(self) -> Any:
+    def stats(self) -> PipelineStats:
         """Counters per stage: a printable `PipelineStats` that names the bottleneck."""
-        from .stats import pipeline_stats
-
-        return pipeline_stats(self._stage, self._started)
+        return self.run.stats()
 
     def close(self) -> None:
         """Stop threads and free files; the iterator cannot be used after it."""
         if not self._closed:
             self._closed = True
             self._rows = iter(())
+            self.run.finish()
             self._context.stopping.set()
             self._stage.close()
 

@@ -120,7 +120,7 @@ class _ParallelStage(Stage):
         by_bytes = rows * TARGET_BYTES // max(size_bytes, 1)
         by_time = int(rows * _TARGET_S / max(spent_s, 1e-6))
         # In steps: a block may be slow for reasons that do not last, such as a compiler.
-        best = min(by_bytes, by_time, 4 * self._rows, _MAX_ROWS)
+        best = min(by_bytes, by_time, 4 * max(self._rows, rows), _MAX_ROWS)
         self._rows = max(best, self._rows // 2, 1)
 
     # -- the executor's side ----------------------------------------------------------------
@@ -144,7 +144,7 @@ class _ParallelStage(Stage):
 
     def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Exception | None, Any]:
         block, first = pulled
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.thread_time()
         function = self.node.function
         if self.node.kind == "map":
             out, error = function.run_block(block, first)
@@ -158,10 +158,10 @@ class _ParallelStage(Stage):
             locate(error, block, done)
             if done + 1 < block.num_rows:
                 rest = block[done + 1 :], first + done + 1
-        spent = time.perf_counter() - began
+        spent_s = time.thread_time() - cpu  # of a core: what others do must not matter
         with self._lock:
-            self.work_s += spent
-            self._learn_size(block.num_rows, block.nbytes + out.nbytes, spent)
+            self.work_s += time.perf_counter() - began
+            self._learn_size(block.num_rows, block.nbytes + out.nbytes, spent_s)
         return out, error, rest
 
     # -- the consumer's side ----------------------------------------------------------------

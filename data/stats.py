@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PipelineStats", "StageRow", "pipeline_stats"]
+__all__ = ["PipelineStats", "Run", "StageRow", "pipeline_stats"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,28 @@ def pipeline_stats(stage: Any, started: float) -> PipelineStats:
 
     walk(stage, 0)
     return PipelineStats(tuple(rows), elapsed_s, stage.seconds)
+
+
+class Run:
+    """One iteration over a dataset, for `stats()`: the stages while they run, then what they
+    counted."""
+
+    def __init__(self, stage: Any):
+        self._stage = stage
+        self._started = time.perf_counter()
+        self._final: PipelineStats | None = None
+
+    def stats(self) -> PipelineStats:
+        """The counters now, or at the end if the iteration has ended."""
+        if self._final is not None:
+            return self._final
+        return pipeline_stats(self._stage, self._started)
+
+    def finish(self) -> None:
+        """Keep the counters and let go of the stages."""
+        if self._final is None:
+            self._final = self.stats()
+            self._stage = None
 
 
 def _row(stage: Any, depth: int, elapsed_s: float) -> StageRow:

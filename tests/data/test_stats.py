@@ -1,5 +1,8 @@
 """Counters: exclusive times, one bottleneck, a table people can read."""
 
+import pytest
+
+import headrace as hr
 from headrace.data.stats import PipelineStats, StageRow, pipeline_stats, short_line
 
 
@@ -88,3 +91,17 @@ def test_branches_are_indented():
 def test_short_line():
     assert short_line("/long/way/train.py:12") == "train.py:12"
     assert short_line("") == ""
+
+
+def test_a_datasets_stats_are_those_of_its_latest_iteration_and_outlive_it():
+    dataset = hr.data.Dataset.range(1000).batch(10)
+    with pytest.raises(hr.errors.FailedPreconditionError, match="iterate over it first"):
+        dataset.stats()
+    iterator = iter(dataset)
+    next(iterator)
+    assert 0 < dataset.stats().rows[0].elements <= 100
+    assert str(iterator.stats()).startswith("stage")
+    list(dataset)
+    assert dataset.stats().rows[0].elements == 100
+    elapsed_s = dataset.stats().elapsed_s
+    assert dataset.stats().elapsed_s == elapsed_s
