@@ -68,6 +68,7 @@ Shape = Primitive(
     shape=_shape_shape,
     vjp=lambda op, g: (None,),
     batch=_shape_batch,
+    defaults={"out_type": dtypes.int32},
 )
 
 
@@ -86,6 +87,7 @@ Size = Primitive(
     impl=lambda x, *, out_type: np.array(x.size, out_type.np_dtype),
     shape=lambda x, *, out_type: TensorSpec([], out_type),
     vjp=lambda op, g: (None,),
+    defaults={"out_type": dtypes.int32},
 )
 
 
@@ -233,6 +235,7 @@ Reshape = Primitive(
     shape=_reshape_shape,
     vjp=_reshape_vjp,
     batch=_reshape_batch,
+    defaults={"batch_dims": 0},
 )
 
 

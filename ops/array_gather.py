@@ -195,9 +195,15 @@ def _gather_batch(ctx: Any, params: Any, indices: Any, *, axis: int, batch_dims:
 
 
 GatherV2 = Primitive(
-    "GatherV2", "params: Tparams, indices: Tindices", impl=_gather_impl, shape=_gather_shape,
-    vjp=_gather_vjp, batch=_gather_batch, types=_INDICES,
-)  # fmt: skip
+    "GatherV2",
+    "params: Tparams, indices: Tindices",
+    impl=_gather_impl,
+    shape=_gather_shape,
+    vjp=_gather_vjp,
+    batch=_gather_batch,
+    types=_INDICES,
+    defaults={"batch_dims": 0},
+)
 
 
 def _gather_grad_impl(g: Any, params: Any, indices: Any, *, axis: int, batch_dims: int) -> Any:

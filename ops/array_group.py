@@ -43,8 +43,7 @@ def unique(x: Any, out_idx: Any = dtypes.int32, name: str | None = None) -> Uniq
     Raises:
         InvalidArgumentError: `x` is not a vector.
     """
-    y, idx, _ = UniqueWithCountsOp(x, out_idx=as_dtype(out_idx))
-    return Unique(y, idx)
+    return Unique(*UniqueOp(x, out_idx=as_dtype(out_idx)))
 
 
 def unique_with_counts(
@@ -80,7 +79,18 @@ def _unique_shape(x: Any, *, out_idx: DType) -> tuple[TensorSpec, ...]:
 
 
 UniqueWithCountsOp = Primitive(
-    "UniqueWithCounts", "x: T", impl=_unique_impl, shape=_unique_shape
+    "UniqueWithCounts",
+    "x: T",
+    impl=_unique_impl,
+    shape=_unique_shape,
+    defaults={"out_idx": dtypes.int32},
+)
+UniqueOp = Primitive(
+    "Unique",
+    "x: T",
+    impl=lambda x, *, out_idx: _unique_impl(x, out_idx=out_idx)[:2],
+    shape=lambda x, *, out_idx: _unique_shape(x, out_idx=out_idx)[:2],
+    defaults={"out_idx": dtypes.int32},
 )
 
 
@@ -133,7 +143,7 @@ def _partition_vjp(op: Any, *gs: Any) -> Any:
     # `range` stands in sequences.py, above this module.
     ids = get_primitive("Range")(0, size(partitions), 1)
     places = DynamicPartition(reshape(ids, shape(partitions)), partitions, **op.attrs)
-    return reshape(DynamicStitch(list(places) + list(gs), count=len(gs)), shape(data)), None
+    return reshape(DynamicStitch(list(places), list(gs)), shape(data)), None
 
 
 DynamicPartition = Primitive(
@@ -155,21 +165,11 @@ def dynamic_stitch(indices: Any, data: Any, name: str | None = None) -> Tensor:
         raise ValueError(
             f"indices and data must have one length, got {len(indices)} and {len(data)}"
         )
-    return _stitch(indices, data)
+    return DynamicStitch(indices, data)
 
 
-def _stitch(indices: list[Any], data: list[Any]) -> Tensor:
-    return DynamicStitch([*indices, *data], count=len(data))
-
-
-class _Mixed(Primitive):
-    """A primitive whose one list of inputs has tensors of two dtypes."""
-
-    def _convert(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(to_tensor(a, None) for a in args[0])
-
-
-def _stitch_impl(*both: Any, count: int) -> Any:
+def _stitch_impl(*both: Any) -> Any:
+    count = len(both) // 2
     indices, data = both[:count], both[count:]
     top = max((int(i.max()) for i in indices if i.size), default=-1)
     first = data[0]
@@ -187,22 +187,22 @@ def _stitch_impl(*both: Any, count: int) -> Any:
     return out
 
 
-def _stitch_shape(*both: Any, count: int) -> TensorSpec:
-    i, d = both[0], both[count]
+def _stitch_shape(*both: Any) -> TensorSpec:
+    i, d = both[0], both[len(both) // 2]
     if i.shape.rank is None or d.shape.rank is None:
         return TensorSpec(None, d.dtype)
     return TensorSpec((None, *d.shape.dims[i.shape.rank :]), d.dtype)
 
 
 def _stitch_vjp(op: Any, g: Any) -> Any:
-    count = op.attrs["count"]
+    count = len(op.inputs) // 2
     gather = get_primitive("GatherV2")
     return (*(None,) * count, *(gather(g, i, axis=0, batch_dims=0) for i in op.inputs[:count]))
 
 
-DynamicStitch = _Mixed(
+DynamicStitch = Primitive(
     "DynamicStitch",
-    "indices_and_data: N * T",
+    "indices: N * int32, data: N * T",
     impl=_stitch_impl,
     shape=_stitch_shape,
     vjp=_stitch_vjp,

@@ -195,6 +195,7 @@ Pack = Primitive(
     shape=_pack_shape,
     vjp=_pack_vjp,
     batch=_joined_batch,
+    defaults={"axis": 0},
 )
 
 
@@ -241,9 +242,14 @@ def _unpack_shape(x: Any, *, num: int, axis: int) -> tuple[TensorSpec, ...]:
 
 
 Unpack = Primitive(
-    "Unpack", "value: T", impl=_unpack_impl, shape=_unpack_shape,
-    vjp=lambda op, *gs: (Pack(gs, axis=op.attrs["axis"]),), batch=batch_rules.shift_axis(),
-)  # fmt: skip
+    "Unpack",
+    "value: T",
+    impl=_unpack_impl,
+    shape=_unpack_shape,
+    vjp=lambda op, *gs: (Pack(gs, axis=op.attrs["axis"]),),
+    batch=batch_rules.shift_axis(),
+    defaults={"axis": 0},
+)
 
 
 # -- split ------------------------------------------------------------------------------------
@@ -343,12 +349,16 @@ def _part_sizes(size: int | None, sizes: tuple[int, ...], axis: int) -> list[int
     return out
 
 
-def _splitv_impl(x: Any, *, size_splits: tuple[int, ...], axis: int) -> Any:
+def _splitv_impl(
+    x: Any, *, size_splits: tuple[int, ...], axis: int, num_split: int | None = None
+) -> Any:
     sizes = _part_sizes(x.shape[axis], size_splits, axis)
     return _cut(x, np.cumsum(sizes).tolist(), axis)
 
 
-def _splitv_shape(x: Any, *, size_splits: tuple[int, ...], axis: int) -> tuple[TensorSpec, ...]:
+def _splitv_shape(
+    x: Any, *, size_splits: tuple[int, ...], axis: int, num_split: int | None = None
+) -> tuple[TensorSpec, ...]:
     dims = x.shape.dims
     if dims is None:
         return tuple(TensorSpec(None, x.dtype) for _ in size_splits)
@@ -358,6 +368,11 @@ def _splitv_shape(x: Any, *, size_splits: tuple[int, ...], axis: int) -> tuple[T
 
 
 SplitV = Primitive(
-    "SplitV", "value: T", impl=_splitv_impl, shape=_splitv_shape,
-    vjp=lambda op, *gs: (ConcatV2(gs, axis=op.attrs["axis"]),), batch=batch_rules.shift_axis(),
-)  # fmt: skip
+    "SplitV",
+    "value: T",
+    impl=_splitv_impl,
+    shape=_splitv_shape,
+    vjp=lambda op, *gs: (ConcatV2(gs, axis=op.attrs["axis"]),),
+    batch=batch_rules.shift_axis(),
+    defaults={"size_splits": ()},
+)

@@ -107,6 +107,7 @@ Transpose = Primitive(
     shape=_transpose_shape,
     vjp=_transpose_vjp,
     batch=_transpose_batch,
+    defaults={"perm": ()},
 )
 
 
@@ -149,6 +150,7 @@ def _expand_dims_shape(x: Any, *, axis: int) -> TensorSpec:
 ExpandDims = Primitive(
     "ExpandDims", "input: T", impl=_expand_dims_impl, shape=_expand_dims_shape,
     vjp=lambda op, g: (reshape(g, shape(op.inputs[0])),), batch=batch_rules.shift_axis(),
+    defaults={"axis": 0},
 )  # fmt: skip
 
 
@@ -211,6 +213,7 @@ def _squeeze_batch(ctx: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
 Squeeze = Primitive(
     "Squeeze", "input: T", impl=_squeeze_impl, shape=_squeeze_shape,
     vjp=lambda op, g: (reshape(g, shape(op.inputs[0])),), batch=_squeeze_batch,
+    defaults={"axis": ()},
 )  # fmt: skip
 
 
@@ -263,6 +266,7 @@ EnsureShape = Primitive(
     shape=_ensure_shape_rule,
     vjp=lambda op, g: (g,),
     batch=_ensure_batch,
+    defaults={"shape": TensorShape(None)},
 )
 
 

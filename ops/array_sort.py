@@ -55,6 +55,7 @@ ReverseV2 = Primitive(
     shape=_reverse_shape,
     vjp=lambda op, g: (ReverseV2(g, **op.attrs),),
     batch=batch_rules.shift_axis(),
+    defaults={"axis": ()},
 )
 
 
@@ -96,9 +97,14 @@ def _roll_batch(ctx: Any, x: Any, shift: Any, *, axis: tuple[int, ...]) -> Any:
 
 
 Roll = Primitive(
-    "Roll", "input: T, shift: Tshift", impl=_roll_impl, shape=_roll_shape,
-    vjp=lambda op, g: (Roll(g, -op.inputs[1], **op.attrs), None), batch=_roll_batch,
-)  # fmt: skip
+    "Roll",
+    "input: T, shift: Tshift",
+    impl=_roll_impl,
+    shape=_roll_shape,
+    vjp=lambda op, g: (Roll(g, -op.inputs[1], **op.attrs), None),
+    batch=_roll_batch,
+    defaults={"axis": ()},
+)
 
 
 def reverse_sequence(
@@ -165,6 +171,7 @@ ReverseSequence = Primitive(
     impl=_reverse_sequence_impl,
     shape=_reverse_sequence_shape,
     vjp=lambda op, g: (ReverseSequence(g, op.inputs[1], **op.attrs), None),
+    defaults={"batch_dim": 0},
 )
 
 
@@ -303,6 +310,7 @@ def _bound(name: str, side: str) -> Primitive:
         shape=rule,
         vjp=lambda op, g: (None, None),
         batch=batch,
+        defaults={"out_type": dtypes.int32},
     )
 
 

@@ -144,4 +144,5 @@ OneHot = Primitive(
     vjp=lambda op, g: (None, None, None),
     batch=_one_hot_batch,
     types={"TI": (dtypes.uint8, dtypes.int8, dtypes.int32, dtypes.int64)},
+    defaults={"axis": -1},
 )

@@ -204,6 +204,7 @@ LinSpace = Primitive(
     shape=_linspace_shape,
     vjp=_linspace_vjp,
     batch=_linspace_batch,
+    defaults={"axis": 0},
 )
 
 
