@@ -101,8 +101,8 @@ def test_interrupt_comes_back_at_once(name):
             iterator.close()
             print("took", time.monotonic() - sent[0])
         time.sleep(0.25)
-        left = [t.name for t in threading.enumerate()
-                if t.name.startswith("headrace") and "llvm" not in t.name and "jit" not in t.name]
+        left = [t.name for t in threading.enumerate() if t.name.startswith("headrace")]
+        left = [name for name in left if "llvm" not in name and "jit" not in name]
         print("left", left)
     """)
     done = subprocess.run(

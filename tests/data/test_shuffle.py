@@ -33,9 +33,11 @@ def test_equals_the_algorithm_done_literally(n, buffer_size, seed):
 @settings(max_examples=60, deadline=None)
 def test_plain_exchange_equals_the_loop(data):
     size = data.draw(st.integers(1, 12))
+    wide = data.draw(st.booleans())
     slots = np.array(data.draw(st.lists(st.integers(0, size - 1), max_size=40)), np.uint16)
-    incoming = np.arange(100, 100 + len(slots))
-    a, b = np.arange(size), np.arange(size)
+    incoming = np.arange(10_000, 10_000 + len(slots))
+    length = 8192 if wide else size  # other algorithms for many slots and for few
+    a, b = np.arange(length), np.arange(length)
     leaving = np.empty(len(slots), np.int64)
     exchange_loop(slots.astype(np.int64), b, incoming, leaving)
     assert exchange_plain(slots, a, incoming).tolist() == leaving.tolist()
