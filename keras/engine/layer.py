@@ -238,7 +238,8 @@ class Layer(CallableLayer):
             self.build(**{k: _as_shapes(v) for k, v in config["shapes_dict"].items()})
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+        state = self.__dict__
+        return f"<{type(self).__name__} name={state.get('name')}, built={state.get('built')}>"
 
 
 # Arguments whose own `get` functions take config dictionaries.

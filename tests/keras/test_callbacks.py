@@ -240,3 +240,72 @@ def test_stop_training_in_the_middle_of_an_epoch():
 def test_only_callbacks():
     with pytest.raises(TypeError, match="must be a list of Callback instances, got 3"):
         model_of().fit(X, Y, verbose=0, callbacks=[3])
+
+
+def test_messages(capsys, tmp_path):
+    model = model_of(rate=1.0)
+    callbacks = [
+        Script(v=[2.0, 1.0, 3.0, 3.0]),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "m.keras", "v", save_best_only=True, verbose=1
+        ),
+        keras.callbacks.ReduceLROnPlateau("v", patience=1, verbose=1),
+        keras.callbacks.EarlyStopping("v", patience=2, verbose=1, restore_best_weights=True),
+    ]
+    model.fit(X, Y, epochs=9, verbose=0, callbacks=callbacks)
+    out = capsys.readouterr().out
+    for text in (
+        "v improved from inf to 2.00000, saving model to",
+        "v improved from 2.00000 to 1.00000",
+        "Epoch 3: v did not improve from 1.00000",
+        "ReduceLROnPlateau reducing learning rate to 0.1",
+        "Epoch 4: early stopping",
+        "from the end of the best epoch: 2.",
+    ):
+        assert text in out
+
+
+def test_checkpoint_with_an_unknown_field(tmp_path):
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{nope}.keras", verbose=1)
+    with pytest.raises(KeyError, match=r"fields are.*epoch"):
+        model_of().fit(X, Y, verbose=0, callbacks=[checkpoint])
+
+
+def test_scheduler_of_one_argument(capsys):
+    model = model_of()
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.25, verbose=1)
+    model.fit(X, Y, verbose=0, callbacks=[scheduler])
+    assert float(model.optimizer.learning_rate) == 0.25
+    assert "setting learning rate to 0.25" in capsys.readouterr().out
+
+
+def test_unknown_mode_and_factor():
+    with pytest.warns(UserWarning, match="mode 'up' is unknown"):
+        keras.callbacks.EarlyStopping(mode="up")
+    with pytest.raises(ValueError, match=r"factor >= 1.0"):
+        keras.callbacks.ReduceLROnPlateau(factor=1.0)
+
+
+def test_metric_says_which_way_is_better():
+    model = model_of(metrics=[keras.metrics.MeanSquaredError(name="accuracy")])
+    stop = keras.callbacks.EarlyStopping("accuracy")
+    stop.set_model(model)
+    assert not stop.rising  # by its name it would be
+
+
+def test_own_progress_bar_and_history_are_used():
+    history, bar = keras.callbacks.History(), keras.callbacks.ProgbarLogger()
+    found = model_of().fit(X, Y, verbose=2, callbacks=[history, bar])
+    assert found is history
+
+
+def test_list_of_callbacks_by_hand():
+    calls = []
+    hooks = keras.callbacks.CallbackList(model=model_of(), epochs=1)
+    hooks.append(
+        keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: calls.append(b))
+    )
+    hooks.on_train_batch_end(3, dict)
+    assert calls == [3]
+    history = model_of().fit(X, Y, batch_size=10, verbose=0, callbacks=hooks)
+    assert calls == [3, 0, 1] and history is None

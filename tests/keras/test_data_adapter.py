@@ -147,3 +147,66 @@ def test_unknown_data():
 def test_no_axis():
     with pytest.raises(ValueError, match="one row per sample"):
         make_adapter(np.float32(3))
+
+
+def test_sequence_without_length():
+    class Endless:
+        num_batches = None
+
+        def __getitem__(self, index):
+            return (np.full((1, 1), index, "float32"),)
+
+        def on_epoch_begin(self):
+            self.begun = True
+
+    data = EpochIterator(make_adapter(Endless()), steps=3)
+    assert rows(data) == [[[0.0]], [[1.0]], [[2.0]]] and data.adapter._sequence.begun
+
+
+def test_sequences_must_be_defined():
+    for use in (len, lambda s: s[0]):
+        with pytest.raises(NotImplementedError, match="must define"):
+            use(keras.utils.PyDataset())
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts"),
+    [
+        (X, (X, None, None)),
+        ((X,), (X, None, None)),
+        ([X, Y], (X, Y, None)),
+        ((X, Y, Y), (X, Y, Y)),
+    ],
+    ids=["bare", "one", "list", "three"],
+)
+def test_unpacking(batch, parts):
+    found = keras.utils.unpack_x_y_sample_weight(batch)
+    assert all(a is b for a, b in zip(found, parts, strict=True))
+
+
+def test_unpacking_too_many():
+    with pytest.raises(ValueError, match="tuple of length 4"):
+        keras.utils.unpack_x_y_sample_weight((X, X, X, X))
+
+
+def test_packing():
+    pack = keras.utils.pack_x_y_sample_weight
+    assert pack(X) is X and pack([X]) == ([X],)
+    assert pack(X, Y) == (X, Y) and len(pack(X, Y, Y)) == 3
+
+
+def test_steps_must_be_positive():
+    with pytest.raises(ValueError, match="must be positive or None, got 0"):
+        EpochIterator(make_adapter(X), steps=0)
+
+
+def test_class_weights_with_weights():
+    batches = iter([(X, Y, Y)])
+    with pytest.raises(ValueError, match="`class_weight` and `sample_weight`"):
+        list(make_adapter(batches, class_weight={0: 1.0}).epoch())
+
+
+def test_datasets_can_be_weighted():
+    dataset = hr.data.Dataset.from_tensor_slices((X, np.arange(10) % 2)).batch(5)
+    for _, y, weights in make_adapter(dataset, class_weight={1: 3.0}).epoch():
+        np.testing.assert_array_equal(weights, np.where(np.asarray(y) == 1, 3.0, 1.0))

@@ -167,3 +167,50 @@ def test_to_categorical():
 def test_normalize():
     got = keras.utils.normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(got, [[0.6, 0.8], [0.0, 0.0]])
+
+
+def test_summary_of_chosen_layers_and_nested_models():
+    inner = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, name="deep")], name="inner"
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            inner,
+            keras.layers.Dense(2, name="b"),
+            keras.layers.Dense(1, name="c"),
+        ]
+    )
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_weights)
+    text = []
+    model.summary(
+        print_fn=text.append, expand_nested=True, layer_range=["inner", "b"], line_length=100
+    )
+    assert "deep (Dense)" in text[0] and "c (Dense)" not in text[0]
+    assert "Optimizer params: 54" in text[0]
+    assert {len(line) for line in text[0].splitlines() if "│" in line} == {100}
+    with pytest.raises(ValueError, match="layer_range must be the names"):
+        model.summary(layer_range=["inner", "nope"])
+
+
+def test_bar_of_unknown_length(monkeypatch, clock):
+    out = Terminal()
+    monkeypatch.setattr("sys.stdout", out)
+    bar = keras.utils.Progbar(None, stateful_metrics=["s", "odd", "none"])
+    bar.update(1, [("mean", 1.0), ("s", 1.0)])
+    clock.now += 1
+    bar.add(1, [("mean", 3.0), ("s", 3.0), ("odd", "text"), ("none", None)])
+    shown = plain(out.getvalue()).split("\r")[-1]
+    assert shown.startswith("2/Unknown 1s 1s/step - mean: 2.0000 - s: 3.0000 - odd: text")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5s"), (65, "1:05"), (3725, "1:02:05")], ids=str
+)
+def test_durations(seconds, text):
+    assert progbar._duration(seconds) == text
+
+
+def test_step_times():
+    assert [progbar._step_time(s) for s in (2.4, 0.0123, 0.000045)] == ["2s", "12ms", "45us"]

@@ -192,3 +192,143 @@ def test_comparison_of_placeholders():
     inputs = keras.Input((3,))
     assert (inputs > 0.5).dtype == "bool"
     np.testing.assert_array_equal(keras.Model(inputs, inputs > 0.5)(X), X > 0.5)
+
+
+def test_model_called_on_other_sizes_is_traced_again():
+    inputs = keras.Input((None, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    assert model(keras.Input((7, 3))).shape == (None, 7, 2)
+    assert model.compute_output_shape((5, 4, 3)) == (5, 4, 2)
+
+
+def test_masks_pass_through_nested_models():
+    inner = keras.Sequential([keras.layers.Embedding(5, 2, mask_zero=True)])
+    inputs = keras.Input((3,), dtype="int64")
+
+    class Count(keras.Layer):
+        def call(self, x, mask=None):
+            return hr.reduce_sum(hr.cast(mask, "float32"), axis=1)
+
+    model = keras.Model(inputs, Count()(inner(inputs)))
+    np.testing.assert_array_equal(model(np.array([[1, 0, 2]])), [2.0])
+    np.testing.assert_array_equal(model.predict(np.array([[1, 0, 0]]), verbose=0), [1.0])
+
+
+def test_given_mask_reaches_the_first_layer():
+    class Count(keras.Layer):
+        def call(self, x, mask=None):
+            return x if mask is None else x * hr.cast(mask, x.dtype)
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Count()(inputs))
+    mask = np.array([[True, False, True]] * 4)
+    np.testing.assert_array_equal(model(X, mask=hr.constant(mask)), X * mask)
+    stack = keras.Sequential([keras.Input((3,)), Count()])
+    np.testing.assert_array_equal(stack(X, mask=hr.constant(mask)), X * mask)
+
+
+def test_get_layer():
+    model = two_in_two_out()
+    assert model.get_layer("join") is model.get_layer(index=3)
+    for kwargs, message in [
+        ({"name": "nope"}, "No such layer: nope. Existing layers are.*'join'"),
+        ({"index": 9}, "index 9 but model only has 6 layers"),
+        ({}, "Provide either a layer name or a layer index"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.get_layer(**kwargs)
+
+
+def test_names_of_inputs_and_outputs():
+    model = two_in_two_out()
+    assert model.input_names == ["a", "b"] and model.output_names == ["x", "y"]
+    assert [t.shape for t in model.inputs] == [(None, 3), (None, 2)]
+    assert [t.shape for t in model.outputs] == [(None, 1), (None, 4)]
+    single = keras.Model(model.inputs[0], model.get_layer("d").output)
+    assert single.output_names == ["d"]
+
+
+def test_layer_names_must_differ():
+    a = keras.Input((3,))
+    h = keras.layers.Dense(2, name="same")(a)
+    with pytest.raises(ValueError, match='name "same" is used 2 times'):
+        keras.Model(a, keras.layers.Dense(2, name="same")(h))
+
+
+def test_inputs_must_differ():
+    a = keras.Input((3,))
+    with pytest.raises(ValueError, match="same input multiple times"):
+        keras.Model([a, a], a)
+
+
+def test_input_that_nothing_uses():
+    a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
+    model = keras.Model([a, b], keras.layers.Dense(1)(a))
+    assert sorted(layer.name for layer in model.layers)[:2] == ["a", "b"]
+    assert model([X, X[:, :2]]).shape == (4, 1)
+
+
+def test_frozen_model_stays_frozen():
+    model = two_in_two_out()
+    model.trainable = False
+    again = keras.Model.from_config(model.get_config())
+    assert again.trainable_weights == [] and len(again.non_trainable_weights) == 6
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shape"),
+    [
+        ({"shape": 3}, (None, 3)),
+        ({"shape": (3,), "batch_size": 2}, (2, 3)),
+        ({"batch_shape": (2, None)}, (2, None)),
+        ({"batch_input_shape": (2, 5)}, (2, 5)),
+    ],
+)
+def test_shapes_of_inputs(kwargs, shape):
+    assert keras.Input(**kwargs).shape == shape
+
+
+def test_input_like_another():
+    assert keras.Input(tensor=keras.Input((4,), dtype="int32")).dtype == "int32"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [({}, "You must pass a `shape`"), ({"shape": (1,), "batch_shape": (1, 1)}, "both")],
+)
+def test_bad_inputs(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        keras.Input(**kwargs)
+
+
+def test_placeholders_behave_as_placeholders():
+    x = keras.Input((3,), name="x")
+    assert repr(x) == "<KerasTensor shape=(None, 3), dtype=float32, name=x>"
+    assert x.ndim == 2 and x.get_shape() == (None, 3)
+    for use in (iter, int, float):
+        with pytest.raises((TypeError, ValueError)):
+            use(x)
+
+
+def test_model_without_call():
+    class Empty(keras.Model):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Model Empty does not have a `call"):
+        Empty()(X)
+
+
+def test_subclassed_model_built_by_shape():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    net = Net()
+    net.build((None, 3))
+    assert len(net.weights) == 2 and net.compute_output_shape((None, 3)) == (None, 2)
+    inputs = keras.Input((3,))
+    np.testing.assert_array_equal(keras.Model(inputs, net(inputs))(X), net(X))

@@ -393,3 +393,145 @@ def test_unknown_arguments():
 def test_call_is_missing():
     with pytest.raises(NotImplementedError, match="does not have a `call"):
         keras.Layer()(np.ones(1))
+
+
+def test_keras_2_input_arguments():
+    assert keras.layers.Dense(2, input_dim=3)._engine.input_shape == (None, 3)
+    assert keras.layers.Dense(2, input_shape=3, batch_size=4)._engine.input_shape == (4, 3)
+    assert keras.layers.Dense(2, batch_input_shape=(4, 3))._engine.input_shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", [3, "a/b"])
+def test_bad_names(name):
+    with pytest.raises(ValueError, match="Argument `name` must be a string"):
+        keras.Layer(name=name)
+
+
+def test_input_and_output_of_a_layer():
+    layer = keras.layers.Dense(2)
+    with pytest.raises(AttributeError, match="has never been called"):
+        _ = layer.input
+    x = keras.Input((3,))
+    y = layer(x)
+    assert layer.input is x and layer.output is y
+    layer(keras.Input((3,)))
+    with pytest.raises(AttributeError, match="multiple inbound nodes"):
+        _ = layer.output
+
+
+def test_several_tensor_arguments_build_by_name():
+    class Attend(keras.Layer):
+        def build(self, query_shape, value_shape):
+            self.shapes = query_shape, value_shape
+
+        def call(self, query, value):
+            return hr.matmul(query, value)
+
+        def compute_output_shape(self, query_shape, value_shape):
+            return (*query_shape[:-1], value_shape[-1])
+
+    layer = Attend()
+    out = layer(keras.Input((4,), batch_size=2), value=keras.Input((5,), batch_size=4))
+    assert out.shape == (2, 5) and layer.shapes == ((2, 4), (4, 5))
+    again = Attend()
+    again.build_from_config(layer.get_build_config())
+    assert again.shapes == layer.shapes and again.built
+    np.testing.assert_array_equal(
+        Attend()(np.ones((2, 4), "float32"), value=np.ones((4, 5), "float32")),
+        np.full((2, 5), 4.0),
+    )
+
+
+def test_compute_output_shape_of_named_inputs():
+    class Sum(keras.Layer):
+        def call(self, left, right):
+            return left + right
+
+    shape = Sum().compute_output_shape(left_shape=(None, 3), right_shape=(None, 1))
+    assert shape == (None, 3)
+
+
+def test_lists_of_numbers_are_tensors():
+    np.testing.assert_array_equal(Scale()([[1.0, 2.0]]), [[2.0, 4.0]])
+
+
+def test_masks_of_several_inputs_go_to_their_arguments():
+    class Pair(keras.Layer):
+        def call(self, query, value, mask=None, value_mask=None):
+            self.seen = mask, value_mask
+            return query
+
+    embedding = keras.layers.Embedding(5, 2, mask_zero=True)
+    pair = Pair()
+    pair(embedding(np.array([[1, 0]])), embedding(np.array([[0, 2]])))
+    np.testing.assert_array_equal(pair.seen[0], [[True, False]])
+    np.testing.assert_array_equal(pair.seen[1], [[False, True]])
+
+
+def test_non_float_weights_start_at_zero():
+    layer = keras.Layer()
+    assert int(layer.add_weight(dtype="int32", trainable=False)) == 0
+
+
+def test_weights_need_sizes():
+    with pytest.raises(ValueError, match=r"fully-defined .*shape=\(None, 2\).*layer"):
+        keras.Layer().add_weight(shape=(None, 2), name="w")
+
+
+def test_count_params_needs_a_built_layer():
+    with pytest.raises(ValueError, match="isn't built"):
+        Scale().count_params()
+
+
+def test_copies_are_independent():
+    import copy
+
+    layer = Scale()
+    layer(np.ones((1, 2)))
+    other = copy.deepcopy(layer)
+    other.factor.assign([5.0, 5.0])
+    np.testing.assert_array_equal(layer.factor, [2.0, 2.0])
+    assert other.weights[0] is other.factor
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "kind", "message"),
+    [
+        ({"axes": "x"}, TypeError, "dict with integer keys"),
+        ({"axes": {3: 1}, "ndim": 2}, ValueError, "Axis 3 is greater than the maximum.*: 1"),
+    ],
+)
+def test_impossible_input_specs(kwargs, kind, message):
+    with pytest.raises(kind, match=message):
+        keras.InputSpec(**kwargs)
+
+
+def test_input_spec_round_trip():
+    spec = keras.InputSpec(shape=(None, 3), dtype="float32", axes={-1: 3})
+    assert keras.InputSpec.from_config(spec.get_config()).get_config() == spec.get_config()
+    assert repr(spec) == "InputSpec(dtype=float32, shape=(None, 3), ndim=2, axes={-1: 3})"
+
+
+def test_no_tensor_where_one_is_wanted():
+    layer = Scale(name="s")
+    layer.input_spec = keras.InputSpec(ndim=2)
+    with pytest.raises(ValueError, match=r"expected a tensor. Received: 'text'"):
+        layer("text")
+
+
+def test_from_config_names_the_class():
+    class Strict(keras.Layer):
+        def __init__(self, units):
+            super().__init__()
+
+    with pytest.raises(TypeError, match="Error when deserializing class 'Strict'.*nonsense"):
+        Strict.from_config({"nonsense": 1})
+
+
+def test_untraceable_layer_asks_for_its_shape():
+    class Peculiar(keras.Layer):
+        def call(self, x):
+            return x if float(hr.reduce_sum(x)) > 0 else -x
+
+    with pytest.raises(NotImplementedError, match="Define `compute_output_shape"):
+        Peculiar()(keras.Input((3,)))

@@ -229,3 +229,57 @@ def test_model_file_that_is_none(tmp_path):
         keras.models.load_model(path)
     with pytest.raises(ValueError, match=r"`.keras` extension"):
         graph().save(tmp_path / "m.zip")
+
+
+def test_bfloat16_weights(tmp_path):
+    path = tmp_path / "m.weights.h5"
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="bfloat16")])
+    model.save_weights(path)
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="bfloat16")])
+    other.load_weights(path)
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_loading_without_compiling(tmp_path):
+    path = tmp_path / "m.keras"
+    trained(graph).save(path)
+    assert not keras.models.load_model(path, compile=False).compiled
+
+
+def test_unbuilt_part_of_a_model(tmp_path):
+    path = tmp_path / "m.weights.h5"
+
+    class Lazy(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.a = keras.layers.Dense(2)
+            self.b = keras.layers.Dense(2)
+
+        def call(self, x, use_b=False):
+            return self.b(x) if use_b else self.a(x)
+
+    full, half = Lazy(), Lazy()
+    full(X)
+    full(X, use_b=True)
+    full.save_weights(path)
+    half(X)
+    with pytest.raises(ValueError, match=r"was never built.*lists 2 variables"):
+        half.load_weights(path)
+
+
+def test_containers_of_containers(tmp_path):
+    class Deep(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.groups = [[keras.layers.Dense(4)], {"x": keras.layers.Dense(4)}]
+
+        def call(self, x):
+            return self.groups[1]["x"](self.groups[0][0](x))
+
+    path = tmp_path / "m.weights.h5"
+    model, other = Deep(), Deep()
+    model(X), other(X)
+    model.save_weights(path)
+    other.load_weights(path)
+    np.testing.assert_array_equal(other(X), model(X))
+    assert "groups/container_1/dense/vars/0" in datasets(path)

@@ -423,3 +423,139 @@ def test_bad_validation_split(split):
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="validation_split"):
         model.fit(X, Y, validation_split=split, verbose=0)
+
+
+def test_evaluate_returns_loss_first():
+    model = mlp()
+    model.compile("sgd", "mse", metrics=["mae"])
+    loss, mae = model.evaluate(X, Y, verbose=0)
+    logs = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert (loss, mae) == (logs["loss"], logs["mae"]) and model.metrics_names == ["loss", "mae"]
+
+
+def test_evaluating_without_targets():
+    model = mlp()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="no targets `y`"):
+        model.evaluate(X, verbose=0)
+
+
+def test_evaluate_and_predict_show_bars(capsys):
+    model = mlp()
+    model.compile("sgd", "mse")
+    model.evaluate(X, Y, verbose=1)
+    model.predict(X, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "loss:" in lines[0] and lines[1].startswith("2/2 ━")
+
+
+def test_batch_hooks_of_evaluate_and_predict():
+    calls = []
+
+    class Recorder(keras.callbacks.Callback):
+        def on_test_batch_begin(self, batch, logs=None):
+            calls.append(("test begin", batch))
+
+        def on_test_batch_end(self, batch, logs=None):
+            calls.append(("test end", batch, sorted(logs)))
+
+        def on_predict_batch_begin(self, batch, logs=None):
+            calls.append(("predict begin", batch))
+
+        def on_predict_batch_end(self, batch, logs=None):
+            calls.append(("predict end", batch, logs["outputs"].shape.as_list()))
+
+    model = mlp()
+    model.compile("sgd", "mse")
+    model.evaluate(X, Y, batch_size=50, verbose=0, callbacks=[Recorder()])
+    model.predict(X, batch_size=50, verbose=0, callbacks=Recorder())
+    assert calls == [
+        ("test begin", 0), ("test end", 0, ["loss"]),
+        ("predict begin", 0), ("predict end", 0, [50, 1]),
+    ]  # fmt: skip
+
+
+def test_validation_on_a_generator_and_on_listed_epochs():
+    model = mlp()
+    model.compile("sgd", "mse")
+    history = model.fit(
+        X, Y, epochs=3, verbose=0, validation_freq=[2],
+        validation_data=iter([(X, Y), (X, Y)]), validation_steps=1,
+    ).history  # fmt: skip
+    assert len(history["val_loss"]) == 1
+
+
+def test_bad_validation_data():
+    model = mlp()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"must be \(x, y\).*length 4"):
+        model.fit(X, Y, validation_data=(X, Y, X, Y), verbose=0)
+
+
+def test_keras_2_arguments_are_ignored_and_others_are_not():
+    model = mlp()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0, workers=2, use_multiprocessing=False)
+    with pytest.raises(TypeError, match=r"unexpected keyword arguments: .'wrokers'"):
+        model.fit(X, Y, wrokers=2)
+
+
+def test_training_single_batches_with_class_weights():
+    def run(**kwargs):
+        model = mlp(activation="sigmoid")
+        model.compile("sgd", "binary_crossentropy")
+        return model.train_on_batch(X, LABELS[:, None], **kwargs)
+
+    weights = np.where(LABELS == 1, 3.0, 1.0).astype("float32")
+    assert run(class_weight={1: 3.0}) == run(sample_weight=weights)
+    with pytest.raises(ValueError, match="cannot be specified at the same time"):
+        run(class_weight={1: 3.0}, sample_weight=weights)
+
+
+def test_compile_config_round_trip():
+    model = mlp()
+    model.compile(keras.optimizers.SGD(0.3), "mse", metrics=["mae"])
+    other = mlp()
+    assert other.get_compile_config() is None
+    other.compile_from_config(model.get_compile_config())
+    assert other.get_compile_config() == model.get_compile_config()
+
+
+def test_setting_run_eagerly_takes_effect():
+    model = mlp()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    model.run_eagerly = True
+    model.fit(X, Y, verbose=0)
+    assert model.make_train_function().eager
+
+
+def test_a_model_without_weights_to_train():
+    model = mlp()
+    model.trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_to_predict():
+    with pytest.raises(ValueError, match="gave no batch"):
+        mlp().predict(iter([]), verbose=0)
+
+
+def test_metric_of_a_layer_is_reset_and_reported():
+    class Watched(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seen = keras.metrics.Mean(name="seen")
+
+        def call(self, x):
+            self.seen.update_state(x)
+            return x
+
+    model = keras.Sequential([keras.Input((4,)), Watched(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["seen"], [X.mean()] * 2, rtol=1e-4)
