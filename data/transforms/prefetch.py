@@ -14,9 +14,9 @@ from ..executor import Prefetcher
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
-__all__ = ["AUTO_ROWS", "PrefetchNode", "PrefetchStage"]
+__all__ = ["PrefetchNode", "PrefetchStage"]
 
-AUTO_ROWS = -1
+_AUTO_ITEMS = 8
 _MOST_ROWS, _BLOCK_BYTES, _MOST_BYTES = 1 << 16, 1 << 19, 16 << 20
 
 
@@ -36,9 +36,9 @@ class _Reader:
     Closing it tells whoever waits that the thread has left.
     """
 
-    def __init__(self, stage: Stage, buffer_size: int, close_input: threading.Event):
+    def __init__(self, stage: Stage, close_input: threading.Event):
         self._stage = stage
-        self._exact = 0 if stage.pure else max(1, buffer_size)
+        self._exact = not stage.pure
         self._rows = 16
         self._close_input = close_input
         self.left = threading.Event()
@@ -83,11 +83,11 @@ class PrefetchStage(Stage):
     def _start(self) -> Prefetcher:
         if self._executor is None:
             size = self.node.buffer_size
-            self._reader = _Reader(self.input, size, self._closing)
+            self._reader = _Reader(self.input, self._closing)
             pure = self.input.pure
             self._executor = Prefetcher(
                 self._reader,
-                max_items=max(2, min(size, 8)) if pure else max(1, size),
+                max_items=max(2, min(size, 8)) if pure else (size if size > 0 else _AUTO_ITEMS),
                 max_bytes=_MOST_BYTES,
                 size_bytes=lambda block: block.nbytes,
             )
