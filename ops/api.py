@@ -25,6 +25,7 @@ from .convert import (
     register_tensor_conversion_function as register_tensor_conversion_function,
 )
 from .decode_ops import *  # noqa: F403
+from .division import *  # noqa: F403
 from .dtypes import *  # noqa: F403
 from .einsums import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -46,10 +47,13 @@ from .reductions import *  # noqa: F403
 from .scans import *  # noqa: F403
 from .segments import *  # noqa: F403
 from .sequences import *  # noqa: F403
+from .softmax_ops import *  # noqa: F403
 from .sparse_tensor import SparseTensor as SparseTensor, SparseTensorSpec as SparseTensorSpec
+from .special_functions import *  # noqa: F403
 from .string_ops import *  # noqa: F403
 from .tape import GradientTape as GradientTape, UnconnectedGradients as UnconnectedGradients
 from .tensor import Tensor as Tensor, is_symbolic as is_symbolic, is_tensor as is_tensor
 from .tensor_shape import TensorShape as TensorShape
 from .tensor_spec import TensorSpec as TensorSpec, TypeSpec as TypeSpec
+from .trigonometry import *  # noqa: F403
 from .variable import Variable as Variable

@@ -18,7 +18,7 @@ from .array_module import array_module
 from .convert import to_tensor
 from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
-from .math_ops import negative
+from .elementwise import negative
 from .primitive import Primitive, get_primitive
 from .static_args import shape_input
 from .string_array import StringArray

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .array_basics import cast, ones_like
+from .binary_primitives import masked
 from .comparison import logical_not
 from .convert import to_tensor
 from .elementwise import sqrt
 from .errors import InvalidArgumentError
 from .indexed_slices import IndexedSlices
-from .math_ops import add_n, masked, maximum, minimum
+from .math_ops import add_n, maximum, minimum
 from .nn_losses import l2_loss
 from .reductions import reduce_sum
 from .tensor import Tensor

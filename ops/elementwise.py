@@ -24,16 +24,15 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "conj", "cos", "cosh",
-    "digamma", "erf", "erfc", "erfinv", "exp", "expm1", "floor", "imag", "is_finite",
-    "is_inf", "is_nan", "lgamma", "log", "log1p", "negative", "real", "reciprocal", "rint",
-    "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh",
+    "abs", "ceil", "conj", "exp", "expm1", "floor", "imag", "is_finite", "is_inf", "is_nan",
+    "log", "log1p", "negative", "real", "reciprocal", "rint", "round", "rsqrt", "sigmoid",
+    "sign", "sqrt", "square", "tanh",
 ]  # fmt: skip
 
 INEXACT = FLOATS + COMPLEX
 
 
-def _unary(
+def unary_primitive(
     name: str,
     impl: Callable[..., Any],
     elementwise: str | None,
@@ -72,7 +71,7 @@ def negative(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Neg, x)
 
 
-Neg = _unary("Neg", np.negative, "-a", lambda op, g: (Neg(g),), NUMERIC)
+Neg = unary_primitive("Neg", np.negative, "-a", lambda op, g: (Neg(g),), NUMERIC)
 
 
 def abs(x: Any, name: str | None = None) -> Tensor:
@@ -83,7 +82,7 @@ def abs(x: Any, name: str | None = None) -> Tensor:
     return ComplexAbs(x) if x.dtype.is_complex else Abs(x)
 
 
-Abs = _unary(
+Abs = unary_primitive(
     "Abs", np.absolute, "abs(a)", lambda op, g: (g * Sign(op.inputs[0]),), FLOATS + INTEGERS
 )
 
@@ -112,7 +111,7 @@ def sign(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Sign, x)
 
 
-Sign = _unary(
+Sign = unary_primitive(
     "Sign",
     np.sign,
     "where(a > 0, 1, where(a < 0, -1, where(a == 0, 0, a)))",
@@ -126,7 +125,7 @@ def square(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Square, x)
 
 
-Square = _unary(
+Square = unary_primitive(
     "Square", np.square, "a * a", lambda op, g: (g * (conj_of(op.inputs[0]) * 2),), NUMERIC
 )
 
@@ -136,7 +135,9 @@ def sqrt(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Sqrt, x)
 
 
-Sqrt = _unary("Sqrt", np.sqrt, "sqrt(a)", lambda op, g: (g * 0.5 / conj_of(op.outputs[0]),))
+Sqrt = unary_primitive(
+    "Sqrt", np.sqrt, "sqrt(a)", lambda op, g: (g * 0.5 / conj_of(op.outputs[0]),)
+)
 
 
 def _rsqrt_impl(x: Any) -> Any:
@@ -153,7 +154,7 @@ def _rsqrt_vjp(op: Any, g: Any) -> Any:
     return (g * -0.5 * (y * y * y),)
 
 
-Rsqrt = _unary("Rsqrt", _rsqrt_impl, "1 / sqrt(a)", _rsqrt_vjp)
+Rsqrt = unary_primitive("Rsqrt", _rsqrt_impl, "1 / sqrt(a)", _rsqrt_vjp)
 
 
 def reciprocal(x: Any, name: str | None = None) -> Tensor:
@@ -177,7 +178,7 @@ def _reciprocal_vjp(op: Any, g: Any) -> Any:
     return (Neg(g) * y * y,)
 
 
-Reciprocal = _unary("Reciprocal", _reciprocal_impl, "1 / a", _reciprocal_vjp, NUMERIC)
+Reciprocal = unary_primitive("Reciprocal", _reciprocal_impl, "1 / a", _reciprocal_vjp, NUMERIC)
 
 
 # -- exponentials and logarithms --------------------------------------------------------------
@@ -188,7 +189,7 @@ def exp(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Exp, x)
 
 
-Exp = _unary("Exp", np.exp, "exp(a)", lambda op, g: (g * conj_of(op.outputs[0]),))
+Exp = unary_primitive("Exp", np.exp, "exp(a)", lambda op, g: (g * conj_of(op.outputs[0]),))
 
 
 def expm1(x: Any, name: str | None = None) -> Tensor:
@@ -196,7 +197,9 @@ def expm1(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Expm1, x)
 
 
-Expm1 = _unary("Expm1", np.expm1, "expm1(a)", lambda op, g: (g * conj_of(Exp(op.inputs[0])),))
+Expm1 = unary_primitive(
+    "Expm1", np.expm1, "expm1(a)", lambda op, g: (g * conj_of(Exp(op.inputs[0])),)
+)
 
 
 def log(x: Any, name: str | None = None) -> Tensor:
@@ -204,7 +207,7 @@ def log(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Log, x)
 
 
-Log = _unary("Log", np.log, "log(a)", lambda op, g: (g / conj_of(op.inputs[0]),))
+Log = unary_primitive("Log", np.log, "log(a)", lambda op, g: (g / conj_of(op.inputs[0]),))
 
 
 def log1p(x: Any, name: str | None = None) -> Tensor:
@@ -212,7 +215,9 @@ def log1p(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Log1p, x)
 
 
-Log1p = _unary("Log1p", np.log1p, "log1p(a)", lambda op, g: (g / conj_of(op.inputs[0] + 1),))
+Log1p = unary_primitive(
+    "Log1p", np.log1p, "log1p(a)", lambda op, g: (g / conj_of(op.inputs[0] + 1),)
+)
 
 
 def sigmoid(x: Any, name: str | None = None) -> Tensor:
@@ -229,7 +234,7 @@ def _sigmoid_impl(x: Any) -> Any:
     return xp.reciprocal(y, out=y)
 
 
-Sigmoid = _unary(
+Sigmoid = unary_primitive(
     "Sigmoid",
     _sigmoid_impl,
     "1 / (1 + exp(-a))",
@@ -267,7 +272,9 @@ def tanh(x: Any, name: str | None = None) -> Tensor:
     return unary_call(Tanh, x)
 
 
-Tanh = _unary("Tanh", np.tanh, "tanh(a)", lambda op, g: (TanhGrad(conj_of(op.outputs[0]), g),))
+Tanh = unary_primitive(
+    "Tanh", np.tanh, "tanh(a)", lambda op, g: (TanhGrad(conj_of(op.outputs[0]), g),)
+)
 
 
 def _tanh_grad_impl(y: Any, dy: Any) -> Any:
@@ -292,94 +299,6 @@ TanhGrad = Primitive(
     vjp=_tanh_grad_vjp,
     batch=batch_rules.elementwise,
     elementwise="(1 - a * a) * b",
-)
-
-
-# -- trigonometry -----------------------------------------------------------------------------
-
-
-def sin(x: Any, name: str | None = None) -> Tensor:
-    """The sine elementwise, of radians."""
-    return unary_call(Sin, x)
-
-
-def cos(x: Any, name: str | None = None) -> Tensor:
-    """The cosine elementwise, of radians."""
-    return unary_call(Cos, x)
-
-
-def tan(x: Any, name: str | None = None) -> Tensor:
-    """The tangent elementwise, of radians."""
-    return unary_call(Tan, x)
-
-
-def asin(x: Any, name: str | None = None) -> Tensor:
-    """The inverse sine elementwise, in radians."""
-    return unary_call(Asin, x)
-
-
-def acos(x: Any, name: str | None = None) -> Tensor:
-    """The inverse cosine elementwise, in radians."""
-    return unary_call(Acos, x)
-
-
-def atan(x: Any, name: str | None = None) -> Tensor:
-    """The inverse tangent elementwise, in radians."""
-    return unary_call(Atan, x)
-
-
-def sinh(x: Any, name: str | None = None) -> Tensor:
-    """The hyperbolic sine elementwise."""
-    return unary_call(Sinh, x)
-
-
-def cosh(x: Any, name: str | None = None) -> Tensor:
-    """The hyperbolic cosine elementwise."""
-    return unary_call(Cosh, x)
-
-
-def asinh(x: Any, name: str | None = None) -> Tensor:
-    """The inverse hyperbolic sine elementwise."""
-    return unary_call(Asinh, x)
-
-
-def acosh(x: Any, name: str | None = None) -> Tensor:
-    """The inverse hyperbolic cosine elementwise."""
-    return unary_call(Acosh, x)
-
-
-def atanh(x: Any, name: str | None = None) -> Tensor:
-    """The inverse hyperbolic tangent elementwise."""
-    return unary_call(Atanh, x)
-
-
-Sin = _unary("Sin", np.sin, "sin(a)", lambda op, g: (g * conj_of(Cos(op.inputs[0])),))
-Cos = _unary("Cos", np.cos, "cos(a)", lambda op, g: (Neg(g) * conj_of(Sin(op.inputs[0])),))
-Tan = _unary(
-    "Tan", np.tan, "tan(a)", lambda op, g: (g * conj_of(Square(Reciprocal(Cos(op.inputs[0])))),)
-)
-Asin = _unary(
-    "Asin", np.arcsin, "asin(a)", lambda op, g: (g / conj_of(Sqrt(1 - Square(op.inputs[0]))),)
-)
-Acos = _unary(
-    "Acos",
-    np.arccos,
-    "acos(a)",
-    lambda op, g: (Neg(g) / conj_of(Sqrt(1 - Square(op.inputs[0]))),),
-)
-Atan = _unary(
-    "Atan", np.arctan, "atan(a)", lambda op, g: (g / conj_of(Square(op.inputs[0]) + 1),)
-)
-Sinh = _unary("Sinh", np.sinh, "sinh(a)", lambda op, g: (g * conj_of(Cosh(op.inputs[0])),))
-Cosh = _unary("Cosh", np.cosh, "cosh(a)", lambda op, g: (g * conj_of(Sinh(op.inputs[0])),))
-Asinh = _unary(
-    "Asinh", np.arcsinh, "asinh(a)", lambda op, g: (g / conj_of(Cosh(op.outputs[0])),)
-)
-Acosh = _unary(
-    "Acosh", np.arccosh, "acosh(a)", lambda op, g: (g / conj_of(Sinh(op.outputs[0])),)
-)
-Atanh = _unary(
-    "Atanh", np.arctanh, "atanh(a)", lambda op, g: (g / conj_of(1 - Square(op.inputs[0])),)
 )
 
 
@@ -412,10 +331,10 @@ def round(x: Any, name: str | None = None) -> Tensor:
     return x if x.dtype.is_integer else unary_call(Round, x)
 
 
-Floor = _unary("Floor", np.floor, "floor(a)", _none, FLOATS)
-Ceil = _unary("Ceil", np.ceil, "ceil(a)", _none, FLOATS)
-Rint = _unary("Rint", np.rint, "rint(a)", _none, FLOATS)
-Round = _unary("Round", np.rint, "rint(a)", _none, FLOATS)
+Floor = unary_primitive("Floor", np.floor, "floor(a)", _none, FLOATS)
+Ceil = unary_primitive("Ceil", np.ceil, "ceil(a)", _none, FLOATS)
+Rint = unary_primitive("Rint", np.rint, "rint(a)", _none, FLOATS)
+Round = unary_primitive("Round", np.rint, "rint(a)", _none, FLOATS)
 
 
 def _classify(name: str, impl: Callable[..., Any], elementwise: str) -> Primitive:
@@ -451,98 +370,6 @@ IsInf = _classify("IsInf", np.isinf, "isinf(a)")
 IsFinite = _classify("IsFinite", np.isfinite, "isfinite(a)")
 
 
-# -- special functions ------------------------------------------------------------------------
-
-
-def special(name: str) -> Callable[..., Any]:
-    """SciPy's (on devices CuPy's) special function `name`; small float dtypes are kept."""
-
-    def impl(*arrays: Any) -> Any:
-        if array_module(*arrays) is np:
-            import scipy.special as library
-        else:
-            import cupyx.scipy.special as library
-        fn = getattr(library, name)
-        dtype = arrays[0].dtype
-        if dtype.itemsize == 2:
-            return fn(*[a.astype(np.float32) for a in arrays]).astype(dtype)
-        return fn(*arrays)
-
-    return impl
-
-
-_TWO_OVER_ROOT_PI = 2 / np.sqrt(np.pi)
-
-
-def erf(x: Any, name: str | None = None) -> Tensor:
-    """The Gauss error function elementwise."""
-    return unary_call(Erf, x)
-
-
-def erfc(x: Any, name: str | None = None) -> Tensor:
-    """1 - erf(x) elementwise, exact for large x."""
-    return unary_call(Erfc, x)
-
-
-def erfinv(x: Any, name: str | None = None) -> Tensor:
-    """The inverse of `erf` elementwise."""
-    return unary_call(Erfinv, x)
-
-
-def lgamma(x: Any, name: str | None = None) -> Tensor:
-    """log |Gamma(x)| elementwise."""
-    return unary_call(Lgamma, x)
-
-
-def digamma(x: Any, name: str | None = None) -> Tensor:
-    """The derivative of `lgamma` elementwise."""
-    return unary_call(Digamma, x)
-
-
-def _gauss(x: Any) -> Any:
-    return Exp(-Square(x)) * float(_TWO_OVER_ROOT_PI)
-
-
-Erf = _unary("Erf", special("erf"), "erf(a)", lambda op, g: (g * _gauss(op.inputs[0]),), FLOATS)
-Erfc = _unary(
-    "Erfc", special("erfc"), "erfc(a)", lambda op, g: (Neg(g) * _gauss(op.inputs[0]),), FLOATS
-)
-Erfinv = _unary(
-    "Erfinv", special("erfinv"), None, lambda op, g: (g / _gauss(op.outputs[0]),), FLOATS
-)
-Lgamma = _unary(
-    "Lgamma", special("gammaln"), None, lambda op, g: (g * Digamma(op.inputs[0]),), FLOATS
-)
-Digamma = _unary(
-    "Digamma",
-    special("psi"),
-    None,
-    lambda op, g: (g * Polygamma(op.inputs[0] * 0 + 1, op.inputs[0]),),
-    FLOATS,
-)
-
-
-def _polygamma_impl(a: Any, x: Any) -> Any:
-    import scipy.special
-
-    # polygamma is only given for integer orders by SciPy; the zeta form is its definition.
-    a64, x64 = a.astype(np.float64), x.astype(np.float64)
-    sign = np.where(np.mod(a64, 2) == 0, -1.0, 1.0)
-    value = sign * scipy.special.gamma(a64 + 1) * scipy.special.zeta(a64 + 1, x64)
-    return np.where(a64 == 0, scipy.special.psi(x64), value).astype(x.dtype)
-
-
-Polygamma = Primitive(
-    "Polygamma",
-    "a: T, x: T",
-    impl=_polygamma_impl,
-    shape=lambda a, x: TensorSpec(x.shape, x.dtype),
-    vjp=lambda op, g: (None, g * Polygamma(op.inputs[0] + 1, op.inputs[1])),
-    batch=batch_rules.elementwise,
-    types={"T": (dtypes.float32, dtypes.float64)},
-)
-
-
 # -- complex numbers --------------------------------------------------------------------------
 
 
@@ -564,7 +391,7 @@ def conj(x: Any, name: str | None = None) -> Tensor:
     return Conj(x) if x.dtype.is_complex else x
 
 
-Conj = _unary("Conj", np.conjugate, None, lambda op, g: (Conj(g),), COMPLEX)
+Conj = unary_primitive("Conj", np.conjugate, None, lambda op, g: (Conj(g),), COMPLEX)
 Real = Primitive(
     "Real",
     "input: T",

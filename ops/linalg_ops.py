@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from . import batch_rules, dtypes, einsums
+from . import batch_rules, dtypes
 from .array_basics import reshape, shape, sum_to
 from .array_join import concat, stack
 from .array_module import array_module
 from .array_shape import expand_dims, squeeze, transpose
 from .blas import gemm
 from .convert import to_tensor
-from .einsums import *  # noqa: F403
 from .elementwise import abs, conj, sqrt
 from .errors import InvalidArgumentError, UnimplementedError
 from .math_ops import pow
@@ -30,7 +29,7 @@ from .tensor_spec import TensorSpec
 
 __all__ = [
     "cross", "diag", "diag_part", "matmul", "matrix_transpose", "matvec", "norm",
-    "tensor_diag", "tensor_diag_part", "trace", *einsums.__all__,
+    "tensor_diag", "tensor_diag_part", "trace",
 ]  # fmt: skip
 
 

@@ -10,14 +10,16 @@ from . import batch_rules, dtypes
 from .array_basics import cast, sum_to
 from .array_module import array_module
 from .array_shape import expand_dims, transpose
+from .binary_primitives import Masked
 from .convert import to_tensor
 from .elementwise import exp, log
 from .errors import InvalidArgumentError
-from .math_ops import Masked, maximum
-from .nn_activations import last_max, last_sum, log_softmax, softmax, softplus
+from .math_ops import maximum
+from .nn_activations import softplus
 from .primitive import Primitive
 from .reductions import reduce_sum
 from .shape_rules import FLOATS, broadcast
+from .softmax_ops import last_max, last_sum, log_softmax, softmax
 from .static_args import static_int
 from .tensor import Tensor
 from .tensor_spec import TensorSpec

@@ -1,5 +1,6 @@
-"""Neural-network functions: bias, normalization, dropout, top-k, embedding lookup; activations
-and losses come along from `nn_activations.py` and `nn_losses.py`.
+"""Neural-network functions: bias, normalization, dropout, top-k, embedding lookup.
+
+Activations, softmax and losses have modules of their own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import batch_rules, dtypes, nn_activations, nn_losses
+from . import batch_rules, dtypes
 from .array_basics import cast, identity, shape, stop_gradient
 from .array_index import gather
 from .array_module import array_module
 from .array_shape import expand_dims, squeeze
+from .binary_primitives import masked
 from .convert import to_tensor
 from .elementwise import rsqrt, sqrt
 from .errors import InvalidArgumentError
-from .math_ops import masked, maximum, squared_difference
-from .nn_activations import *  # noqa: F403
-from .nn_losses import *  # noqa: F403
+from .math_ops import maximum, squared_difference
 from .primitive import Primitive
 from .random_ops import random_uniform
 from .reductions import reduce_mean, reduce_sum, spread
@@ -30,8 +30,7 @@ from .tensor_spec import TensorSpec
 
 __all__ = [
     "batch_normalization", "bias_add", "dropout", "embedding_lookup", "in_top_k",
-    "l2_normalize", "moments", "top_k", "zero_fraction", *nn_activations.__all__,
-    *nn_losses.__all__,
+    "l2_normalize", "moments", "top_k", "zero_fraction",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import array_index, comparison, linalg_ops, math_ops
+from . import array_index, comparison, division, elementwise, linalg_ops, math_ops
 from .tensor import Tensor
 from .variable import Variable
 
@@ -34,9 +34,9 @@ for _name, _fn in {
     "add": math_ops.add,
     "sub": math_ops.subtract,
     "mul": math_ops.multiply,
-    "truediv": math_ops.truediv,
-    "floordiv": math_ops.floordiv,
-    "mod": math_ops.floormod,
+    "truediv": division.truediv,
+    "floordiv": division.floordiv,
+    "mod": division.floormod,
     "pow": math_ops.pow,
     "matmul": linalg_ops.matmul,
     "and": comparison.and_,
@@ -57,7 +57,7 @@ _method("__gt__", lambda self, other: comparison.greater(self, other))
 _method("__ge__", lambda self, other: comparison.greater_equal(self, other))
 _method("__eq__", lambda self, other: comparison.equal_operator(self, other))
 _method("__ne__", lambda self, other: comparison.not_equal_operator(self, other))
-_method("__neg__", lambda self: math_ops.negative(self))
-_method("__abs__", lambda self: math_ops.abs(self))
+_method("__neg__", lambda self: elementwise.negative(self))
+_method("__abs__", lambda self: elementwise.abs(self))
 _method("__invert__", lambda self: comparison.invert(self))
 Tensor.__getitem__ = array_index.getitem  # type: ignore[attr-defined]

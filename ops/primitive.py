@@ -345,8 +345,8 @@ class Primitive:
 
 
 def _arrays_of_one_dtype(args: tuple[Any, ...]) -> Any:
-    """The arrays of eager tensors of one dtype, Python numbers beside them converted to it; None
-    where it takes more than that."""
+    """The arrays of eager tensors of one dtype, Python numbers beside them converted to it;
+    None where it takes more than that."""
     if len(args) == 2:
         x, y = args
         if type(x) is Tensor:

@@ -16,12 +16,12 @@ import numpy as np
 from . import batch_rules, dtypes
 from .array_basics import cast, stop_gradient
 from .array_module import array_module
+from .binary_primitives import masked
 from .comparison import Equal
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
 from .elementwise import abs, conj_of, exp, is_finite, log, sqrt, square
 from .errors import InvalidArgumentError
-from .math_ops import masked
 from .primitive import Primitive
 from .scans import cumprod_along
 from .shape_rules import BOOL, FLOATS, INTEGERS, NUMERIC, axis_of

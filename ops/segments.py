@@ -13,13 +13,15 @@ import numpy as np
 from .array_basics import cast, ones, ones_like, reshape, shape
 from .array_index import gather
 from .array_join import concat
+from .binary_primitives import Masked
 from .comparison import Equal
 from .convert import to_tensor
+from .division import divide_no_nan
 from .dtypes import as_dtype
 from .elementwise import sqrt
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
-from .math_ops import Masked, Maximum, divide_no_nan
+from .math_ops import Maximum
 from .primitive import Primitive
 from .shape_rules import FLOATS, INTEGERS, NUMERIC
 from .tensor import Tensor
