@@ -81,12 +81,21 @@ def size(input: Any, out_type: Any = dtypes.int32, name: str | None = None) -> T
     return Size(x, out_type=as_dtype(out_type))
 
 
+def _size_impl(x: Any, *, out_type: DType, batch_dims: int = 0) -> Any:
+    return np.array(np.prod(x.shape[batch_dims:], dtype=np.int64), out_type.np_dtype)
+
+
+def _size_batch(ctx: Any, x: Any, *, out_type: DType, batch_dims: int = 0) -> Any:
+    return ctx.unbatched(Size(x, out_type=out_type, batch_dims=batch_dims + 1))
+
+
 Size = Primitive(
     "Size",
     "input: T",
-    impl=lambda x, *, out_type: np.array(x.size, out_type.np_dtype),
-    shape=lambda x, *, out_type: TensorSpec([], out_type),
+    impl=_size_impl,
+    shape=lambda x, *, out_type, batch_dims=0: TensorSpec([], out_type),
     vjp=lambda op, g: (None,),
+    batch=_size_batch,
     defaults={"out_type": dtypes.int32},
 )
 

@@ -183,30 +183,27 @@ def _squeezed(dims: tuple[int | None, ...], axis: tuple[int, ...]) -> tuple[int 
     return tuple(d for i, d in enumerate(dims) if i not in drop)
 
 
-def _squeeze_impl(x: Any, *, axis: tuple[int, ...]) -> Any:
-    dims = tuple(d for d in x.shape if d != 1) if not axis else _squeezed(x.shape, axis)
+def _squeeze_impl(x: Any, *, axis: tuple[int, ...], batch_dims: int = 0) -> Any:
+    if axis:
+        return x.reshape(_squeezed(x.shape, axis))
+    dims = x.shape[:batch_dims] + tuple(d for d in x.shape[batch_dims:] if d != 1)
     return x.reshape(dims)
 
 
-def _squeeze_shape(x: Any, *, axis: tuple[int, ...]) -> TensorSpec:
+def _squeeze_shape(x: Any, *, axis: tuple[int, ...], batch_dims: int = 0) -> TensorSpec:
     dims = x.shape.dims
-    if dims is None or (not axis and None in dims):
+    if dims is None or (not axis and None in dims[batch_dims:]):
         return TensorSpec(None, x.dtype)
+    if axis:
+        return TensorSpec(_squeezed(dims, axis), x.dtype)
     return TensorSpec(
-        tuple(d for d in dims if d != 1) if not axis else _squeezed(dims, axis), x.dtype
+        dims[:batch_dims] + tuple(d for d in dims[batch_dims:] if d != 1), x.dtype
     )
 
 
-def _squeeze_batch(ctx: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
-    dims = ctx.element_shapes[0].dims
+def _squeeze_batch(ctx: Any, x: Any, *, axis: tuple[int, ...], batch_dims: int = 0) -> Any:
     if not axis:
-        if dims is None or None in dims:
-            raise UnimplementedError(
-                "primitive Squeeze: sizes are unknown; pass axis", op="Squeeze"
-            )
-        axis = tuple(i for i, d in enumerate(dims) if d == 1)
-        if not axis:
-            return x
+        return Squeeze(x, axis=(), batch_dims=batch_dims + 1)
     return Squeeze(x, axis=tuple(a + 1 if a >= 0 else a for a in axis))
 
 
@@ -296,6 +293,16 @@ def _unravel_impl(indices: Any, dims: Any) -> Any:
     return found.reshape((len(sizes), *indices.shape))
 
 
+def _unravel_batch(ctx: Any, indices: Any, dims: Any) -> Any:
+    if ctx.batched[1]:
+        raise UnimplementedError(
+            "primitive UnravelIndex: dims differ from element to element", op="UnravelIndex"
+        )
+    out = UnravelIndex(indices, dims)  # [rank, n, ...]
+    rank = ctx.out_specs[0].shape.rank
+    return Transpose(out, perm=(1, 0, *range(2, rank + 1)))
+
+
 UnravelIndex = Primitive(
     "UnravelIndex",
     "indices: Tidx, dims: Tidx",
@@ -304,4 +311,5 @@ UnravelIndex = Primitive(
         dims.shape.concatenate(indices.shape), indices.dtype
     ),
     vjp=lambda op, g: (None, None),
+    batch=_unravel_batch,
 )

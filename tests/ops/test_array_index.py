@@ -194,3 +194,32 @@ def test_windows_of_a_block_start_where_each_element_says():
         np.testing.assert_array_equal(g, x[i : i + 2, j : j + 3])
     with pytest.raises(errors.InvalidArgumentError, match=r"begin\[0\]|size\[0\]"):
         batch_graph(graph).graph.compile()(block, begin + 1)
+
+
+INDEXED = {
+    "row": lambda x, i: x[i],
+    "column": lambda x, i: x[:, i],
+    "negative": lambda x, i: x[..., i - 3],
+    "size": lambda x, i: hr.size(x) + i,
+    "squeezed": lambda x, i: hr.squeeze(x[:, :1]),
+    "table": lambda x, i: hr.gather(A[0], i, axis=1),
+    "written": lambda x, i: hr.tensor_scatter_nd_update(x, [[i, i]], [9.0]),
+}
+
+
+@pytest.mark.parametrize("fn", INDEXED.values(), ids=INDEXED)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_blocks_of_computed_indices(fn, known):
+    """Elements that index by their own numbers, in a block, give what a loop gives."""
+    from headrace.ops.graph.batching import batch_graph
+
+    specs = (
+        hr.TensorSpec([3, 4] if known else [None, None], "float64"),
+        hr.TensorSpec([], "int32"),
+    )
+    graph = trace(fn, specs).graph
+    block, i = np.stack([A[0], A[1], A[0] * 2]), np.array([2, 0, 1], np.int32)
+    batched = batch_graph(graph)
+    (got,) = batched.graph.compile()(block, i)
+    for k in range(3):
+        np.testing.assert_array_equal(got[k], graph.compile()(block[k], i[k])[0])

@@ -74,7 +74,6 @@ CASES = [
         "unravel_index",
         lambda m, i: m.unravel_index(i, [2, 3]),
         np.array([5, 0, 4]),
-        batch=False,
     ),
     op("repeat", lambda m, x: m.repeat(x, 3, 1), A),
     op("repeat-flat", lambda m, x: m.repeat(x, 2), A),
