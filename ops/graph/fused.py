@@ -23,7 +23,7 @@ from .scalar_code import Emitter, register_type, storage_type
 
 __all__ = ["Fused", "Program"]
 
-_MIN_SIZE = 2048  # elements; below, a NumPy call or two cost less than the kernel's arguments
+MIN_SIZE = 2048  # elements; below, a NumPy call or two cost less than the kernel's arguments
 
 # A step: (primitive, references to inputs or earlier results, attributes, dtype of the result).
 Step = tuple[Primitive, tuple[int, ...], dict[str, Any], DType]
@@ -95,7 +95,7 @@ class Program:
         size = 1
         for d in shape:
             size *= d
-        if size < _MIN_SIZE or not llvm.enabled():
+        if size < MIN_SIZE or not llvm.enabled():
             return None
         cols = shape[-1]
         rows = size // cols

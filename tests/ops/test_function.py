@@ -118,7 +118,7 @@ def _graph(fn, *specs) -> Graph:
 
 
 def test_passes_drop_dead_and_repeated_nodes():
-    graph = _graph(lambda x: (hr.exp(x), x * x + x * x)[1], hr.TensorSpec([3]))
+    graph = _graph(lambda x: (hr.exp(x), x * x + x * x)[1], hr.TensorSpec([None]))
     run = compile_graph(graph)
     assert [n.type for n in run.graph].count("Exp") == 0
     assert "Mul" in graph.pretty() and graph.pretty().count("Mul(") == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..fused import Fused, Program
+from ..fused import MIN_SIZE, Fused, Program
 from ..graph import Graph, Node, copy_node
 from ..scalar_code import can_cast, supports
 
@@ -81,7 +81,8 @@ def _fusable(node: Node) -> bool:
     if len(node.outputs) != 1:
         return False
     out = node.outputs[0]
-    if out.shape.dims is None:
+    size = out.shape.num_elements()
+    if out.shape.dims is None or (size is not None and size < MIN_SIZE):
         return False
     if node.type == "Cast":
         return can_cast(node.inputs[0].dtype, out.dtype)
