@@ -179,7 +179,9 @@ class ParallelBlocks(_Executor):
         source: what to read.
         work: `work(value) -> value`, called on the pool's threads, by several at a time.
         parallelism: items being worked on at a time, at most.
-        ordered: whether items are delivered in the order they were pulled.
+        ordered: whether items are delivered in the order they were pulled.  If not, `state()`
+            is from before the oldest item not yet delivered; the consumer remembers which
+            later ones it has had.
         buffer: items pulled and not yet delivered, at most; default twice `parallelism`.
         pool: the threads; default those shared by the process.
     """

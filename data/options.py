@@ -8,7 +8,7 @@ Which part of the engine obeys what:
 
 * `deterministic`: order of parallel stages (`executor`);
 * `threading.private_threadpool_size`, `autotune.cpu_budget`: number of threads (`executor`);
-* `autotune.ram_budget`: bytes that buffers may hold (`executor`, shuffle, cache);
+* `autotune.ram_budget`: bytes that a stage may read ahead (`parallel`, `prefetch`);
 * `experimental_optimization.<rule>`: the rewrite rules (`rules`).
 
 The others are accepted and kept because scripts set them; they change nothing yet.
@@ -186,7 +186,7 @@ class AutotuneOptions(OptionsBase):
 
     enabled = _Option(bool, "Whether to tune automatically. Default True.")
     cpu_budget = _Option(int, "Threads to use at most. Default: the usable CPU cores.")
-    ram_budget = _Option(int, "Bytes buffers may hold. Default: half of the available memory.")
+    ram_budget = _Option(int, "Bytes a stage may read ahead. Default: 16 MiB.")
     autotune_algorithm = _Option(AutotuneAlgorithm, "Accepted for compatibility.")
     initial_parallelism = _Option(int, "Accepted for compatibility.")
     min_parallelism = _Option(int, "Accepted for compatibility.")

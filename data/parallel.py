@@ -27,6 +27,7 @@ from .block import Block
 from .executor import Item, ParallelBlocks
 from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
+from .options import Options
 from .pool import WorkerPool, usable_cpus
 from .stage import Context, Stage, State
 from .stats import short_line
@@ -39,6 +40,7 @@ _FIRST_ROWS = 32
 _WORTH_S = 150e-6
 _MAX_ROWS = 1 << 16
 _TARGET_S = 4e-3
+_AHEAD = 2  # blocks pulled and not yet delivered, per thread
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,8 +86,13 @@ class _ParallelStage(Stage):
 
     def __init__(self, node: ParallelNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
-        asked = getattr(context.options, "num_threads", None)
+        options = context.options or Options()
+        asked = options.num_threads
         self._threads = node.parallelism or asked or usable_cpus()
+        self._target_bytes = TARGET_BYTES
+        if options.autotune.ram_budget:
+            shares = _AHEAD * self._threads
+            self._target_bytes = min(TARGET_BYTES, options.autotune.ram_budget // shares)
         self.work_s = 0.0
         self.advice = (
             f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it "
@@ -95,8 +102,8 @@ class _ParallelStage(Stage):
         # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.
         self._ordered = node.deterministic or not self._eager
         self._pool = WorkerPool.shared()
-        if self._eager and self._threads > self._pool.size:
-            self._pool = WorkerPool(self._threads)  # the user's function may wait, not compute
+        if (self._eager or asked) and self._threads > self._pool.size:
+            self._pool = WorkerPool(self._threads)  # a Python function may wait, not compute
         self._lock = threading.Lock()
         self._executor: ParallelBlocks | None = None
         self._restart()
@@ -117,7 +124,7 @@ class _ParallelStage(Stage):
         """Let the next blocks be as large as bytes and time of this one suggest."""
         if self._eager or rows < self._rows // 2:
             return
-        by_bytes = rows * TARGET_BYTES // max(size_bytes, 1)
+        by_bytes = rows * self._target_bytes // max(size_bytes, 1)
         by_time = int(rows * _TARGET_S / max(spent_s, 1e-6))
         # In steps: a block may be slow for reasons that do not last, such as a compiler.
         best = min(by_bytes, by_time, 4 * max(self._rows, rows), _MAX_ROWS)
@@ -227,7 +234,7 @@ class _ParallelStage(Stage):
         if self._executor is None:
             self._executor = ParallelBlocks(
                 _Input(self), self._work, parallelism=self._threads,
-                ordered=self._ordered, pool=self._pool,
+                buffer=_AHEAD * self._threads, ordered=self._ordered, pool=self._pool,
             )  # fmt: skip
         return self._executor
 

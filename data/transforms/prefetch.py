@@ -30,6 +30,11 @@ class PrefetchNode(UnaryNode):
         return PrefetchStage(self, inputs, context)
 
 
+def _most_bytes(context: Context) -> int:
+    budget = context.options.autotune.ram_budget if context.options is not None else None
+    return min(_MOST_BYTES, budget) if budget else _MOST_BYTES
+
+
 class _Reader:
     """The executor's source: blocks of the input; grows them until they are worth a handover.
 
@@ -88,7 +93,7 @@ class PrefetchStage(Stage):
             self._executor = Prefetcher(
                 self._reader,
                 max_items=max(2, min(size, 8)) if pure else (size if size > 0 else _AUTO_ITEMS),
-                max_bytes=_MOST_BYTES,
+                max_bytes=_most_bytes(self.context),
                 size_bytes=lambda block: block.nbytes,
             )
         return self._executor

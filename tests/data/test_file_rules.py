@@ -49,7 +49,7 @@ def parsed_features(node):
     raise AssertionError("no parser")
 
 
-# -- feature_projection -----------------------------------------------------------------------
+# -- feature_projection --------------------------------------------------------------
 
 
 def test_features_nobody_uses_are_not_parsed():
@@ -80,7 +80,7 @@ def test_features_that_are_used_stay(fn):
     assert rewrite_plan(node, BY_NAME["feature_projection"]) is node
 
 
-# -- parallel_file_reading ----------------------------------------------------------------------
+# -- parallel_file_reading -----------------------------------------------------------
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def values(function, block):
     return [np.asarray(v).tolist() for v in run(function, block)]
 
 
-# -- the three ways -------------------------------------------------------------------------
+# -- the three ways ------------------------------------------------------------------
 
 
 def test_a_traced_function_runs_by_the_block_once_vectorized_and_is_called_once():
@@ -123,7 +123,7 @@ def test_a_variable_that_is_read_is_read_when_the_block_runs():
     assert values(function, ints(1, 2)) == [10, 20]
 
 
-# -- arguments and results --------------------------------------------------------------------
+# -- arguments and results -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("vectorized", [False, True])
@@ -224,7 +224,7 @@ def test_results_independent_of_the_element_cost_no_memory():
     assert out.columns[0].strides[0] == 0
 
 
-# -- errors -----------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("vectorized", [False, True])
@@ -282,7 +282,7 @@ def test_run_row_raises():
         function.run_row([np.asarray(0)], 3)
 
 
-# -- predicates -------------------------------------------------------------------------------
+# -- predicates ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("vectorized", [False, True])
@@ -302,7 +302,7 @@ def test_run_mask(vectorized):
     ids=["int", "tuple", "vector"],
 )  # fmt: skip
 def test_a_predicate_must_return_a_scalar_bool(fn):
-    with pytest.raises(ValueError, match="must return a `hr.bool` scalar"):
+    with pytest.raises(ValueError, match=r"must return a `hr\.bool` scalar"):
         check_predicate(UserFunction(fn, SCALAR))
 
 
@@ -314,7 +314,7 @@ def test_an_eager_predicate_is_checked_when_it_runs():
     assert isinstance(error, errors.InvalidArgumentError)
 
 
-# -- composition and randomness -----------------------------------------------------------------
+# -- composition and randomness ------------------------------------------------------
 
 
 def test_compose_is_one_graph():

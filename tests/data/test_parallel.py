@@ -9,6 +9,7 @@ import pytest
 import headrace as hr
 from headrace.data.functions import UserFunction
 from headrace.data.iterator import NumpyIterator
+from headrace.data.options import Options
 from headrace.data.parallel import ParallelNode
 from headrace.data.transforms.batch import BatchNode
 from headrace.data.transforms.map import MapNode
@@ -168,6 +169,16 @@ def test_stats_name_the_threads_and_what_is_buffered():
         assert row.busy_s > 0
         assert row.buffered_elements > 0
         assert row.buffered_bytes >= 8 * row.buffered_elements
+
+
+def test_a_budget_bounds_what_is_read_ahead():
+    options = Options()
+    options.autotune.ram_budget = 1 << 16
+    with NumpyIterator(parallel(numbers(1 << 20), heavy), options) as iterator:
+        while not iterator._stage.threads:
+            next(iterator)
+        time.sleep(0.05)
+        assert 0 < iterator.stats().rows[0].buffered_bytes <= 1 << 16
 
 
 def test_an_error_of_the_input_passes_through():
