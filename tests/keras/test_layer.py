@@ -524,7 +524,7 @@ def test_from_config_names_the_class():
         def __init__(self, units):
             super().__init__()
 
-    with pytest.raises(TypeError, match="Error when deserializing class 'Strict'.*nonsense"):
+    with pytest.raises(TypeError, match=r"Error when deserializing class 'Strict'.*nonsense"):
         Strict.from_config({"nonsense": 1})
 
 
