@@ -240,11 +240,12 @@ def concat_columns(columns: Sequence[Any]) -> Any:
     elif kinds == {ListColumn}:
         return ListColumn([item for c in columns for item in c.items])
     ragged = [as_ragged(c) for c in columns]
-    if all(r is not None for r in ragged):
-        values = [r.flat_values for r in ragged]
+    fitting = [r for r in ragged if r is not None]
+    if len(fitting) == len(columns):
+        values = [r.flat_values for r in fitting]
         tails = {v.shape[1:] for v in values}
         if len({type(v) for v in values}) == len(tails) == len({v.dtype for v in values}) == 1:
-            lengths = np.concatenate([r.lengths for r in ragged])
+            lengths = np.concatenate([r.lengths for r in fitting])
             splits = np.zeros(len(lengths) + 1, np.int64)
             np.cumsum(lengths, out=splits[1:])
             joined = (

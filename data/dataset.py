@@ -246,7 +246,9 @@ class Dataset(Grouping):
             ValueError: there are not as many weights as datasets, or one is negative.
         """
         datasets = _several(datasets)
-        shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, np.float64)
+        shares: Any = (
+            np.ones(len(datasets)) if weights is None else np.asarray(weights, np.float64)
+        )
         if shares.shape != (len(datasets),):
             raise ValueError(
                 f"Invalid `weights`. `weights` should be None or of shape [{len(datasets)}], "

@@ -24,7 +24,7 @@ from .options import (
     ThreadingOptions,
 )
 from .transforms.assert_cardinality import AssertCardinalityNode
-from .values import as_int
+from .values import Components, as_int, from_raw
 
 __all__ = [
     "AUTOTUNE",
@@ -117,16 +117,15 @@ def from_list(elements: list[Any], name: str | None = None) -> Dataset:
     """
     if not elements:
         raise ValueError("Invalid `elements`. `elements` should not be empty.")
-    single = [Dataset.from_tensors(e, name=name) for e in elements]
-    specs = {repr(d.element_spec): d for d in single}
-    if len(specs) == 1:
-        flat = [d._node.components.values for d in single]
-        leaves = [Tensor.of(column_from_rows(values)) for values in zip(*flat, strict=True)]
-        structure = nest.pack_sequence_as(single[0].element_spec, leaves)
+    parts = [Components(e, "elements") for e in elements]
+    if all(part.spec == parts[0].spec for part in parts):
+        rows = zip(*(part.values for part in parts), strict=True)
+        leaves = [from_raw(column_from_rows(list(values))) for values in rows]
+        structure = nest.pack_sequence_as(parts[0].spec, leaves)
         return Dataset.from_tensor_slices(structure, name=name)
-    joined: Any = single[0]
-    for one in single[1:]:
-        joined = joined.concatenate(one)
+    joined: Any = Dataset.from_tensors(elements[0], name=name)
+    for element in elements[1:]:
+        joined = joined.concatenate(Dataset.from_tensors(element, name=name))
     return joined
 
 

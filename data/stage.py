@@ -87,6 +87,8 @@ class Stage(ABC):
             inputs together.
     """
 
+    pure: bool
+
     @property
     def structure(self) -> Structure:
         """The structure of the elements."""

@@ -99,7 +99,7 @@ class BatchStage(Stage):
         elif ended and tail and not self.node.drop_remainder:
             self._rest = joined[full * size :]
         left_over = self._rest is not None
-        if (left_over or error is not None) and self._held is None:
+        if (left_over or error is not None) and before is not None:
             self._hold(before)
         if error is not None:
             if stacked is None:
@@ -157,7 +157,7 @@ def batch_block(
     columns = _grouped(block, size, leaves)
     if all(c is not None for c in columns):
         return Block(columns, groups, structure), None
-    done = []
+    done: list[Block] = []
     for g in range(groups):
         part = block[g * size : (g + 1) * size]
         columns = _grouped(part, size, leaves)

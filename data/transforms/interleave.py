@@ -119,6 +119,10 @@ class _Slot:
 
 class _InterleaveStage(Stage):
     node: InterleaveNode
+    _turn: int
+    _in_block: int
+    _opened: int
+    _input_ended: bool
 
     def __init__(self, node: InterleaveNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)

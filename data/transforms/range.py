@@ -49,7 +49,7 @@ class _RangeStage(Stage):
             return None
         self._position += len(part)
         kind = self.node.output_type.np_dtype
-        column = np.arange(part.start, part.stop, part.step, np.int64)
+        column = np.arange(part.start, part.stop, part.step, dtype=np.int64)
         if column.dtype != kind:
             column = column.astype(kind)
         return Block([column], len(part), self.structure)

@@ -36,6 +36,9 @@ class RepeatNode(UnaryNode):
 
 class _RepeatStage(Stage):
     node: RepeatNode
+    _epoch: int
+    _nonempty: bool
+    _more: bool
 
     def __init__(self, node: RepeatNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)

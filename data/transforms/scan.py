@@ -58,6 +58,8 @@ class _ScanStage(Stage):
     """Runs row by row: each needs the state that the one before it left."""
 
     node: ScanNode
+    _index: int
+    _values: list[Any]
 
     def __init__(self, node: ScanNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
@@ -72,7 +74,7 @@ class _ScanStage(Stage):
         block = self.input.next_block(max_rows, need_rows)
         if block is None:
             return None
-        rows = []
+        rows: list[list[Any]] = []
         for i, row in enumerate(block.rows()):
             try:
                 out = self.node.function.run_row([*self._values, *row], self._index)
@@ -106,7 +108,7 @@ class _ScanStage(Stage):
 
     def _restart(self) -> None:
         self._index = 0
-        self._values: list[Any] = list(self.node.initial.values)
+        self._values = list(self.node.initial.values)
 
 
 def state_function(

@@ -38,6 +38,12 @@ class UnbatchNode(UnaryNode):
 
 
 class _UnbatchStage(Stage):
+    """Holds the rows, the elements and the error that are still to come of a pulled block."""
+
+    _rest: Block | None
+    _todo: Block | None
+    _error: Exception | None
+
     def __init__(self, node: UnbatchNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         self._rows_per_row = 1.0
@@ -110,6 +116,4 @@ class _UnbatchStage(Stage):
         self.input.restore(state["input"])
 
     def _restart(self) -> None:
-        self._rest: Block | None = None
-        self._todo: Block | None = None
-        self._error: Exception | None = None
+        self._rest = self._todo = self._error = None

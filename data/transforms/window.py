@@ -73,6 +73,9 @@ class _WindowStage(Stage):
     """
 
     node: WindowNode
+    _blocks: list[tuple[State, Block]]
+    _offset: int
+    _ended: bool
 
     def __init__(self, node: WindowNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
@@ -123,6 +126,6 @@ class _WindowStage(Stage):
         self._offset = state["offset"]
 
     def _restart(self) -> None:
-        self._blocks: list[tuple[State, Block]] = []
+        self._blocks = []
         self._offset = 0
         self._ended = False

@@ -81,6 +81,7 @@ class _ZipStage(Stage):
                 break
             if parts and got < rows:
                 self._done = True
+            assert part is not None
             parts.append(part)
             rows = got
         if error is not None:
