@@ -233,7 +233,11 @@ class Optimizer(OptimizerState):
         self._iterations.assign_add(1)
 
     def _prepared(self, grad: Any, scale: float | None) -> Any:
-        """A gradient as the updates take it: dense, unless rows alone will do."""
+        """A gradient as the updates take it: dense, unless rows alone will do.
+
+        Rows named twice add up first, as in tf.keras 2: a sparse gradient means the same as
+        the dense one.  (Keras 3 squares and clips such rows apart.)
+        """
         if isinstance(grad, hr.IndexedSlices):
             plain = scale is None and not self.gradient_accumulation_steps
             clips = (self.clipnorm, self.clipvalue, self.global_clipnorm)
