@@ -13,7 +13,6 @@ import numpy as np
 from .array_basics import cast, ones, ones_like, reshape, shape
 from .array_index import gather
 from .array_join import concat
-from .binary_primitives import Masked
 from .comparison import Equal
 from .convert import to_tensor
 from .division import divide_no_nan
@@ -214,12 +213,34 @@ def _unsorted_shape(data: Any, segment_ids: Any, num_segments: Any) -> TensorSpe
     return TensorSpec(lead.concatenate(data.shape[segment_ids.shape.rank :]), data.dtype)
 
 
+def _gather_impl(g: Any, ids: Any) -> Any:
+    dropped = ids < 0
+    rows = g[np.where(dropped, 0, ids)]
+    rows[dropped] = 0
+    return rows
+
+
+def _gather_shape(g: Any, ids: Any) -> TensorSpec:
+    return TensorSpec(ids.shape.concatenate(g.shape[1:]), g.dtype)
+
+
+def _gather_vjp(op: Any, gg: Any) -> Any:
+    g, ids = op.inputs
+    return UnsortedSegmentSum(gg, ids, shape(g)[0]), None
+
+
+_GatherOrZero = Primitive(
+    "_GatherOrZero",
+    "g: T, ids: Tindices",
+    impl=_gather_impl,
+    shape=_gather_shape,
+    vjp=_gather_vjp,
+)
+
+
 def _gather_drop_negative(g: Any, ids: Any) -> Tensor:
     """Rows of `g` at `ids`, zeros where an id is negative."""
-    rows = gather(g, Maximum(ids, cast(to_tensor(0, None), ids.dtype)))
-    keep = ids >= cast(to_tensor(0, None), ids.dtype)
-    extra = rows.shape.rank - ids.shape.rank
-    return Masked(rows, reshape(keep, concat([shape(ids), [1] * extra], 0)) if extra else keep)
+    return _GatherOrZero(g, ids)
 
 
 def _unsorted_sum_vjp(op: Any, g: Any) -> Any:
