@@ -55,8 +55,8 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
             names[id(t)] = f"t{position}_{t.index}" if len(node.outputs) > 1 else f"t{position}"
             outs.append(names[id(t)])
         several = len(outs) > 1 or graph.is_tuple(node.primitive, node.outputs)
-        left = "(" + ", ".join(outs) + ",)" if several else outs[0]
-        lines.append(f"{left} = f{position}({args})")
+        left = "" if not outs else "(" + ", ".join(outs) + ",) = " if several else f"{outs[0]} = "
+        lines.append(f"{left}f{position}({args})")
         origins.append(node)
         dead = [
             names[id(t)]
