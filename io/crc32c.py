@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import jit
+from .jit import address
 
 __all__ = ["crc32c", "crc32c_ranges", "mask", "masked_crc32c", "unmask"]
 
@@ -36,7 +37,7 @@ def crc32c(data: Any, crc: int = 0) -> int:
     array = _as_bytes(data)
     fast = jit.kernel("crc_update")
     if fast is not None:
-        return int(fast(array, 0, array.size, crc))
+        return int(fast(address(array), 0, array.size, crc))
     ends = np.array([array.size], np.int64)
     return int(crc32c_ranges(array, ends - array.size, ends, crc)[0])
 

@@ -15,9 +15,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
-__all__ = ["HAS_CRC", "copy_bytes", "count_trailing_zeros", "crc_u8", "crc_u64", "load_u8",
-           "load_u32", "load_u64", "store_i64", "store_u8", "store_u32"]  # fmt: skip
+__all__ = ["HAS_CRC", "copy_bytes", "count_trailing_zeros", "crc_u8", "crc_u64",
+           "int32_array", "int64_array", "int64_table", "load_u8", "load_u32", "load_u64",
+           "store_i64", "store_u8", "store_u32", "uint8_array", "uint64_array"]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -75,6 +77,47 @@ def copy_bytes(typingctx, target, source, size):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.none(types.int64, types.int64, types.int64), codegen
+
+
+def _viewer(element: Any, axes: int) -> Any:
+    """An intrinsic ``view(address, *shape)``: an array over memory that somebody else owns."""
+    result = types.Array(element, axes, "C")
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        array = make_array(result)(context, builder)
+        size = context.get_constant(types.intp, element.bitwidth // 8)
+        shape = args[1:]
+        strides = [size]
+        for length in reversed(shape[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        populate_array(
+            array,
+            data=builder.inttoptr(args[0], array.data.type),
+            shape=shape,
+            strides=strides,
+            itemsize=size,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    if axes == 1:
+
+        @intrinsic
+        def view(typingctx, address, size):  # type: ignore[no-untyped-def]
+            return result(types.int64, types.int64), codegen
+
+    else:
+
+        @intrinsic
+        def view(typingctx, address, rows, width):  # type: ignore[no-untyped-def]
+            return result(types.int64, types.int64, types.int64), codegen
+
+    return view
+
+
+uint8_array, int32_array = _viewer(types.uint8, 1), _viewer(types.int32, 1)
+int64_array, uint64_array = _viewer(types.int64, 1), _viewer(types.uint64, 1)
+int64_table = _viewer(types.int64, 2)
 
 
 @intrinsic

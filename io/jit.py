@@ -1,22 +1,26 @@
-"""Kernels of this room, compiled or loaded from the disk cache by one background thread.
+"""Kernels of this room: machine code from the disk cache, or compiled in the background.
 
 Nothing waits for a compiler: `kernel(name)` answers at once, with the compiled function or with
-None, and the caller then runs its plain form.  The first call starts the thread; it imports
-numba (0.2 s) and the kernel modules.  `ensure_compiled()` waits for it (benches, tests, and
-jobs that prefer a slower start to a slower first second).
+None, and the caller then runs its plain form.  The first call starts one thread, which loads
+the kernels or makes them.  `ensure_compiled()` waits for it (benches, tests, and jobs that
+prefer a slower start to a slower first second).
 
-The cache lives in a subfolder of `headrace.ops.kernel_cache.cache_folder`, named by a hash of
-the sources of the kernel and its helpers, so that a changed helper in another module also
-invalidates it; numba's own index adds its version, CPU and signature.  ``HEADRACE_JIT=0`` turns kernels off.
+Kernels are written for Numba but take and return only int64s (numbers and addresses) and use
+nothing of its runtime.  So their object code can be loaded by llvmlite alone, in milliseconds:
+a process that finds them in the cache never imports numba, which costs it up to a second of
+everybody's GIL.  The cache is one file, named by a hash of the kernels' sources, the compiler's
+version and the CPU.  ``HEADRACE_CACHE_DIR`` moves it; ``HEADRACE_JIT=0`` turns kernels off.
+
 The thread is not a daemon: a process that ends while LLVM runs would crash in its destructors.
 It stops between kernels once the main thread is done.
 """
 
 from __future__ import annotations
 
-import functools
+import ctypes
 import hashlib
 import importlib
+import json
 import os
 import sys
 import threading
@@ -24,21 +28,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..ops.kernel_cache import cache_folder
 
-__all__ = ["compile_function", "ensure_compiled", "kernel"]
+__all__ = ["address", "compile_function", "ensure_compiled", "kernel"]
 
 # Those first that gain most over their plain forms.
 _MODULES = ("parse_kernel", "record_kernel", "sequence_kernel")
+_SOURCES = (*_MODULES, "intrinsics", "crc32c", "jit")
+# What code may refer to besides LLVM's intrinsics: every process has these.
+_LIBRARY = {"memcpy", "memmove", "memset"}
 
-_compiled: dict[str, Callable[..., Any]] = {}
+Kernel = Callable[..., int]
+
+_compiled: dict[str, Kernel] = {}
+_engines: list[Any] = []  # own the machine code, so they live for ever
 _lock = threading.Lock()
 _done = threading.Event()
 _thread: threading.Thread | None = None
 _failure: BaseException | None = None
 
 
-def kernel(name: str) -> Callable[..., Any] | None:
+def kernel(name: str) -> Kernel | None:
     """The compiled kernel `name`, or None while it is still being made."""
     found = _compiled.get(name)
     if found is None and _thread is None:
@@ -59,13 +71,168 @@ def ensure_compiled(timeout_s: float | None = None) -> bool:
     return _done.is_set() and bool(_compiled)
 
 
+def address(array: np.ndarray) -> int:
+    """Where the array's first element is; the caller keeps the array alive."""
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+def _start() -> None:
+    global _thread
+    with _lock:
+        if _thread is not None:
+            return
+        _thread = threading.Thread(target=_make_all, name="headrace-io-jit")
+        if os.environ.get("HEADRACE_JIT") == "0":
+            _done.set()
+            return
+    _thread.start()
+
+
+def _make_all() -> None:
+    global _failure
+    try:
+        archive = _archive_path()
+        try:
+            entries = _read_archive(archive)
+        except (OSError, ValueError, KeyError):
+            entries = None
+        if entries is not None:
+            for name, symbol, count, code in entries:
+                _compiled[name] = _load(symbol, count, code)
+        else:
+            _compile_all(archive)
+    except BaseException as error:  # reported by ensure_compiled; the plain forms go on
+        _failure = error
+    finally:
+        _done.set()
+
+
+# -- machine code ---------------------------------------------------------------------------
+
+
+def _compile_all(archive: Path) -> None:
+    entries = []
+    for module in _MODULES:
+        for function in importlib.import_module(f".{module}", __package__).KERNELS:
+            if not threading.main_thread().is_alive():
+                return
+            count = function.__code__.co_argcount
+            symbol, code = _object_code(function, count)
+            _compiled[function.__name__] = _load(symbol, count, code)
+            entries.append((function.__name__, symbol, count, code))
+    try:
+        _write_archive(archive, entries)
+    except OSError:
+        pass  # no writable folder: compile in every process
+
+
+def _object_code(function: Callable[..., Any], count: int) -> tuple[str, bytes]:
+    """Symbol and object file of `function` of `count` int64s, returning an int64."""
+    from numba.core import compiler, types
+    from numba.core.registry import cpu_target
+
+    flags = compiler.Flags()
+    # The bare function: no Python wrapper and no reference counts, hence no runtime.
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    made = compiler.compile_extra(
+        cpu_target.typing_context,
+        cpu_target.target_context,
+        function,
+        (types.int64,) * count,
+        types.int64,
+        flags,
+        {},
+    )
+    for declared in made.library._final_module.functions:
+        name = declared.name
+        if declared.is_declaration and not name.startswith("llvm.") and name not in _LIBRARY:
+            raise RuntimeError(f"kernel {function.__name__} needs the symbol {name}")
+    return made.fndesc.llvm_func_name, made.library._get_compiled_object()
+
+
+def _load(symbol: str, count: int, code: bytes) -> Kernel:
+    """A Python function that runs the machine code, without the GIL."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    # Numba's calling convention: where to put the result, where to put an exception (kernels
+    # raise none), the arguments; a status comes back.
+    prototype = ctypes.CFUNCTYPE(
+        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * count
+    )
+    native = prototype(engine.get_function_address(symbol))
+
+    def call(*args: int) -> int:
+        result = ctypes.c_int64()
+        native(ctypes.byref(result), None, *args)
+        return result.value
+
+    return call
+
+
+# -- the cache ------------------------------------------------------------------------------
+
+
+def _archive_path() -> Path:
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    features = llvm.get_host_cpu_features().flatten()
+    for part in (llvmlite.__version__, llvm.get_host_cpu_name(), features, sys.platform):
+        digest.update(f"{part}\n".encode())
+    return cache_folder() / f"io-{digest.hexdigest()[:24]}"
+
+
+def _write_archive(path: Path, entries: list[tuple[str, str, int, bytes]]) -> None:
+    """A line of JSON, then the object files; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = b"".join(entry[3] for entry in entries)
+    head = {
+        "kernels": [(name, symbol, count, len(code)) for name, symbol, count, code in entries],
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(json.dumps(head).encode() + b"\n" + body)
+    os.replace(temporary, path)
+
+
+def _read_archive(path: Path) -> list[tuple[str, str, int, bytes]]:
+    line, _, body = path.read_bytes().partition(b"\n")
+    head = json.loads(line)
+    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+        raise ValueError("damaged cache file")
+    entries = []
+    at = 0
+    for name, symbol, count, size in head["kernels"]:
+        entries.append((name, symbol, count, body[at : at + size]))
+        at += size
+    return entries
+
+
+# -- functions of other rooms that need numba at run time anyway ----------------------------
+
+
 def compile_function(function: Callable[..., Any], *signatures: Any) -> Callable[..., Any]:
-    """`function` compiled nogil for `signatures`, from the disk cache where possible."""
+    """`function` compiled nogil by numba for `signatures`, from its disk cache if possible.
+
+    The result is a numba dispatcher that takes arrays.
+    """
     import numba
 
     dispatcher = numba.njit(nogil=True, error_model="numpy", boundscheck=False)(function)
     try:
-        dispatcher._cache = _kernel_cache(function)
+        dispatcher._cache = _numba_cache(function)
     except (OSError, RuntimeError):
         pass  # no writable folder: compile in every process
     for signature in signatures:
@@ -74,38 +241,10 @@ def compile_function(function: Callable[..., Any], *signatures: Any) -> Callable
     return dispatcher
 
 
-def _start() -> None:
-    global _thread
-    with _lock:
-        if _thread is not None:
-            return
-        _thread = threading.Thread(target=_compile_all, name="headrace-io-jit")
-        if os.environ.get("HEADRACE_JIT") == "0":
-            _done.set()
-            return
-    _thread.start()
-
-
-def _compile_all() -> None:
-    global _failure
-    try:
-        for module in _MODULES:
-            for name, function, *signatures in importlib.import_module(
-                f".{module}", __package__
-            ).kernels():
-                if not threading.main_thread().is_alive():
-                    return
-                _compiled[name] = compile_function(function, *signatures)
-    except BaseException as error:  # reported by ensure_compiled; the plain forms go on
-        _failure = error
-    finally:
-        _done.set()
-
-
-@functools.cache
 def _source_hash(module: str) -> str:
-    """A hash of the module's source and of all modules whose kernels or intrinsics it uses."""
-    pending, files = [module], {}
+    """A hash of the module's source and of all modules whose jitted helpers it uses."""
+    pending = [module]
+    files: dict[str, str] = {}
     while pending:
         name = pending.pop()
         source = getattr(sys.modules.get(name), "__file__", None)
@@ -122,7 +261,7 @@ def _source_hash(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _kernel_cache(function: Callable[..., Any]) -> Any:
+def _numba_cache(function: Callable[..., Any]) -> Any:
     """numba's function cache, placed in `cache_folder` and stamped with the source hash."""
     from numba.core import caching
 

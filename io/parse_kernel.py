@@ -17,20 +17,22 @@ differs.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
-import numpy as np
-from numba import int32, int64, types, uint8, uint64
+from numba import int64, uint64
 
 from .intrinsics import (
     copy_bytes,
     count_trailing_zeros,
+    int32_array,
+    int64_array,
+    int64_table,
     load_u8,
     load_u32,
     load_u64,
     store_i64,
     store_u32,
+    uint8_array,
+    uint64_array,
 )
 
 # Fields of a row of the column table, int64 [columns, FIELDS].
@@ -150,14 +152,18 @@ def _lookup(p, size, table, slots):  # type: ignore[no-untyped-def]
         at = (at + uint64(1)) & mask
 
 
-def fill_slots(table, slots):  # type: ignore[no-untyped-def]
-    """Build the hash table `slots` (a power of two, all -1) over the keys of `table`."""
+def fill_slots(table_at, columns, slots_at, size):  # type: ignore[no-untyped-def]
+    """Build the hash table over the keys of the column table: `size` int32s, a power of two,
+    all -1 beforehand."""
+    table = int64_table(table_at, columns, FIELDS)
+    slots = int32_array(slots_at, size)
     mask = uint64(len(slots) - 1)
     for column in range(len(table)):
         at = key_hash(table[column, KEY], table[column, KEY_SIZE]) & mask
         while slots[at] >= 0:
             at = (at + uint64(1)) & mask
         slots[at] = column
+    return int64(0)
 
 
 @_inline
@@ -461,28 +467,40 @@ def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, wor
     return True
 
 
-def parse_examples(base, size, starts, ends, table, slots, unusual):  # type: ignore[no-untyped-def]
+def parse_examples(base, size, rows, starts_at, ends_at, table_at, columns, slots_at,
+                   slots_size, unusual_at, scratch_at):  # type: ignore[no-untyped-def]  # fmt: skip
     """Parse all records; how many rows are left to the exact parser, marked in `unusual`.
 
-    Args: address and number of the bytes; int64 [n] bounds; column table; hash table;
-    uint8 [n].
+    Args: address and number of the bytes; int64 [rows] bounds; column table; hash table; uint8
+    [rows]; int64 [columns + 5 * PREDICTED] of working memory.
     """
-    seen = np.full(len(table), -1, np.int64)
-    guess = np.full(PREDICTED, -1, np.int64)
-    guess_at = np.zeros(PREDICTED, np.int64)
-    guess_size = np.zeros(PREDICTED, np.int64)
-    words = np.ones(PREDICTED, np.uint64)
-    masks = np.zeros(PREDICTED, np.uint64)
+    starts, ends = int64_array(starts_at, rows), int64_array(ends_at, rows)
+    table = int64_table(table_at, columns, FIELDS)
+    slots = int32_array(slots_at, slots_size)
+    unusual = uint8_array(unusual_at, rows)
+    guess = int64_array(scratch_at, PREDICTED)
+    guess_at = int64_array(scratch_at + 8 * PREDICTED, PREDICTED)
+    guess_size = int64_array(scratch_at + 16 * PREDICTED, PREDICTED)
+    words = uint64_array(scratch_at + 24 * PREDICTED, PREDICTED)
+    masks = uint64_array(scratch_at + 32 * PREDICTED, PREDICTED)
+    seen = int64_array(scratch_at + 40 * PREDICTED, columns)
+    for i in range(PREDICTED):
+        guess_size[i] = 0
+        words[i] = uint64(1)  # with a mask of 0 it matches nothing
+        masks[i] = uint64(0)
+    for column in range(columns):
+        seen[column] = -1
     left = 0
-    for row in range(len(starts)):
-        plain = starts[row] >= 0 and ends[row] >= starts[row] and ends[row] <= size and _row(
+    for row in range(rows):
+        inside = starts[row] >= 0 and ends[row] >= starts[row] and ends[row] <= size
+        plain = inside and _row(
             row, base + starts[row], base + ends[row], base, table, slots, seen,
             guess, guess_at, guess_size, words, masks,
         )  # fmt: skip
         unusual[row] = not plain
         if not plain:
             left += 1
-            for column in range(len(table)):
+            for column in range(columns):
                 if table[column, WANT] < 0:
                     store_i64(table[column, OUT_A] + 8 * row, int64(0))
                     store_i64(table[column, OUT_B] + 8 * row, int64(0))
@@ -490,29 +508,23 @@ def parse_examples(base, size, starts, ends, table, slots, unusual):  # type: ig
     return left
 
 
-def fill_lists(kind, base, lows, highs, splits, out_a, out_b):  # type: ignore[no-untyped-def]
+def fill_lists(kind, base, rows, lows_at, highs_at, splits_at, out_a, out_b):  # type: ignore[no-untyped-def]
     """Decode the lists that `parse_examples` found in one column.
 
     List r has contents ``[lows[r], highs[r])`` (addresses; none where both are 0) and goes to
     values ``splits[r]`` on.  Strings: bounds relative to `base` to `out_a`, `out_b`.
     """
+    lows, highs = int64_array(lows_at, rows), int64_array(highs_at, rows)
+    splits = int64_array(splits_at, rows + 1)
     width = 4 if kind == 2 else 8
-    for row in range(len(lows)):
+    for row in range(rows):
         if lows[row] != highs[row]:
             at = splits[row]
             _decode_list(
                 kind, lows[row], highs[row], base, splits[row + 1] - at,
                 out_a + width * at, out_b + width * at,
             )  # fmt: skip
+    return int64(0)
 
 
-def kernels() -> list[tuple[Any, ...]]:
-    """(name, function, signatures...) of every kernel in this module."""
-    offsets = int64[::1]
-    return [
-        ("fill_slots", fill_slots, types.none(int64[:, ::1], int32[::1])),
-        ("fill_lists", fill_lists,
-         types.none(int64, int64, offsets, offsets, offsets, int64, int64)),
-        ("parse_examples", parse_examples,
-         int64(int64, int64, offsets, offsets, int64[:, ::1], int32[::1], uint8[::1])),
-    ]  # fmt: skip
+KERNELS = (fill_slots, fill_lists, parse_examples)

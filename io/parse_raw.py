@@ -28,14 +28,16 @@ import numpy as np
 from ..ops import dtypes
 from ..ops.string_array import StringArray
 from . import jit
+from .jit import address
 from .parse_plain import ParseError, parse_row, wire_kind
 from .parse_plan import DENSE, SEQUENCE, Column, ParsePlan
 
-__all__ = ["ParseError", "address", "join_lists", "parse_raw", "plan_tables", "read_lists"]
+__all__ = ["ParseError", "join_lists", "parse_raw", "plan_tables", "read_lists"]
 
 # Fields of the kernel's table; repeated here because importing the kernel imports numba.
 _KEY, _KEY_SIZE, _KIND, _WANT, _DEFAULT, _OUT_A, _OUT_B, _OUT_C, _FIELDS = range(9)
 _STRING_DEFAULT = 1
+_PREDICTED = 512
 
 
 def parse_raw(
@@ -66,7 +68,12 @@ def parse_raw(
     table = tables.table.copy()
     outs = [_allocate(column, n, table[i]) for i, column in enumerate(plan.columns)]
     unusual = np.empty(n, np.uint8)
-    left = kernel(base, data.size, starts, ends, table, tables.slots(), unusual)
+    slots = tables.slots()
+    scratch = np.empty(len(table) + 5 * _PREDICTED, np.int64)
+    left = kernel(
+        base, data.size, n, address(starts), address(ends), address(table), len(table),
+        address(slots), slots.size, address(unusual), address(scratch),
+    )  # fmt: skip
     for column, out in zip(plan.columns, outs, strict=True):
         if column.kind == SEQUENCE and column.size != 1:
             uneven = out[2] % column.size != 0 if column.size else out[2] != 0
@@ -115,7 +122,7 @@ class Tables:
             slots = np.full(size, -1, np.int32)
             fill = jit.kernel("fill_slots")
             assert fill is not None
-            fill(self.table, slots)
+            fill(address(self.table), len(self.table), address(slots), size)
             self._slots = slots
         return self._slots
 
@@ -216,13 +223,14 @@ def read_lists(
     fill = jit.kernel("fill_lists")
     assert fill is not None
     total = int(splits[-1])
-    kind, base = wire_kind(column.dtype), address(data)
+    kind, base, rows = wire_kind(column.dtype), address(data), len(counts)
+    lists = address(lows), address(highs), address(splits)
     if column.dtype is dtypes.string:
         starts, ends = np.zeros(total, np.int64), np.zeros(total, np.int64)
-        fill(kind, base, lows, highs, splits, address(starts), address(ends))
+        fill(kind, base, rows, *lists, address(starts), address(ends))
         return splits, StringArray(data, starts, ends)
     flat = np.empty(total, column.dtype.np_dtype)
-    fill(kind, base, lows, highs, splits, address(flat), 0)
+    fill(kind, base, rows, *lists, address(flat), 0)
     return splits, flat
 
 
@@ -293,7 +301,3 @@ def join_lists(
         return splits, StringArray(data, bounds[:, 0].copy(), bounds[:, 1].copy())
     return splits, np.array(joined, column.dtype.np_dtype)
 
-
-def address(array: np.ndarray) -> int:
-    """Where the array's first element is."""
-    return int(array.__array_interface__["data"][0])

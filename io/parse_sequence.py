@@ -28,6 +28,7 @@ from ..ops.tensor import Tensor
 from ..ops.tensor_shape import TensorShape
 from ..ops.tensor_spec import TensorSpec
 from . import jit
+from .jit import address
 from .parse_assemble import assemble, output_specs, padded, ragged_parts
 from .parse_config import (
     FixedLenFeature,
@@ -38,7 +39,7 @@ from .parse_config import (
 from .parse_ops import pack_outputs
 from .parse_plain import wire_kind
 from .parse_plan import DENSE, SEQUENCE, Column, Output, ParsePlan
-from .parse_raw import address, join_lists, plan_tables, read_lists
+from .parse_raw import join_lists, plan_tables, read_lists
 from .parse_sequence_plain import parse_sequences
 
 __all__ = [
@@ -216,14 +217,21 @@ def _by_kernels(
         rows.append(own)
     starts = np.ascontiguousarray(serialized.starts, np.int64)
     ends = np.ascontiguousarray(serialized.ends, np.int64)
-    if find_features(address(data), starts, ends, rows[0], tables[0].slots(), rows[1],
-                     tables[1].slots()):  # fmt: skip
+    slots = [table.slots() for table in tables]
+    columns = (
+        part
+        for row, slot in zip(rows, slots, strict=True)
+        for part in (address(row), len(row), address(slot), slot.size)
+    )
+    if find_features(address(data), n, address(starts), address(ends), *columns):
         return None
     contexts = []
     for column, (lows, highs) in zip(context.columns, places[0], strict=True):
         missing = lows == 0
         counts = np.empty(n, np.int64)
-        if measure(wire_kind(column.dtype), lows, highs, counts):
+        if measure(
+            wire_kind(column.dtype), n, address(lows), address(highs), address(counts)
+        ):
             return None
         if column.kind == DENSE and (missing.any() or (counts != column.size).any()):
             return None  # defaults and errors
@@ -235,14 +243,15 @@ def _by_kernels(
         if column.kind == SEQUENCE and column.default is None and not lows.all():
             return None
         counts = np.empty(n, np.int64)
-        if count_steps(lows, highs, counts):
+        if count_steps(n, address(lows), address(highs), address(counts)):
             return None
         outer = np.zeros(n + 1, np.int64)
         np.cumsum(counts, out=outer[1:])
         total = int(outer[-1])
         step_lows, step_highs, counts = (np.empty(total, np.int64) for _ in range(3))
-        find_steps(lows, highs, outer, step_lows, step_highs)
-        if measure(wire_kind(column.dtype), step_lows, step_highs, counts):
+        bounds = address(step_lows), address(step_highs)
+        find_steps(n, address(lows), address(highs), address(outer), *bounds)
+        if measure(wire_kind(column.dtype), total, *bounds, address(counts)):
             return None
         if column.kind == SEQUENCE and (counts != column.size).any():
             return None

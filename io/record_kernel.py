@@ -1,19 +1,26 @@
 """Numba kernels over file bytes: CRC32C, the record framing scan, the line scan.
 
-Loaded by `headrace.io.jit`, never imported directly.  All run without the GIL, allocate
-nothing and read only ``data[low:high]``.
+Loaded by `headrace.io.jit`, never imported directly.  All run without the GIL,
+allocate nothing and read only the bytes given.  Arguments are int64s: numbers and addresses.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
-from numba import int64, uint8, uint32, uint64
+from numba import int64, uint32, uint64
 
 from .crc32c import _position_tables
-from .intrinsics import HAS_CRC, crc_u8, crc_u64, load_u8, load_u32, load_u64
+from .intrinsics import (
+    HAS_CRC,
+    crc_u8,
+    crc_u64,
+    int64_array,
+    load_u8,
+    load_u32,
+    load_u64,
+    store_i64,
+)
 
 COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
 
@@ -104,51 +111,52 @@ def _masked_crc(address, size):  # type: ignore[no-untyped-def]
     return uint32(uint32((crc >> uint32(15)) | uint32(crc << uint32(17))) + uint32(0xA282EAD8))
 
 
-def crc_update(data, low, high, crc):  # type: ignore[no-untyped-def]
-    """The CRC32C of ``data[low:high]``, continuing from `crc`."""
+def crc_update(base, low, high, crc):  # type: ignore[no-untyped-def]
+    """The CRC32C of the bytes ``[low, high)`` from address `base`, continuing from `crc`."""
     state = uint64(crc) ^ uint64(0xFFFFFFFF)
-    return int64(_crc(int64(data.ctypes.data) + low, high - low, state) ^ uint64(0xFFFFFFFF))
+    return int64(_crc(base + low, high - low, state) ^ uint64(0xFFFFFFFF))
 
 
-def frame_scan(data, low, high, max_records, max_bytes, starts, ends):  # type: ignore[no-untyped-def]
-    """Find and check the records of ``data[low:high]``.
+def frame_scan(base, low, high, max_records, max_bytes, starts_at, ends_at, result_at):  # type: ignore[no-untyped-def]
+    """Find and check the records in the bytes ``[low, high)`` from address `base`.
 
-    Payload bounds go to `starts`, `ends`.  Stops at `max_records`, once `max_bytes` have been
-    passed, or at the first record that is incomplete or damaged.  Returns (records found,
-    position of the first byte not consumed, status, size of the record there or 0).
+    Payload bounds go to the int64 arrays at `starts_at`, `ends_at`.  Stops at `max_records`,
+    once `max_bytes` have been passed, or at the first record that is incomplete or damaged.
+    Returns the number of records found; int64 [3] at `result_at` becomes (position of the first
+    byte not consumed, status, size of the record there or 0).
     """
-    base = int64(data.ctypes.data)
+    starts, ends = int64_array(starts_at, max_records), int64_array(ends_at, max_records)
     pos = low
     n = 0
     stop = low + max_bytes
+    status = int64(COMPLETE)
+    wanted = int64(0)
     while n < max_records and pos < stop:
         if high - pos < 12:
-            return n, pos, int64(PARTIAL) if high > pos else int64(COMPLETE), int64(0)
+            status = int64(PARTIAL) if high > pos else int64(COMPLETE)
+            break
         if _masked_crc(base + pos, 8) != load_u32(base + pos + 8):
-            return n, pos, int64(BAD_LENGTH_CRC), int64(0)
+            status = int64(BAD_LENGTH_CRC)
+            break
         size = load_u64(base + pos)
         if high - pos < 16 or size > uint64(high - pos - 16):
             # Clamped, so that the caller's sums cannot overflow.
-            return n, pos, int64(PARTIAL), int64(min(size, uint64(1) << uint64(61))) + 16
+            status = int64(PARTIAL)
+            wanted = int64(min(size, uint64(1) << uint64(61))) + 16
+            break
         length = int64(size)
         if _masked_crc(base + pos + 12, length) != load_u32(base + pos + 12 + length):
-            return n, pos, int64(BAD_DATA_CRC), length + 16
+            status = int64(BAD_DATA_CRC)
+            wanted = length + 16
+            break
         starts[n] = pos + 12
         ends[n] = pos + 12 + length
         pos += length + 16
         n += 1
-    return n, pos, int64(COMPLETE), int64(0)
+    store_i64(result_at, pos)
+    store_i64(result_at + 8, status)
+    store_i64(result_at + 16, wanted)
+    return n
 
 
-def kernels() -> list[tuple[Any, ...]]:
-    """(name, function, signatures...) of every kernel in this module."""
-    data = uint8[::1]
-    constant = numba.types.Array(uint8, 1, "C", readonly=True)
-    offsets = int64[::1]
-    scan = numba.types.UniTuple(int64, 4)
-    return [
-        ("crc_update", crc_update, int64(constant, int64, int64, int64),
-         int64(data, int64, int64, int64)),
-        ("frame_scan", frame_scan,
-         scan(data, int64, int64, int64, int64, offsets, offsets)),
-    ]  # fmt: skip
+KERNELS = (crc_update, frame_scan)

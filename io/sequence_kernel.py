@@ -8,13 +8,11 @@ bytes, each of which needs the sizes that the one before found.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
-from numba import int64, types
+from numba import int64
 
-from .intrinsics import load_u8, store_i64
-from .parse_kernel import OUT_A, OUT_B, _count_list, _length, _lookup
+from .intrinsics import int32_array, int64_array, int64_table, load_u8, store_i64
+from .parse_kernel import FIELDS, OUT_A, OUT_B, _count_list, _length, _lookup
 
 _inline = numba.njit(nogil=True, error_model="numpy", inline="never")
 
@@ -43,13 +41,19 @@ def _entries(row, p, end, table, slots):  # type: ignore[no-untyped-def]
     return True
 
 
-def find_features(base, starts, ends, context, context_slots, lists, list_slots):  # type: ignore[no-untyped-def]
+def find_features(base, rows, starts_at, ends_at, context_at, context_columns, context_slots_at,
+                  context_size, lists_at, list_columns, list_slots_at, list_size):  # type: ignore[no-untyped-def]  # fmt: skip
     """Addresses of the Feature of each context column and FeatureList of each list column.
 
     They go to int64 [rows] arrays at the tables' OUT_A, OUT_B, which hold 0 beforehand.  The
     last of equal keys wins.  Returns 0, or 1 if a record is not plain.
     """
-    for row in range(len(starts)):
+    starts, ends = int64_array(starts_at, rows), int64_array(ends_at, rows)
+    context = int64_table(context_at, context_columns, FIELDS)
+    context_slots = int32_array(context_slots_at, context_size)
+    lists = int64_table(lists_at, list_columns, FIELDS)
+    list_slots = int32_array(list_slots_at, list_size)
+    for row in range(rows):
         p, end = base + starts[row], base + ends[row]
         while p < end:
             tag = load_u8(p)
@@ -68,9 +72,11 @@ def find_features(base, starts, ends, context, context_slots, lists, list_slots)
     return int64(0)
 
 
-def count_steps(lows, highs, counts):  # type: ignore[no-untyped-def]
+def count_steps(rows, lows_at, highs_at, counts_at):  # type: ignore[no-untyped-def]
     """Number of Features in each FeatureList ``[lows[r], highs[r])``; 1 if one is not plain."""
-    for row in range(len(lows)):
+    lows, highs = int64_array(lows_at, rows), int64_array(highs_at, rows)
+    counts = int64_array(counts_at, rows)
+    for row in range(rows):
         p, end = lows[row], highs[row]
         count = int64(0)
         while p < end:
@@ -84,23 +90,30 @@ def count_steps(lows, highs, counts):  # type: ignore[no-untyped-def]
     return int64(0)
 
 
-def find_steps(lows, highs, splits, step_lows, step_highs):  # type: ignore[no-untyped-def]
+def find_steps(rows, lows_at, highs_at, splits_at, step_lows_at, step_highs_at):  # type: ignore[no-untyped-def]
     """Bounds of the Features that `count_steps` counted."""
-    for row in range(len(lows)):
+    lows, highs = int64_array(lows_at, rows), int64_array(highs_at, rows)
+    splits = int64_array(splits_at, rows + 1)
+    steps = splits[rows]
+    step_lows, step_highs = int64_array(step_lows_at, steps), int64_array(step_highs_at, steps)
+    for row in range(rows):
         p, end = lows[row], highs[row]
         at = splits[row]
         while p < end:
             step_lows[at], step_highs[at] = _length(p + 1, end)
             p = step_highs[at]
             at += 1
+    return int64(0)
 
 
-def measure_features(kind, lows, highs, counts):  # type: ignore[no-untyped-def]
+def measure_features(kind, features, lows_at, highs_at, counts_at):  # type: ignore[no-untyped-def]
     """Narrow the bounds of Features to those of their lists' contents, and count the values.
 
     Returns 0, or 1 if one is not plain or holds another kind of list.
     """
-    for i in range(len(lows)):
+    lows, highs = int64_array(lows_at, features), int64_array(highs_at, features)
+    counts = int64_array(counts_at, features)
+    for i in range(features):
         p, end = lows[i], highs[i]
         counts[i] = 0
         if p == end:
@@ -118,14 +131,4 @@ def measure_features(kind, lows, highs, counts):  # type: ignore[no-untyped-def]
     return int64(0)
 
 
-def kernels() -> list[tuple[Any, ...]]:
-    """(name, function, signatures...) of every kernel in this module."""
-    offsets = int64[::1]
-    table, slots = int64[:, ::1], numba.int32[::1]
-    return [
-        ("find_features", find_features,
-         int64(int64, offsets, offsets, table, slots, table, slots)),
-        ("count_steps", count_steps, int64(offsets, offsets, offsets)),
-        ("find_steps", find_steps, types.none(offsets, offsets, offsets, offsets, offsets)),
-        ("measure_features", measure_features, int64(int64, offsets, offsets, offsets)),
-    ]  # fmt: skip
+KERNELS = (find_features, count_steps, find_steps, measure_features)

@@ -29,6 +29,7 @@ from ..ops.string_array import StringArray
 from . import jit
 from .crc32c import crc32c_ranges, mask
 from .files import check_compression, looks_like, open_stream
+from .jit import address
 from .window import CHUNK_BYTES, Window
 
 __all__ = ["RecordChunk", "RecordReader", "tf_record_iterator"]
@@ -225,8 +226,12 @@ def _scan(
         return 0, low, COMPLETE, 0
     fast = jit.kernel("frame_scan")
     if fast is not None:
-        found = fast(data, low, high, max_records, max_bytes, starts, ends)
-        return found  # type: ignore[no-any-return]
+        result = np.empty(3, np.int64)
+        found = fast(
+            address(data), low, high, max_records, max_bytes,
+            address(starts), address(ends), address(result),
+        )  # fmt: skip
+        return (found, *result.tolist())
     return plain_scan(data, low, high, max_records, max_bytes, starts, ends)
 
 

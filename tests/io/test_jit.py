@@ -1,10 +1,11 @@
 """Kernels in the background: never waited for, cached on disk, off on request."""
 
+import math
 import os
 import subprocess
 import sys
-import time
 
+import numpy as np
 import pytest
 
 RUN = """
@@ -30,19 +31,34 @@ def run(source, **env):
     return done.stdout.strip()
 
 
+CHECK = """
+import sys
+import numpy as np
+from headrace.io import jit
+from headrace.io.crc32c import crc32c
+from headrace.io.tfrecord import plain_scan
+assert jit.ensure_compiled()
+assert crc32c(b"123456789") == 0xE3069283
+print("numba" in sys.modules)
+"""
+
+
 @pytest.mark.processes
 @pytest.mark.slow
-def test_cold_then_cached(tmp_path):
+def test_cold_then_cached_without_numba(tmp_path):
     cache = tmp_path / "cache"
-    start = time.perf_counter()
     assert run(RUN, HEADRACE_CACHE_DIR=str(cache)) == "True True True True"
-    cold = time.perf_counter() - start
-    files = sorted(cache.rglob("*.nbc"))
-    assert files
-    start = time.perf_counter()
-    assert run(RUN, HEADRACE_CACHE_DIR=str(cache)) == "True True True True"
-    assert time.perf_counter() - start < cold
-    assert sorted(cache.rglob("*.nbc")) == files
+    (archive,) = cache.iterdir()
+    stamp = archive.stat().st_mtime_ns
+    assert run(CHECK, HEADRACE_CACHE_DIR=str(cache)) == "False"
+    assert archive.stat().st_mtime_ns == stamp
+    # A damaged file is not run but made again.
+    data = bytearray(archive.read_bytes())
+    data[-100] ^= 1
+    archive.write_bytes(data)
+    assert run(CHECK, HEADRACE_CACHE_DIR=str(cache)) == "True"
+    assert archive.read_bytes() != data
+    assert [p.name for p in cache.iterdir()] == [archive.name]
 
 
 @pytest.mark.processes
@@ -61,7 +77,8 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path):
 def test_a_failing_compiler_leaves_the_plain_forms():
     source = """
 from headrace.io import jit
-jit.compile_function = lambda *a: 1 / 0
+jit._object_code = lambda *a: 1 / 0
+jit._read_archive = lambda path: 1 / 0
 from headrace.io.crc32c import crc32c
 assert crc32c(b"123456789") == 0xE3069283
 try:
@@ -71,6 +88,34 @@ except RuntimeError as error:
 assert crc32c(b"123456789") == 0xE3069283
 """
     assert "kernels could not be compiled: ZeroDivisionError" in run(source)
+
+
+def test_kernels_use_nothing_of_numbas_runtime():
+    from headrace.io import jit
+
+    def calls_out(n):
+        return int(math.gamma(n))
+
+    with pytest.raises(RuntimeError, match="kernel calls_out needs the symbol"):
+        jit._object_code(calls_out, 1)
+
+
+def test_functions_of_other_rooms_are_numba_dispatchers(tmp_path, monkeypatch):
+    from headrace.io.jit import compile_function
+
+    monkeypatch.setenv("HEADRACE_CACHE_DIR", str(tmp_path))
+    for _ in range(2):
+        total = compile_function(add_up, "float64(float64[::1])", "int64(int64[::1])")
+        assert total(np.arange(4.0)) == 6.0
+        assert total(np.arange(4)) == 6
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+
+
+def add_up(x):
+    total = x[0]
+    for i in range(1, len(x)):
+        total += x[i]
+    return total
 
 
 @pytest.mark.processes

@@ -277,7 +277,6 @@ def test_nothing_outside_a_record_is_read():
         from test_parse_sequence import fuzzed, sequence
         from headrace.io import jit
         from headrace.io.parse_raw import ParseError, parse_raw
-        from headrace.io.record_kernel import kernels
         from headrace.ops.string_array import StringArray
         from headrace.ops.tensor import Tensor
 
@@ -307,7 +306,7 @@ def test_nothing_outside_a_record_is_read():
             inside[low : low + size] = np.frombuffer(record, np.uint8)
             bounds = np.array([low]), np.array([low + size])
             one = StringArray(inside, *bounds)
-            crc(inside, low, low + size, 0)
+            crc(address + page, low, low + size, 0)
             try:
                 if n % 2:
                     parse_raw(one, PLAN)
