@@ -66,7 +66,9 @@ def gather(
         axis = batch_dims if axis is None else static_int(axis, "GatherV2", "axis")
         if batch_dims < 0:
             indices = to_tensor(indices, None)
-            batch_dims += len(indices.shape)
+            if indices.shape.rank is None:
+                raise ValueError("gather: a negative batch_dims needs indices of a known rank")
+            batch_dims += indices.shape.rank
         return GatherV2(params, indices, axis=axis, batch_dims=batch_dims)
     return GatherV2(params, indices, axis=0, batch_dims=0)
 
