@@ -32,5 +32,5 @@ def test_digits_trains_from_files_to_97_percent(tmp_path):
     assert len(list(tmp_path.glob("*.tfrecord"))) == 8
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "digits.weights.h5").exists()
-    for said in ("label", "TFRecord", "accuracy", "bottleneck", "again"):
+    for said in ("label", "tf_record", "accuracy", "bottleneck", "again"):
         assert said in done.stdout, f"{said!r} is missing from the output"
