@@ -1,4 +1,4 @@
-"""Every array operation's cases again, traced on tensors of which not even the rank is known."""
+"""Every array operation's cases again, traced on tensors whose very rank is unknown."""
 
 import pytest
 
