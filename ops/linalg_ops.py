@@ -143,17 +143,18 @@ def _matmul_vjp(op: Any, g: Any) -> Any:
     def mm(x: Any, y: Any, tx: bool, ty: bool) -> Any:
         return MatMul(x, y, transpose_a=tx, transpose_b=ty)
 
-    return _four_cases(mm, a, b, g, op.attrs["transpose_a"], op.attrs["transpose_b"])
+    return _four_cases(mm, a, b, g, op.attrs["transpose_a"], op.attrs["transpose_b"], op.needs)
 
 
-def _four_cases(mm: Any, a: Any, b: Any, g: Any, ta: bool, tb: bool) -> Any:
-    if not ta and not tb:
-        return mm(g, b, False, True), mm(a, g, True, False)
-    if not ta:
-        return mm(g, b, False, False), mm(g, a, True, False)
-    if not tb:
-        return mm(b, g, False, True), mm(a, g, False, False)
-    return mm(b, g, True, True), mm(g, a, True, True)
+def _four_cases(mm: Any, a: Any, b: Any, g: Any, ta: bool, tb: bool, needs: Any) -> Any:
+    """Gradients of a @ b, each one product with flags; None where it is not asked for."""
+    for_a, for_b = needs or (True, True)
+    ga = gb = None
+    if for_a:
+        ga = mm(b, g, tb, True) if ta else mm(g, b, False, not tb)
+    if for_b:
+        gb = mm(g, a, True, ta) if tb else mm(a, g, not ta, False)
+    return ga, gb
 
 
 def _matmul_batch(ctx: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
@@ -228,21 +229,23 @@ def _batch_matmul_shape(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> TensorSp
 def _batch_matmul_vjp(op: Any, g: Any) -> Any:
     x, y = op.inputs
     tx, ty = op.attrs["adj_x"], op.attrs["adj_y"]
+    for_x, for_y = op.needs or (True, True)
     cx, cy = (conj(x), conj(y)) if x.dtype.is_complex else (x, y)
     k = y.shape[-1] if ty else y.shape[-2]
     if y.ndim == 2 and not tx and k is not None and g.shape[-1] is not None:
         # Weights shared by a stack: their gradient is one large product, not a sum of many.
+        gx = BatchMatMulV2(g, cy, adj_x=False, adj_y=not ty) if for_x else None
+        if not for_y:
+            return gx, None
         rows, grows = reshape(cx, [-1, k]), reshape(g, [-1, g.shape[-1]])
-        gy = MatMul(
-            *((grows, rows) if ty else (rows, grows)), transpose_a=True, transpose_b=False
-        )
-        return BatchMatMulV2(g, cy, adj_x=False, adj_y=not ty), gy
+        pair = (grows, rows) if ty else (rows, grows)
+        return gx, MatMul(*pair, transpose_a=True, transpose_b=False)
 
     def mm(p: Any, q: Any, tp: bool, tq: bool) -> Any:
         return BatchMatMulV2(p, q, adj_x=tp, adj_y=tq)
 
-    gx, gy = _four_cases(mm, cx, cy, g, tx, ty)
-    return sum_to(gx, x), sum_to(gy, y)
+    gx, gy = _four_cases(mm, cx, cy, g, tx, ty, op.needs)
+    return None if gx is None else sum_to(gx, x), None if gy is None else sum_to(gy, y)
 
 
 BatchMatMulV2 = Primitive(

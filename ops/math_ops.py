@@ -70,7 +70,11 @@ def multiply(x: Any, y: Any, name: str | None = None) -> Tensor:
 
 def _mul_vjp(op: Any, g: Any) -> Any:
     x, y = op.inputs
-    return sum_to(Mul(g, conj_of(y)), x), sum_to(Mul(g, conj_of(x)), y)
+    for_x, for_y = op.needs or (True, True)
+    return (
+        sum_to(Mul(g, conj_of(y)), x) if for_x else None,
+        sum_to(Mul(g, conj_of(x)), y) if for_y else None,
+    )
 
 
 Mul = binary_primitive("Mul", np.multiply, "a * b", _mul_vjp)
@@ -194,6 +198,8 @@ def _pow_vjp(op: Any, g: Any) -> Any:
         logs = Log(x_ + (1 - some)) * some
         return sum_to(g * y_ * Pow(x_, y_ - 1), x), sum_to(g * z_ * logs, y)
     gx = sum_to(g * (y * Pow(x, y - 1)), x)
+    if op.needs and not op.needs[1]:
+        return gx, None
     positive = x > 0
     return gx, sum_to(g * (z * Masked(Log(x), positive)), y)
 

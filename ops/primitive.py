@@ -63,9 +63,11 @@ class Op:
 
     Attributes:
         primitive, inputs, outputs, attrs: what was called, with what, giving what.
+        needs: for each input, whether its gradient is asked for; a rule may give None for the
+            others.  None means all.
     """
 
-    __slots__ = ("attrs", "inputs", "outputs", "primitive")
+    __slots__ = ("attrs", "inputs", "needs", "outputs", "primitive")
 
     def __init__(self, primitive: Primitive, inputs: tuple[Any, ...], attrs: dict[str, Any],
                  outputs: tuple[Tensor, ...]):  # fmt: skip
@@ -73,6 +75,7 @@ class Op:
         self.inputs = inputs
         self.attrs = attrs
         self.outputs = outputs
+        self.needs: tuple[bool, ...] | None = None
 
     def get_attr(self, name: str) -> Any:
         """The attribute `name`."""

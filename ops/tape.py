@@ -287,16 +287,18 @@ def gradients_of(
         out_grads = [grads.get(id(t)) for t in op.outputs]
         if not any(g is not None for g in out_grads):
             continue
-        if not any(id(t) in wanted for t in op.inputs):
+        needs = tuple(id(t) in wanted for t in op.inputs)
+        if not any(needs):
             continue
+        op.needs = needs
         if len(out_grads) > 1 and not op.primitive.partial_grads:
             out_grads = [
                 zeros_like(t) if g is None and t.dtype.is_floating else g
                 for g, t in zip(out_grads, op.outputs, strict=True)
             ]
         found = op.primitive.gradient(op, out_grads)
-        for t, g in zip(op.inputs, found, strict=False):
-            if g is not None and id(t) in wanted:
+        for t, g, needed in zip(op.inputs, found, needs, strict=False):
+            if g is not None and needed:
                 _accumulate(grads, t, g)
     result = []
     for source in sources:

@@ -217,6 +217,22 @@ def test_shared_weights_get_one_product():
     assert not [n for n in graph.nodes if n.outputs[0].shape.as_list() == [None, 3, 5]]
 
 
+@pytest.mark.parametrize("flags", [{}, {"transpose_a": True}, {"transpose_b": True}])
+def test_a_gradient_nobody_asks_for_is_not_computed(flags):
+    from headrace.ops.graph.trace import trace
+
+    for which in (0, 1):
+
+        def grads(x, w, which=which):
+            with hr.GradientTape() as tape:
+                tape.watch((x, w)[which])
+                y = hr.matmul(x, w, **flags)
+            return tape.gradient(y, (x, w)[which])
+
+        graph = trace(grads, (hr.TensorSpec([3, 3]), hr.TensorSpec([3, 3])), name="g").graph
+        assert [n.type for n in graph.nodes].count("MatMul") == 2
+
+
 def test_a_batched_vector_product_is_one_matrix_product():
     from headrace.ops.graph.batching import batch_graph
     from headrace.ops.graph.trace import trace
