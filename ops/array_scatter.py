@@ -16,9 +16,9 @@ from . import batch_rules, dtypes
 from .array_basics import cast, zeros_like
 from .array_module import array_module
 from .convert import to_tensor
+from .elementwise import negative
 from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
-from .elementwise import negative
 from .primitive import Primitive, get_primitive
 from .static_args import shape_input
 from .string_array import StringArray
