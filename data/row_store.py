@@ -19,6 +19,8 @@ from .structure import Structure
 
 __all__ = ["RowStore"]
 
+_AT_ONCE_BYTES = 64 << 20
+
 
 class RowStore:
     """Rows by number.
@@ -40,7 +42,10 @@ class RowStore:
             self._columns = [_store_for(c) for c in block.columns]
         highest = int(rows.max()) + 1 if len(rows) else 0
         if highest > self._size:
-            self._size = min(self._capacity, max(highest, 2 * self._size, 64))
+            row_bytes = max(1, block.nbytes // max(1, block.num_rows))
+            # Memory that is not touched costs nothing, and growing would copy.
+            at_once = _AT_ONCE_BYTES // row_bytes
+            self._size = min(self._capacity, max(highest, 2 * self._size, at_once))
             for store in self._columns:
                 store.grow(self._size)
         for i, column in enumerate(block.columns):

@@ -27,6 +27,8 @@ from ..stage import Context, Stage, State
 
 __all__ = ["Epochs", "ShuffleNode"]
 
+_FIRST_ROWS, _PULL_BYTES = 256, 1 << 20
+
 
 class Epochs:
     """Numbers the iterations over one shuffle, over all iterators of the dataset."""
@@ -99,6 +101,7 @@ class _ShuffleStage(Stage):
         self._store: RowStore | None = None
         self._history: deque[tuple[int, State]] = deque()
         self._draws: Draws | None = None
+        self._pull_rows = _FIRST_ROWS
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         self._begin()
@@ -107,7 +110,7 @@ class _ShuffleStage(Stage):
             self._fill(min(need_rows, max_rows))
         if not self._ended:
             step = self._fed - self._size
-            ask = min(max_rows, self._draws.upto_chunk_end(step))
+            ask = min(max_rows, self._draws.upto_chunk_end(step), self._pull_rows)
             self._remember()
             block = self.input.next_block(ask, min(need_rows, ask))
             if block is not None:
@@ -134,7 +137,7 @@ class _ShuffleStage(Stage):
     def _fill(self, need_rows: int) -> None:
         self._remember()
         missing = self._size - self._fed
-        block = self.input.next_block(min(missing, 1 << 16), min(missing + need_rows, 1 << 16))
+        block = self.input.next_block(min(missing, self._pull_rows), missing + need_rows)
         if block is None:
             self._ended = True
             return
@@ -149,6 +152,9 @@ class _ShuffleStage(Stage):
     def _put(self, block: Block) -> np.ndarray:
         """Keep the rows of `block`; their numbers."""
         n = block.num_rows
+        if n >= self._pull_rows or self._pull_rows == _FIRST_ROWS:
+            row_bytes = max(1, block.nbytes // n)
+            self._pull_rows = max(64, min(_PULL_BYTES // row_bytes, 1 << 16))
         elements = np.arange(self._fed, self._fed + n)
         self._fed += n
         if self._gather is not None:
