@@ -102,7 +102,8 @@ class CallbackList:
         return begin
 
     def _end_hook(self, *names: str) -> Callable[[int, Callable[[], dict[str, Any]]], None]:
-        late, eager = [], []
+        late: list[Any] = []
+        eager: list[Any] = []
         for callback, hook in self._hooks(*names):
             (late if getattr(callback, "_reads_logs_late", False) else eager).append(hook)
         if not eager and len(late) == 1:

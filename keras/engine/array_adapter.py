@@ -114,7 +114,7 @@ class ArrayAdapter(DataAdapter):
                    if leaf is not None]
             for name, part in zip(("x", "y", "sample_weight"), parts, strict=False)
         }  # fmt: skip
-        every = {size for found in sizes.values() for size in found}
+        every: set[Any] = {size for found in sizes.values() for size in found}
         if None in every:
             raise ValueError("Every array must have at least one axis: one row per sample.")
         if len(every) != 1:

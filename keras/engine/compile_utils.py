@@ -111,8 +111,9 @@ class LossContainer:
             if self.metrics:
                 batch = hr.shape(nest.flatten(preds[i])[0])[0]
                 self.metrics[i].update_state(value, sample_weight=hr.cast(batch, "float32"))
-            if self.weights[i] is not None:
-                value = value * float(self.weights[i])
+            weight = self.weights[i]
+            if weight is not None:
+                value = value * float(weight)
             total = value if total is None else total + value
         return total
 

@@ -40,7 +40,7 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
             "sample_weight)`, "
             f"found: a tuple of length {len(data)}"
         )
-    return (*data, None, None, None)[:3]  # type: ignore[return-value]
+    return (*data, None, None, None)[:3]
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:

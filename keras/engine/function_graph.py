@@ -157,6 +157,11 @@ class FunctionGraph:
             out = hr.expand_dims(out, -1)
         elif rank is not None and rank == wanted + 1 and out.shape[-1] == 1:
             out = hr.squeeze(out, -1)
+        elif rank not in (None, wanted):
+            raise ValueError(
+                f"Invalid input shape for input {placeholder.name!r}. Expected shape "
+                f"{placeholder.shape}, but input has incompatible shape {value.shape}"
+            )
         if out is not value and mask is not None:
             masks.set_mask(out, mask)
         return out

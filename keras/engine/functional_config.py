@@ -90,7 +90,7 @@ def graph_from_config(
         return nodes[at].output_tensors[output] if at < len(nodes) else None
 
     while pending:
-        waiting = []
+        waiting: list[tuple[Any, Any]] = []
         for layer, call in pending:
             args, kwargs, ready = _arguments(call, find)
             if ready and not any(layer is earlier for earlier, _ in waiting):

@@ -22,6 +22,7 @@ class KerasTensor:
         _keras_history: ``(layer, node_index, tensor_index)`` of the call that makes it.
     """
 
+    _keras_history: tuple[Any, int, int]
     __array_ufunc__ = None  # NumPy's operators leave arrays beside placeholders to us
 
     def __init__(

@@ -52,7 +52,7 @@ class Layer(CallableLayer):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
-            cls.build = _around_build(cls.__dict__["build"])
+            setattr(cls, "build", _around_build(cls.__dict__["build"]))  # noqa: B010
 
     def __init__(
         self,
@@ -96,23 +96,6 @@ class Layer(CallableLayer):
             )
         self._track(name, value)
         object.__setattr__(self, name, value)
-
-    # -- dtypes ---------------------------------------------------------------------------
-
-    @property
-    def dtype(self) -> str:
-        """Alias of `variable_dtype`."""
-        return self.dtype_policy.variable_dtype
-
-    @property
-    def variable_dtype(self) -> str:
-        """Name of the dtype of the weights."""
-        return self.dtype_policy.variable_dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        """Name of the dtype of the computation."""
-        return self.dtype_policy.compute_dtype
 
     # -- to be overridden -----------------------------------------------------------------
 

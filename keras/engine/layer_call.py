@@ -35,7 +35,7 @@ def default(method: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8192)
-def _defaulted(cls: type, method: str) -> bool:
+def _defaulted(cls: Any, method: str) -> bool:
     return getattr(getattr(cls, method), "_is_layer_default", False)
 
 
@@ -49,7 +49,11 @@ class CallableLayer(StatefulLayer):
 
     autocast: bool
     activity_regularizer: Any
-    compute_dtype: str
+    call: Any
+    build: Any
+    compute_mask: Any
+    compute_output_shape: Any
+    compute_output_spec: Any
     input_spec: Any
     supports_masking: bool
 

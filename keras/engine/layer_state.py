@@ -55,7 +55,7 @@ class LayerState:
         from .serialization import serialize_keras_object
 
         try:
-            bound = inspect.signature(cls.__init__).bind(None, *self.args, **self.kwargs)
+            bound = inspect.signature(cls.__init__).bind(None, *self.args, **self.kwargs)  # type: ignore[misc]
             named = dict(list(bound.arguments.items())[1:])
             named.update(named.pop("kwargs", {}))
             return {k: serialize_keras_object(v) for k, v in named.items()}
@@ -85,7 +85,24 @@ class StatefulLayer:
     name: str
     built: bool
     _trainable: bool
-    variable_dtype: str
+    dtype_policy: Any
+
+    # -- dtypes ---------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """Alias of `variable_dtype`."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """Name of the dtype of the weights."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """Name of the dtype of the computation."""
+        return self.dtype_policy.compute_dtype
 
     # -- creating -------------------------------------------------------------------------
 

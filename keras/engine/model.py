@@ -162,12 +162,12 @@ class Model(Trainer, Layer):
     @property
     def input(self) -> Any:
         """The input placeholders of a functional model, nested."""
-        return self._graph.inputs if self._graph is not None else Layer.input.fget(self)
+        return self._graph.inputs if self._graph is not None else super().input
 
     @property
     def output(self) -> Any:
         """The output placeholders of a functional model, nested."""
-        return self._graph.outputs if self._graph is not None else Layer.output.fget(self)
+        return self._graph.outputs if self._graph is not None else super().output
 
     @property
     def input_shape(self) -> Any:
@@ -182,7 +182,7 @@ class Model(Trainer, Layer):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs of a functional model."""
-        return [] if self._graph is None else [t._keras_history[0].name for t in self.inputs]
+        return [t._keras_history[0].name for t in self.inputs or ()]
 
     @property
     def output_names(self) -> list[str] | None:

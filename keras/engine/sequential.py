@@ -107,6 +107,7 @@ class Sequential(Model):
         for layer in self._stack:
             x = layer(x)
         self._set_graph(FunctionGraph(inputs, x, self.name))
+        self.input_spec = None  # sizes other than the first input's are the layers' affair
 
     def build(self, input_shape: Any = None) -> None:
         """Create the weights for inputs of this batch shape."""
@@ -133,7 +134,7 @@ class Sequential(Model):
     def _build_on(self, arguments: dict[str, Any]) -> None:
         """Build for the shape and, so that ids stay integers, the dtype of the first input."""
         inputs = arguments.get("inputs")
-        if is_tensor_like(inputs):
+        if inputs is not None and is_tensor_like(inputs):
             self._given_input_dtype = getattr(inputs.dtype, "name", inputs.dtype)
             shape = shapes_of(inputs)
             self.build((None, *shape[1:]) if shape else shape)

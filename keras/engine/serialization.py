@@ -234,7 +234,7 @@ def _deserialize(config: Any, safe_mode: bool, module_objects: Any = None) -> An
         return _deserialize_special(name, inner, config, safe_mode)
     module = config.get("module")
     if name == "function":
-        return _find(inner, module, config.get("registered_name"), module_objects)
+        return _find(str(inner), module, config.get("registered_name"), module_objects)
     found = _find(name, module, config.get("registered_name"), module_objects)
     if not inspect.isclass(found):
         return found

@@ -26,13 +26,18 @@ __all__ = ["StepFunction"]
 class _Trace:
     """A compiled step for batches of certain specs."""
 
-    __slots__ = ("pack", "run", "specs", "structure", "tree")
+    __slots__ = ("_graph", "specs", "structure", "tree")
 
     def __init__(self, tree: Any, specs: list[Any], traced: Any):
         self.tree = tree
         self.specs = specs
-        self.run = traced.graph.compile()
+        self._graph = traced.graph
         self.structure = traced.output_structure
+
+    @property
+    def run(self) -> Callable[..., list[Any]]:
+        """The compiled graph."""
+        return self._graph.compile()
 
 
 class StepFunction:
@@ -95,12 +100,12 @@ class StepFunction:
 
     def _run_general(self, batch: Any, leaves: list[Any], tree: Any) -> Any:
         """Batches with ragged or sparse tensors, or with absent parts."""
-        specs = [None if leaf is None else _spec(leaf) for leaf in leaves]
+        specs: list[Any] = [None if leaf is None else _spec(leaf) for leaf in leaves]
         try:
             found = self._find(tree, specs)
         except UntraceableError as error:
             return self._give_up(error, batch)
-        arrays = []
+        arrays: list[Any] = []
         for leaf in leaves:
             if leaf is not None:
                 parts = leaf._components() if hasattr(leaf, "_components") else (leaf,)
@@ -123,12 +128,17 @@ class StepFunction:
             if known.tree == tree:
                 merged = [_merge(s, k) for s, k in zip(specs, known.specs, strict=True)]
                 if all(m is not False for m in merged):
+                    # An open size would pass every layer's check: these sizes must too.
+                    self._trace(tree, specs)
                     specs = merged
-        batch = nest.pack_sequence_as(tree, specs)
-        step = self._step if self._keep else self._effects
-        new = _Trace(tree, specs, trace(step, (batch,), name=self._name))
+        new = self._trace(tree, specs)
         self._traces.append(new)
         return new
+
+    def _trace(self, tree: Any, specs: list[Any]) -> _Trace:
+        batch = nest.pack_sequence_as(tree, specs)
+        step = self._step if self._keep else self._effects
+        return _Trace(tree, specs, trace(step, (batch,), name=self._name))
 
     def _effects(self, batch: Any) -> None:
         self._step(batch)
@@ -147,7 +157,7 @@ def _spec(leaf: Any) -> Any:
     """The spec of a batch's leaf, its batch size left open."""
     spec = spec_of(leaf)
     if isinstance(spec, TensorSpec) and spec.shape.rank:
-        return TensorSpec([None, *spec.shape.dims[1:]], spec.dtype)
+        return TensorSpec([None, *spec.shape[1:]], spec.dtype)
     return spec
 
 

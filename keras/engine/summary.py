@@ -34,7 +34,8 @@ def print_summary(
         layer_range: first and last layer name to show.
     """
     graph = getattr(model, "_graph", None)
-    branching = graph is not None and not _is_chain(graph)
+    chain = graph is None or _is_chain(graph)
+    branching = not chain
     columns = ["Layer (type)", "Output Shape", "Param #"]
     widths = [33, 24, 15]
     if branching:
@@ -46,7 +47,7 @@ def print_summary(
     if line_length is not None:
         scale = (line_length - len(widths) - 1) / sum(widths)
         widths = [max(8, int(w * scale)) for w in widths]
-    layers = graph.layers if branching else model.layers
+    layers = model.layers if graph is None or chain else graph.layers
     rows = []
     for layer in _selected(layers, layer_range):
         rows.extend(
@@ -146,7 +147,7 @@ def _table(columns: list[str], rows: list[list[str]], widths: list[int]) -> list
 
 
 def _rule(marks: str, widths: list[int]) -> str:
-    left, line, between, right = marks
+    left, line, between, right = tuple(marks)
     return left + between.join(line * w for w in widths) + right
 
 

@@ -102,7 +102,7 @@ class Trainer:
         """The arguments of `compile`, JSON-ready; None before it."""
         if not self.compiled:
             return None
-        return {k: serialize_keras_object(v) for k, v in self._compile_config.items()}
+        return {k: serialize_keras_object(v) for k, v in (self._compile_config or {}).items()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile with what `get_compile_config` gave."""
@@ -168,15 +168,16 @@ class Trainer:
             ValueError: there is no loss at all, or no target for the compiled one.
         """
         terms = []
+        added = self.losses  # type: ignore[attr-defined]
         if self._compile_loss is not None:
-            if y is None and not training and not self.losses:
+            if y is None and not training and not added:
                 raise ValueError(
                     "A `loss` was passed to `compile()`, but the data has no targets `y`."
                 )
             loss = self._compile_loss(y, y_pred, sample_weight)
             if loss is not None:
                 terms.append(loss)
-        terms.extend(hr.cast(hr.reduce_sum(term), "float32") for term in self.losses)
+        terms.extend(hr.cast(hr.reduce_sum(term), "float32") for term in added)
         if not terms:
             if training:
                 raise ValueError(
@@ -417,7 +418,7 @@ class Trainer:
 
 
 def _batch(x: Any, y: Any, sample_weight: Any) -> Any:
-    parts = (x,) if y is None else (x, y)
+    parts: tuple[Any, ...] = (x,) if y is None else (x, y)
     if sample_weight is not None:
         parts = (x, y, sample_weight)
     return to_tensors(parts)

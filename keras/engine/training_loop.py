@@ -6,6 +6,7 @@ computed only when a callback or the progress bar asks for them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -204,7 +205,7 @@ def predict(
         outputs = step(batch)
         leaves, structure = nest.flatten_with_spec(outputs)
         parts.append([as_array(leaf) for leaf in leaves])
-        hooks.on_predict_batch_end(index, lambda outputs=outputs: {"outputs": outputs})
+        hooks.on_predict_batch_end(index, functools.partial(dict, outputs=outputs))
     hooks.on_predict_end()
     if not parts:
         raise ValueError("predict received no data: the input gave no batch.")

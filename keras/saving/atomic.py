@@ -28,7 +28,7 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[str]:
     os.close(handle)
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
+        with open(temporary, mode="rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes private files: give the new one the rights a plain open() would give.
         mask = os.umask(0)

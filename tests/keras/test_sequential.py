@@ -73,6 +73,16 @@ def test_only_layers():
         keras.Sequential([3])
 
 
+def test_other_sizes_and_other_ranks():
+    model = keras.Sequential([keras.layers.Embedding(9, 2)])
+    model(np.zeros((1, 3), "int64"))
+    assert model(np.zeros((2, 5), "int64")).shape == (2, 5, 2)
+    with pytest.raises(
+        ValueError, match=r"Expected shape \(None, 3\), but input.*\(2, 5, 1, 1\)"
+    ):
+        model(np.zeros((2, 5, 1, 1), "int64"))
+
+
 def test_config_round_trip():
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, activation="relu"), keras.layers.Dropout(0.2)]
