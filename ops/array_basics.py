@@ -149,7 +149,11 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Tensor:
     Raises:
         InvalidArgumentError: the number of elements does not fit.
     """
-    return Reshape(tensor, _shape_vector(shape), batch_dims=0)
+    dims = _shape_vector(shape)
+    if type(dims) is np.ndarray:  # known sizes need no conversion
+        x = tensor if isinstance(tensor, Tensor) else to_tensor(tensor, None)
+        return Reshape.call_flat((x, Tensor.of(dims)), {"batch_dims": 0})
+    return Reshape(tensor, dims, batch_dims=0)
 
 
 def _shape_vector(shape: Any) -> Any:
@@ -302,10 +306,9 @@ def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
 
 
 def _cast_impl(x: Any, *, dtype: DType) -> Any:
-    with np.errstate(all="ignore"):
-        if x.dtype.kind == "c" and not dtype.is_complex:
-            x = x.real
-        return x.astype(dtype.np_dtype)
+    if x.dtype.kind == "c" and not dtype.is_complex:
+        x = x.real
+    return x.astype(dtype.np_dtype)
 
 
 def _cast_shape(x: Any, *, dtype: DType) -> TensorSpec:
