@@ -71,7 +71,8 @@ class Dataset(Grouping):
         source = user_line()
         if any(isinstance(a, SymbolicTensor) for a in args):
             return Dataset(SymbolicNode(TensorSpec([], kind), name=name, source=source))
-        numbers = [as_int(n, a) for n, a in zip(("start", "stop", "step"), args, strict=False)]
+        names = ("stop",) if len(args) == 1 else ("start", "stop", "step")
+        numbers = [as_int(n, a) for n, a in zip(names, args, strict=False)]
         start, stop, step = (0, *numbers, 1) if len(args) == 1 else (*numbers, 1)[:3]
         if step == 0:
             raise InvalidArgumentError("step must be a non-zero integer, got 0")
