@@ -107,7 +107,16 @@ class LossContainer:
         for i, function in enumerate(self.functions):
             if function is None:
                 continue
-            value = hr.cast(function(trues[i], preds[i], weights[i]), "float32")
+            try:
+                value = hr.cast(function(trues[i], preds[i], weights[i]), "float32")
+            except Exception as error:
+                error.add_note(
+                    f"while computing the loss {getattr(function, 'name', function)!r} "
+                    "of output "
+                    f"{names[i]!r}: y_true {_described(trues[i])}, y_pred "
+                    f"{_described(preds[i])}"
+                )
+                raise
             if self.metrics:
                 batch = hr.shape(nest.flatten(preds[i])[0])[0]
                 self.metrics[i].update_state(value, sample_weight=hr.cast(batch, "float32"))
@@ -116,6 +125,11 @@ class LossContainer:
                 value = value * float(weight)
             total = value if total is None else total + value
         return total
+
+
+def _described(value: Any) -> str:
+    dtype = getattr(getattr(value, "dtype", None), "name", type(value).__name__)
+    return f"(shape={getattr(value, 'shape', None)}, dtype={dtype})"
 
 
 def _as_loss(given: Any) -> Callable[..., Any] | None:

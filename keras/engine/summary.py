@@ -99,8 +99,10 @@ def _rows(
     rows = [row]
     if expand and hasattr(layer, "layers"):
         for inner in layer.layers:
-            found = _rows(inner, None, False, True, indent + "└ ")
-            rows.extend([*r, *[""] * (len(row) - len(r))] for r in found)
+            found = _rows(inner, None, trainable, True, f"   {indent}" if indent else "   └ ")
+            if graph is not None:
+                found = [[*r[:3], "-", *r[3:]] for r in found]
+            rows.extend(found)
     return rows
 
 
@@ -152,7 +154,11 @@ def _rule(marks: str, widths: list[int]) -> str:
 
 
 def _cells(row: list[str], widths: list[int], number: int, bar: str) -> list[str]:
-    wrapped = [textwrap.wrap(cell, w - 2) or [""] for cell, w in zip(row, widths, strict=True)]
+    wrapped = [
+        textwrap.wrap(cell, w - 2, drop_whitespace=False, subsequent_indent=_indent(cell))
+        or [""]
+        for cell, w in zip(row, widths, strict=True)
+    ]
     lines = []
     for i in range(max(map(len, wrapped))):
         parts = []
@@ -163,6 +169,11 @@ def _cells(row: list[str], widths: list[int], number: int, bar: str) -> list[str
             )
         lines.append(bar + bar.join(parts) + bar)
     return lines
+
+
+def _indent(cell: str) -> str:
+    """The spaces under a nested layer's first line."""
+    return " " * (len(cell) - len(cell.lstrip(" └")))
 
 
 def _totals(model: Any) -> list[str]:

@@ -170,11 +170,13 @@ class Trainer:
         terms = []
         added = self.losses  # type: ignore[attr-defined]
         if self._compile_loss is not None:
-            if y is None and not training and not added:
+            if y is None and not added:
                 raise ValueError(
-                    "A `loss` was passed to `compile()`, but the data has no targets `y`."
+                    "A `loss` was passed to `compile()`, but the data has no targets: "
+                    "pass `y`, "
+                    "or batches of the form (x, y)."
                 )
-            loss = self._compile_loss(y, y_pred, sample_weight)
+            loss = None if y is None else self._compile_loss(y, y_pred, sample_weight)
             if loss is not None:
                 terms.append(loss)
         terms.extend(hr.cast(hr.reduce_sum(term), "float32") for term in added)

@@ -73,6 +73,13 @@ def test_loss_errors(loss, y, pred, message):
         LossContainer(loss, None, ["a", "b"])(y, pred)
 
 
+def test_loss_that_does_not_fit_says_which():
+    container = LossContainer("mse", None, ["a", "b"])
+    with pytest.raises(ValueError) as caught:
+        container([ONE, hr.ones((2, 3))], [ONE, hr.ones((2, 2))])
+    assert "of output 'b': y_true (shape=(2, 3), dtype=float32)" in caught.value.__notes__[-1]
+
+
 @pytest.mark.parametrize(
     ("metrics", "names"),
     [

@@ -187,7 +187,7 @@ def test_summary_of_chosen_layers_and_nested_models():
     model.summary(
         print_fn=text.append, expand_nested=True, layer_range=["inner", "b"], line_length=100
     )
-    assert "deep (Dense)" in text[0] and "c (Dense)" not in text[0]
+    assert "│    └ deep (Dense)" in text[0] and "c (Dense)" not in text[0]
     assert "Optimizer params: 54" in text[0]
     assert {len(line) for line in text[0].splitlines() if "│" in line} == {100}
     with pytest.raises(ValueError, match="layer_range must be the names"):

@@ -152,3 +152,17 @@ def test_metrics_of_several_outputs_have_the_same_names(real):
     assert sorted(ours) == sorted(theirs)
     for name, values in theirs.items():
         np.testing.assert_allclose(ours[name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("make", [classifier, deep], ids=["sequential", "functional"])
+def test_summary_is_the_same(real, make):
+    def lines(k):
+        k.backend.clear_session()
+        model = make(k)
+        model.compile("adam", "mse")
+        model.optimizer.build(model.trainable_variables)
+        text = []
+        model.summary(print_fn=lambda line, **_: text.append(line))
+        return [line.rstrip() for line in "\n".join(text).splitlines()[1:] if line.strip()]
+
+    assert lines(keras) == lines(real)

@@ -436,8 +436,9 @@ def test_evaluate_returns_loss_first():
 def test_evaluating_without_targets():
     model = mlp()
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="no targets `y`"):
-        model.evaluate(X, verbose=0)
+    for method in (model.evaluate, model.fit):
+        with pytest.raises(ValueError, match="the data has no targets: pass `y`"):
+            method(X, verbose=0)
 
 
 def test_evaluate_and_predict_show_bars(capsys):
