@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -154,11 +153,7 @@ def _rule(marks: str, widths: list[int]) -> str:
 
 
 def _cells(row: list[str], widths: list[int], number: int, bar: str) -> list[str]:
-    wrapped = [
-        textwrap.wrap(cell, w - 2, drop_whitespace=False, subsequent_indent=_indent(cell))
-        or [""]
-        for cell, w in zip(row, widths, strict=True)
-    ]
+    wrapped = [_wrapped(cell, w - 2) for cell, w in zip(row, widths, strict=True)]
     lines = []
     for i in range(max(map(len, wrapped))):
         parts = []
@@ -171,9 +166,18 @@ def _cells(row: list[str], widths: list[int], number: int, bar: str) -> list[str
     return lines
 
 
-def _indent(cell: str) -> str:
-    """The spaces under a nested layer's first line."""
-    return " " * (len(cell) - len(cell.lstrip(" └")))
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Lines of at most `width` characters; a word that is too long is cut."""
+    lead = cell[: len(cell) - len(cell.lstrip(" └"))]
+    lines, line = [], lead
+    for word in cell[len(lead) :].split():
+        if line.strip(" └") and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = " " * len(lead)
+        line += (" " if line.strip(" └") else "") + word
+        if len(line) > width:
+            line = line[: width - 1] + "…"
+    return [*lines, line]
 
 
 def _totals(model: Any) -> list[str]:
