@@ -55,7 +55,7 @@ $(STAMPS)/demo: pyproject.toml setup.py | $(STAMPS)/venv
 
 $(STAMPS)/test: pyproject.toml setup.py | $(STAMPS)/venv
 	$(BIN)/pip install --quiet -e '.[test]'
-	touch $@
+	touch $(STAMPS)/demo $@
 
 clean:
 	rm -rf build dist *.egg-info out htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache \
