@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "known_logs", "reads_logs_late"]
+
+
+def reads_logs_late(hook: Any) -> Any:
+    """Mark a batch hook that takes the function computing the logs instead of the logs."""
+    hook._reads_logs_late = True
+    return hook
+
+
+def known_logs(logs: Any) -> dict[str, Any]:
+    """What a hook so marked was given, as logs: a subclass may pass a dictionary on."""
+    return logs() if callable(logs) else logs or {}
 
 
 class Callback:

@@ -1,7 +1,7 @@
 """CallbackList: all callbacks of a loop as one.
 
 Which batch hooks are overridden is found once.  A batch's logs are computed only if a callback
-is there to read them; callbacks with ``_reads_logs_late`` (the progress bar) get the function
+is there to read them; hooks marked `reads_logs_late` (the progress bar's) get the function
 that computes them instead.
 """
 
@@ -83,15 +83,15 @@ class CallbackList:
         self.on_test_batch_end = self._end_hook("on_test_batch_end")
         self.on_predict_batch_end = self._end_hook("on_predict_batch_end")
 
-    def _hooks(self, *names: str) -> list[tuple[Any, Any]]:
+    def _hooks(self, *names: str) -> list[Any]:
         return [
-            (callback, getattr(callback, names[0]))
+            getattr(callback, names[0])
             for callback in self.callbacks
             if any(getattr(type(callback), n) is not getattr(Callback, n, None) for n in names)
         ]
 
     def _begin_hook(self, *names: str) -> Callable[[int], None] | None:
-        hooks = [hook for _, hook in self._hooks(*names)]
+        hooks = self._hooks(*names)
         if not hooks:
             return None
 
@@ -104,8 +104,8 @@ class CallbackList:
     def _end_hook(self, *names: str) -> Callable[[int, Callable[[], dict[str, Any]]], None]:
         late: list[Any] = []
         eager: list[Any] = []
-        for callback, hook in self._hooks(*names):
-            (late if getattr(callback, "_reads_logs_late", False) else eager).append(hook)
+        for hook in self._hooks(*names):
+            (late if getattr(hook, "_reads_logs_late", False) else eager).append(hook)
         if not eager and len(late) == 1:
             return late[0]
 

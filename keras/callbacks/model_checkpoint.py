@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from ..utils.progbar import print_line
+from .callback import known_logs, reads_logs_late
 from .monitor import MonitorCallback
 
 __all__ = ["ModelCheckpoint"]
@@ -27,8 +28,6 @@ class ModelCheckpoint(MonitorCallback):
     Raises:
         ValueError: the file name does not end in ``.weights.h5`` or ``.keras`` as it must.
     """
-
-    _reads_logs_late = True  # a batch's logs are needed only where it is saved
 
     def __init__(
         self,
@@ -77,13 +76,14 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq == "epoch":
             self._save(epoch, None, logs)
 
+    @reads_logs_late
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save, if the number of batches is reached."""
         if self.save_freq == "epoch":
             return
         self._batches += 1
         if self._batches % self.save_freq == 0:
-            self._save(self._epoch, batch, logs())
+            self._save(self._epoch, batch, known_logs(logs))
 
     def _save(self, epoch: int, batch: int | None, logs: Any) -> None:
         logs = dict(logs or {})

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..utils.progbar import Progbar, print_line
-from .callback import Callback
+from .callback import Callback, known_logs, reads_logs_late
 
 __all__ = ["ProgbarLogger"]
 
 
 class ProgbarLogger(Callback):
     """Shows progress, ETA and metrics of each epoch."""
-
-    _reads_logs_late = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +28,7 @@ class ProgbarLogger(Callback):
         self._seen = seen = batch + 1
         bar = self._progbar
         if bar is not None and bar.is_due(seen):
-            bar.update(seen, list(logs().items()), finalize=False)
+            bar.update(seen, list(known_logs(logs).items()), finalize=False)
 
     def _finish(self, logs: Any) -> None:
         bar = self._progbar
@@ -54,6 +52,7 @@ class ProgbarLogger(Callback):
             print_line(f"Epoch {epoch + 1}/{self.params['epochs']}")
         self._start(self.params.get("steps"))
 
+    @reads_logs_late
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Move the bar."""
         self._tick(batch, logs)
@@ -67,6 +66,7 @@ class ProgbarLogger(Callback):
         if not self._in_fit:
             self._start(self.params.get("steps"))
 
+    @reads_logs_late
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Move the bar, outside `fit`."""
         if not self._in_fit:
@@ -81,6 +81,7 @@ class ProgbarLogger(Callback):
         """Start a bar."""
         self._start(self.params.get("steps"))
 
+    @reads_logs_late
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Move the bar."""
         self._tick(batch, dict)

@@ -309,3 +309,17 @@ def test_list_of_callbacks_by_hand():
     assert calls == [3]
     history = model_of().fit(X, Y, batch_size=10, verbose=0, callbacks=hooks)
     assert calls == [3, 0, 1] and history is None
+
+
+def test_subclasses_of_late_readers_get_logs(tmp_path):
+    seen = []
+
+    class Watching(keras.callbacks.ModelCheckpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(sorted(logs))
+            super().on_train_batch_end(batch, logs)
+
+    path = str(tmp_path / "{batch}-{loss:.0f}.weights.h5")
+    watching = Watching(path, save_weights_only=True, save_freq=1)
+    model_of(rate=0.0).fit(X, Y, batch_size=20, verbose=0, callbacks=[watching])
+    assert seen == [["loss"]] and [p.name for p in tmp_path.iterdir()] == ["1-1.weights.h5"]
