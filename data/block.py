@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.string_array import StringArray
 from .columns import (
-    ListColumn,
-    RaggedColumn,
     column_from_rows,
     column_nbytes,
     column_rows,
@@ -109,13 +106,28 @@ class Block:
         """
         import pyarrow as pa
 
-        arrays = [_column_to_arrow(c) for c in self.columns]
+        from .arrow_export import to_arrow, varying_type
+
+        arrays = [
+            to_arrow(c, varying_type(c, spec))
+            for c, spec in zip(self.columns, self.structure.leaves, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(arrays, names=[str(i) for i in range(len(arrays))])
 
     @classmethod
     def from_arrow(cls, batch: Any, structure: Structure) -> Block:
-        """From a RecordBatch whose columns are the components in flat order."""
-        columns = [_column_from_arrow(a) for a in batch.columns]
+        """From a RecordBatch whose columns are the components in flat order.
+
+        Raises:
+            InvalidArgumentError: a value is null.
+        """
+        from .arrow_columns import Nulls, from_arrow
+
+        nulls = Nulls()
+        columns = [
+            from_arrow(a, nulls, n)
+            for n, a in zip(batch.schema.names, batch.columns, strict=True)
+        ]
         return cls(columns, batch.num_rows, structure)
 
     def __repr__(self) -> str:
@@ -124,42 +136,3 @@ class Block:
             for c in self.columns
         )
         return f"Block({self.num_rows} rows: {kinds})"
-
-
-def _column_to_arrow(column: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(column, (np.ndarray, StringArray)):
-        flat = column.ravel()
-        array = flat.to_arrow() if isinstance(flat, StringArray) else pa.array(flat)
-        for size in reversed(column.shape[1:]):
-            array = pa.FixedSizeListArray.from_arrays(array, size)
-        return array
-    if isinstance(column, RaggedColumn):
-        inner = _column_to_arrow(column.flat_values)
-        offsets = pa.array(column.splits - column.splits[0], pa.int64())
-        return pa.LargeListArray.from_arrays(offsets, inner)
-    raise TypeError(f"A {type(column).__name__} has no Arrow form; batch or densify it first.")
-
-
-def _column_from_arrow(array: Any) -> Any:
-    import pyarrow as pa
-
-    kind = array.type
-    if pa.types.is_fixed_size_list(kind):
-        inner = _column_from_arrow(array.flatten())
-        return inner.reshape((len(array), kind.list_size, *inner.shape[1:]))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        values = _column_from_arrow(array.values)
-        if isinstance(values, (RaggedColumn, ListColumn)):
-            raise TypeError("Lists of lists of varying lengths are not dataset columns.")
-        return RaggedColumn(values, np.asarray(array.offsets).astype(np.int64))
-    if any(
-        test(kind)
-        for test in (
-            pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string,
-            pa.types.is_large_string, pa.types.is_dictionary,
-        )
-    ):  # fmt: skip
-        return StringArray.from_arrow(array)
-    return array.to_numpy(zero_copy_only=False)
