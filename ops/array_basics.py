@@ -12,7 +12,7 @@ from . import batch_rules, dtypes
 from .array_module import array_module
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
 from .primitive import Primitive
 from .shape_rules import same
@@ -234,8 +234,6 @@ def _reshape_batch(ctx: Any, x: Any, dims: Any, *, batch_dims: int) -> Any:
 
 def UnbatchableShape(name: str) -> Exception:
     """The error of a batch rule whose shape argument differs from element to element."""
-    from .errors import UnimplementedError
-
     return UnimplementedError(
         f"primitive {name}: its shape is computed from the element", op=name
     )
@@ -249,46 +247,6 @@ Reshape = Primitive(
     vjp=_reshape_vjp,
     batch=_reshape_batch,
     defaults={"batch_dims": 0},
-)
-
-
-def expand_dims_at_1(x: Any, count: int) -> Tensor:
-    """[n, ...] as [n, 1 (count times), ...]; what alignment of blocks needs."""
-    return _ExpandBlock(x, count=count)
-
-
-def _expand_block_impl(x: Any, *, count: int) -> Any:
-    return x.reshape(x.shape[:1] + (1,) * count + x.shape[1:])
-
-
-_ExpandBlock = Primitive(
-    "_ExpandBlock",
-    "x: T",
-    impl=_expand_block_impl,
-    shape=lambda x, *, count: TensorSpec(
-        x.shape[:1].concatenate([1] * count).concatenate(x.shape[1:]), x.dtype
-    ),
-    vjp=lambda op, g: (reshape(g, shape(op.inputs[0])),),
-)
-
-
-def broadcast_to_block(x: Any, like: Any) -> Tensor:
-    """[...] as [n, ...], a view, with n the leading size of `like`."""
-    return _BroadcastBlock(x, like)
-
-
-def _broadcast_block_impl(x: Any, like: Any) -> Any:
-    n = like.shape[0]
-    if isinstance(x, StringArray):
-        return x.map_offsets(lambda a: np.broadcast_to(a, (n, *a.shape)))
-    return array_module(x).broadcast_to(x, (n, *x.shape))
-
-
-_BroadcastBlock = Primitive(
-    "_BroadcastBlock",
-    "x: T, like: L",
-    impl=_broadcast_block_impl,
-    shape=lambda x, like: TensorSpec(like.shape[:1].concatenate(x.shape), x.dtype),
 )
 
 

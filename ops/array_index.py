@@ -13,7 +13,6 @@ import numpy as np
 
 from .array_basics import (
     UnbatchableShape,
-    broadcast_to_block,
     cast,
     shape,
 )
@@ -21,6 +20,7 @@ from .array_gather import boolean_mask, gather, where
 from .array_join import stack
 from .array_scatter import scatter_rows
 from .array_slice import StaticSlice, StridedSlice, zeros_of
+from .block_axis import broadcast_to_block
 from .context import recording
 from .convert import to_tensor
 from .errors import InvalidArgumentError

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import batch_rules
 from .array_module import array_module
-from .convert import to_tensor
+from .convert import register_stack, to_tensor
 from .errors import InvalidArgumentError
 from .primitive import Primitive
 from .shape_rules import axis_of
@@ -376,3 +376,5 @@ SplitV = Primitive(
     batch=batch_rules.shift_axis(),
     defaults={"size_splits": ()},
 )
+
+register_stack(stack)

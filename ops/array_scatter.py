@@ -15,10 +15,11 @@ import numpy as np
 from . import batch_rules, dtypes
 from .array_basics import cast, zeros_like
 from .array_module import array_module
-from .convert import to_tensor
+from .convert import register_conversion, to_tensor
 from .elementwise import negative
 from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
+from .indexed_slices import IndexedSlices
 from .primitive import Primitive, get_primitive
 from .static_args import shape_input
 from .string_array import StringArray
@@ -393,3 +394,12 @@ TensorScatterAdd = _tensor_scatter("TensorScatterAdd", _add, _add_vjp)
 TensorScatterSub = _tensor_scatter("TensorScatterSub", _sub, _sub_vjp)
 TensorScatterMax = _tensor_scatter("TensorScatterMax", _max, _extreme_vjp)
 TensorScatterMin = _tensor_scatter("TensorScatterMin", _min, _extreme_vjp)
+
+
+def _densify(slices: IndexedSlices, dtype: Any) -> Tensor:
+    if slices.dense_shape is None:
+        raise ValueError("Tensor conversion requested for IndexedSlices without dense_shape")
+    return scatter_rows(slices.indices, slices.values, slices.dense_shape)
+
+
+register_conversion(IndexedSlices, _densify)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .block_axis import broadcast_to_block, expand_dims_at_1
 from .errors import UnimplementedError
 
 __all__ = ["aligned", "all_batched", "elementwise", "rank_of", "shift_axis", "unary"]
@@ -27,8 +28,6 @@ def elementwise(ctx: Any, *args: Any, **attrs: Any) -> Any:
 def aligned(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs with axes of size 1 put behind the block axis, so that they broadcast as the
     elements do."""
-    from .array_basics import expand_dims_at_1
-
     ranks = [s.rank for s in ctx.element_shapes]
     if None in ranks:
         raise UnimplementedError(
@@ -44,8 +43,6 @@ def aligned(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def all_batched(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs, those without a block axis repeated (as a view) along one."""
-    from .array_basics import broadcast_to_block
-
     like = next(a for a, b in zip(args, ctx.batched, strict=True) if b)
     return tuple(
         a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True)

@@ -27,11 +27,18 @@ __all__ = [
 
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _CONVERSIONS: list[tuple[type, Callable[..., Any]]] = []
+# The one operation conversion needs, for lists of tensors; `array_join` puts it here.
+_stack: list[Callable[[list[Any]], Tensor]] = []
 
 
 def register_conversion(kind: type, convert: Callable[..., Any]) -> None:
     """Let `convert(value, dtype) -> Tensor` turn values of class `kind` into tensors."""
     _CONVERSIONS.append((kind, convert))
+
+
+def register_stack(stack: Callable[[list[Any]], Tensor]) -> None:
+    """Let `stack` turn lists of tensors into one tensor."""
+    _stack[:] = [stack]
 
 
 def register_tensor_conversion_function(
@@ -252,14 +259,12 @@ def _fits(array: np.ndarray, dtype: DType) -> bool:
 
 
 def _pack(value: Any, dtype: DType | None, leaves: list[Any]) -> Tensor:
-    from .array_join import stack  # the one place where a value needs an operation
-
     if dtype is None:
         dtype = next((as_dtype(v.dtype) for v in leaves if hasattr(v, "dtype")), None)
 
     def pack(item: Any) -> Tensor:
         if isinstance(item, (list, tuple)):
-            return stack([pack(sub) for sub in item])
+            return _stack[0]([pack(sub) for sub in item])
         return to_tensor(item, dtype)
 
     return pack(value)

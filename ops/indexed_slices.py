@@ -6,7 +6,6 @@ from typing import Any
 
 from . import dtypes
 from .composite import Composite, CompositeSpec
-from .convert import register_conversion
 from .tensor import Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
@@ -40,9 +39,7 @@ class IndexedSlices(Composite):
     def shape(self) -> TensorShape:
         """The dense tensor's shape as far as it is known."""
         if self.dense_shape is not None:
-            from .graph.graph import constant_value
-
-            dims = constant_value(self.dense_shape)
+            dims = getattr(self.dense_shape, "_value", None)  # none while tracing
             if dims is not None:
                 return TensorShape(dims.tolist())
         return TensorShape([None]).concatenate(self.values.shape[1:])
@@ -80,14 +77,3 @@ class IndexedSlicesSpec(CompositeSpec):
 
     def _key(self) -> tuple[Any, ...]:
         return self.parts
-
-
-def _densify(slices: IndexedSlices, dtype: Any) -> Tensor:
-    from .array_index import scatter_rows  # conversion is where a sparse gradient turns dense
-
-    if slices.dense_shape is None:
-        raise ValueError("Tensor conversion requested for IndexedSlices without dense_shape")
-    return scatter_rows(slices.indices, slices.values, slices.dense_shape)
-
-
-register_conversion(IndexedSlices, _densify)

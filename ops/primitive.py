@@ -393,7 +393,7 @@ def _number_beside(value: Any, dtype: np.dtype) -> Any:
 
 
 def _as_attr(value: Any, default: Any) -> Any:
-    """An attribute of a call by names as primitives keep it: hashable, of the default's class."""
+    """An attribute of a call by names as primitives keep it: hashable, of a known class."""
     if isinstance(default, DType):
         return dtypes.as_dtype(value)
     if isinstance(default, TensorShape):

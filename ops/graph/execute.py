@@ -55,7 +55,9 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
             names[id(t)] = f"t{position}_{t.index}" if len(node.outputs) > 1 else f"t{position}"
             outs.append(names[id(t)])
         several = len(outs) > 1 or graph.is_tuple(node.primitive, node.outputs)
-        left = "" if not outs else "(" + ", ".join(outs) + ",) = " if several else f"{outs[0]} = "
+        left = (
+            "" if not outs else "(" + ", ".join(outs) + ",) = " if several else f"{outs[0]} = "
+        )
         lines.append(f"{left}f{position}({args})")
         origins.append(node)
         dead = [
@@ -117,3 +119,6 @@ def _located(
             f"{error} [Op:{node.type}] (node {node.name})", op=node.name
         )
     return error
+
+
+Graph.compiler = staticmethod(compile_graph)

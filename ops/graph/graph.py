@@ -8,7 +8,7 @@ order and also the order in which stateful nodes must run.  A node's inputs are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ..context import tracing
 from ..primitive import Primitive
@@ -82,6 +82,9 @@ class Graph:
         outputs: result tensors.
         nodes: all nodes, placeholders and constants included, in execution order.
     """
+
+    #: Makes a graph callable; `execute.py`, which stands above the passes, puts itself here.
+    compiler: ClassVar[Callable[[Graph], Callable[..., list[Any]]]]
 
     def __init__(self, name: str = "graph"):
         self.name = name
@@ -200,9 +203,7 @@ class Graph:
         """A function from raw input arrays to a list of raw output arrays; thread-safe, made
         once."""
         if self._compiled is None:
-            from .execute import compile_graph  # execution reads passes, which read graphs
-
-            self._compiled = compile_graph(self)
+            self._compiled = Graph.compiler(self)
         return self._compiled
 
     def replay(

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from headrace import errors
 from headrace.ops import api as hr
-from headrace.ops.graph.trace import trace
+from headrace.ops.graph import batch_graph, trace
 
 from .harness import check_against_tensorflow, check_laws, each, peers_of
 from .test_array_shape import A, S, op
@@ -223,3 +223,10 @@ def test_blocks_of_computed_indices(fn, known):
     (got,) = batched.graph.compile()(block, i)
     for k in range(3):
         np.testing.assert_array_equal(got[k], graph.compile()(block[k], i[k])[0])
+
+
+def test_a_block_of_windows_into_one_shared_tensor():
+    table = hr.range(10)
+    graph = trace(lambda i: hr.slice(table, [i], [3]), (hr.TensorSpec([], "int32"),)).graph
+    got = batch_graph(graph).graph.compile()(np.array([0, 4, 7], np.int32))[0]
+    assert got.tolist() == [[0, 1, 2], [4, 5, 6], [7, 8, 9]]
