@@ -10,6 +10,7 @@ data).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zlib
@@ -22,6 +23,7 @@ from ..ops.errors import (
     NotFoundError,
     OpError,
     PermissionDeniedError,
+    ResourceExhaustedError,
     UnknownError,
 )
 
@@ -108,6 +110,8 @@ def file_error(error: OSError, path: str) -> OpError:
         return FailedPreconditionError(
             f"{path}; Is a directory: name its files, e.g. with Dataset.list_files"
         )
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return ResourceExhaustedError(f"{path}; {reason}: free some space")
     return UnknownError(f"{path}; {reason}")
 
 

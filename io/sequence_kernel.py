@@ -126,6 +126,13 @@ def measure_features(kind, features, lows_at, highs_at, counts_at):  # type: ign
         count = _count_list(kind, p, end)
         if count < 0:
             return int64(1)
+        if kind != 1 and count > 0 and load_u8(p) == 0x0A:
+            # What follows a packed chunk is not skipped here, as it is in an Example.
+            _, chunk_end = _length(p + 1, end)
+            if chunk_end != end:
+                return int64(1)
+        elif count == 0 and p != end:
+            return int64(1)
         counts[i] = count
         lows[i] = p
     return int64(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from headrace.io.example import Example
+from headrace.io.example import Feature
 
 
 def varint(value: int) -> bytes:
@@ -27,19 +27,35 @@ def entry(key: bytes, feature: bytes) -> bytes:
     return field(1, field(1, key), field(2, feature))
 
 
-def example(**features: object) -> bytes:
-    """An Example; the kind of each feature follows from its first value."""
-    message = Example()
-    for key, values in features.items():
-        feature = message.features.feature[key]
+def feature(values: object) -> bytes:
+    """A Feature; its kind follows from the first value; None leaves it unset."""
+    message = Feature()
+    if values is not None:
         values = list(values)  # type: ignore[call-overload]
-        first = values[0] if values else 0
-        kind = "bytes_list" if isinstance(first, bytes) else (
-            "float_list" if isinstance(first, float) else "int64_list"
-        )  # fmt: skip
-        getattr(feature, kind).value.extend(values)
-        getattr(feature, kind).SetInParent()
+        kinds = {bytes: "bytes_list", float: "float_list", int: "int64_list"}
+        own = getattr(message, kinds[type(values[0]) if values else int])
+        own.value.extend(values)
+        own.SetInParent()
     return message.SerializeToString()
+
+
+def features_of(values: dict[str, object]) -> bytes:
+    """The entries of a Features message, in the order given (protobuf's own order varies)."""
+    return b"".join(entry(key.encode(), feature(v)) for key, v in values.items())
+
+
+def example(**features: object) -> bytes:
+    """An Example."""
+    return field(1, features_of(features))
+
+
+def sequence(context: object = (), **lists: list[object]) -> bytes:
+    """A SequenceExample; each step of a list is the values of a Feature."""
+    steps = b"".join(
+        entry(key.encode(), b"".join(field(1, feature(values)) for values in own))
+        for key, own in lists.items()
+    )
+    return field(1, features_of(dict(context))) + field(2, steps)  # type: ignore[call-overload]
 
 
 def mutated(record: bytes, rng: random.Random) -> bytes:

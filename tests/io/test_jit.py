@@ -127,3 +127,18 @@ heavy = ("tensorflow", "tensorboard", "numba", "pyarrow", "isal")
 print([m for m in heavy if m in sys.modules])
 """
     assert run(source) == "[]"
+
+
+def test_constants_written_twice_agree():
+    """Modules that must not import numba repeat the kernels' layout."""
+    from headrace.io import parse_kernel, parse_raw, parse_sequence, record_kernel, tfrecord
+
+    for name in ("KEY", "KEY_SIZE", "KIND", "WANT", "DEFAULT", "OUT_A", "OUT_B", "OUT_C",
+                 "FIELDS", "PREDICTED"):  # fmt: skip
+        assert getattr(parse_raw, f"_{name}") == getattr(parse_kernel, name)
+    assert (parse_sequence._OUT_A, parse_sequence._OUT_B) == (
+        parse_kernel.OUT_A,
+        parse_kernel.OUT_B,
+    )
+    for name in ("COMPLETE", "PARTIAL", "BAD_LENGTH_CRC", "BAD_DATA_CRC"):
+        assert getattr(tfrecord, name) == getattr(record_kernel, name)

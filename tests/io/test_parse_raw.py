@@ -272,9 +272,9 @@ def test_nothing_outside_a_record_is_read():
         import numpy as np
         import headrace as hr
         sys.path.append(sys.argv[1])
-        from io_records import example, mutated
+        from io_records import example, mutated, sequence
         from test_parse_raw import PLAN, random_record
-        from test_parse_sequence import fuzzed, sequence
+        from test_parse_sequence import fuzzed
         from headrace.io import jit
         from headrace.io.parse_raw import ParseError, parse_raw
         from headrace.ops.string_array import StringArray

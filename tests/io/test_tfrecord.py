@@ -1,6 +1,9 @@
 """RecordReader: what comes back, where it stood, how it resumes, and every kind of damage."""
 
+import errno
 import gc
+import os
+import pickle
 import struct
 import tracemalloc
 
@@ -10,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from headrace.io import buffers
 from headrace.io.crc32c import masked_crc32c
+from headrace.io.files import file_error
 from headrace.io.tfrecord import RecordReader, tf_record_iterator
 from headrace.io.tfrecord_writer import TFRecordOptions, TFRecordWriter
 from headrace.ops.errors import (
@@ -17,6 +21,9 @@ from headrace.ops.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    UnknownError,
 )
 
 COMPRESSIONS = ["", "GZIP", "ZLIB"]
@@ -247,6 +254,42 @@ def test_flipped_bits_in_compressed_data_are_found(form, tmp_path, compression):
         while (chunk := reader.read_chunk(max_records=1)) is not None:
             got += chunk.tolist()
     assert got == RECORDS[: len(got)]
+
+
+def test_a_path_may_be_bytes(tmp_path):
+    path = write(tmp_path / "a", RECORDS[:3])
+    assert read(RecordReader(str(path).encode())) == RECORDS[:3]
+
+
+def test_an_offset_past_the_end_is_the_end(form, path, compression):
+    reader = RecordReader(path, compression, offset=1 << 30, record=5)
+    assert reader.read_chunk() is None
+    assert reader.position == (5, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOENT, NotFoundError),
+        (errno.EACCES, PermissionDeniedError),
+        (errno.EISDIR, FailedPreconditionError),
+        (errno.ENOSPC, ResourceExhaustedError),
+        (errno.EIO, UnknownError),
+    ],
+)
+def test_errors_of_the_operating_system(number, kind):
+    error = file_error(OSError(number, os.strerror(number)), "/some/file")
+    assert type(error) is kind
+    assert str(error).startswith("/some/file; ")
+    assert file_error(error, "/another") is error
+
+
+def test_a_reader_cannot_be_pickled(tmp_path):
+    reader = RecordReader(write(tmp_path / "a", RECORDS[:3]))
+    with pytest.raises(TypeError, match="keep its position"):
+        pickle.dumps(reader)
+    chunk = pickle.loads(pickle.dumps(reader.read_chunk()))
+    assert chunk.tolist() == RECORDS[:3]
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -1,10 +1,17 @@
 """TFRecordWriter: bytes as TensorFlow writes them, options, misuse."""
 
+import os
+
 import pytest
 
 from headrace.io.tfrecord import tf_record_iterator
 from headrace.io.tfrecord_writer import TFRecordCompressionType, TFRecordOptions, TFRecordWriter
-from headrace.ops.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from headrace.ops.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
 
 RECORDS = [b"", b"one", bytes(range(256)) * 40, b"last"]
 
@@ -102,6 +109,15 @@ def test_an_abandoned_writer_leaves_whole_records(tmp_path):
     writer.write(b"kept")
     del writer
     assert list(tf_record_iterator(tmp_path / "a")) == [b"kept"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk():
+    writer = TFRecordWriter("/dev/full")
+    writer.write(b"x")
+    with pytest.raises(ResourceExhaustedError, match="/dev/full; No space left"):
+        writer.flush()
+    writer.close()
 
 
 def test_misuse(tmp_path):
