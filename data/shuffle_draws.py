@@ -11,16 +11,17 @@ slots each step emits what the step before put there.  A compiled loop (0.6 ns a
 
 from __future__ import annotations
 
-import os
-import threading
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..ops.graph import llvm
+
 __all__ = ["Draws", "exchange"]
 
-_COMPILE_AFTER_STEPS = 200_000
+_COMPILE_AFTER_STEPS = 30_000
 _WIDE, _PART = 8192, 4096
 
 
@@ -85,7 +86,7 @@ def exchange(slots: np.ndarray, contents: np.ndarray, incoming: np.ndarray) -> n
     kernel = _kernel(len(slots))
     if kernel is not None:
         leaving = np.empty(len(slots), np.int64)
-        kernel(slots.astype(np.int64), contents, incoming, leaving)
+        kernel(slots.astype(np.int64), contents, np.ascontiguousarray(incoming), leaving)
         return leaving
     return exchange_plain(slots, contents, incoming)
 
@@ -131,35 +132,53 @@ def _exchange_sorted(
     return leaving
 
 
-def exchange_loop(
-    slots: np.ndarray, contents: np.ndarray, incoming: np.ndarray, leaving: np.ndarray
-) -> None:
-    """`exchange` as a loop, to be compiled."""
-    for t in range(len(slots)):
-        slot = slots[t]
-        leaving[t] = contents[slot]
-        contents[slot] = incoming[t]
-
+# One step of the loop: leaving[t] = contents[slots[t]]; contents[slots[t]] = incoming[t].
+_LOOP = """
+define void @exchange(ptr noalias %slots, ptr noalias %contents, ptr noalias %incoming,
+                      ptr noalias %leaving, i64 %count) {
+entry:
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %step, label %end
+step:
+  %t = phi i64 [0, %entry], [%next, %step]
+  %slot.at = getelementptr i64, ptr %slots, i64 %t
+  %slot = load i64, ptr %slot.at
+  %content.at = getelementptr i64, ptr %contents, i64 %slot
+  %content = load i64, ptr %content.at
+  %leaving.at = getelementptr i64, ptr %leaving, i64 %t
+  store i64 %content, ptr %leaving.at
+  %incoming.at = getelementptr i64, ptr %incoming, i64 %t
+  %comes = load i64, ptr %incoming.at
+  store i64 %comes, ptr %content.at
+  %next = add nuw nsw i64 %t, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %step, label %end
+end:
+  ret void
+}
+"""
 
 _compiled: Callable[..., Any] | None = None
 _steps = 0
-_thread: threading.Thread | None = None
+_requested = False
 
 
 def _kernel(steps: int) -> Callable[..., Any] | None:
-    global _steps, _thread
-    if _compiled is None and _thread is None:
+    global _steps, _requested
+    if _compiled is None and not _requested:
         _steps += steps
-        if _steps > _COMPILE_AFTER_STEPS and os.environ.get("HEADRACE_JIT") != "0":
-            # No daemon: a process must not end while LLVM runs.
-            _thread = threading.Thread(target=_compile, name="headrace-llvm-shuffle")
-            _thread.start()
+        if _steps > _COMPILE_AFTER_STEPS and llvm.enabled():
+            _requested = True
+            llvm.request("exchange", _LOOP, _take_code)
     return _compiled
 
 
-def _compile() -> None:
+def _take_code(address: int) -> None:
     global _compiled
-    from ..io.jit import compile_function
+    native = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64)(address)
 
-    vector = "int64[::1]"
-    _compiled = compile_function(exchange_loop, f"void({vector},{vector},{vector},{vector})")
+    def run(slots: Any, contents: Any, incoming: Any, leaving: Any) -> None:
+        arrays = (slots, contents, incoming, leaving)
+        native(*(a.__array_interface__["data"][0] for a in arrays), len(slots))
+
+    _compiled = run

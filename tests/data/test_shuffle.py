@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 import headrace as hr
-from headrace.data import Dataset
-from headrace.data.shuffle_draws import Draws, exchange, exchange_loop, exchange_plain
+from headrace.data import Dataset, shuffle_draws
+from headrace.data.shuffle_draws import Draws, exchange, exchange_plain
+from headrace.ops.graph import llvm
 
 
 def literal_shuffle(n, buffer_size, seeds):
@@ -39,15 +40,16 @@ def test_plain_exchange_equals_the_loop(data):
     length = 8192 if wide else size  # other algorithms for many slots and for few
     a, b = np.arange(length), np.arange(length)
     leaving = np.empty(len(slots), np.int64)
-    exchange_loop(slots.astype(np.int64), b, incoming, leaving)
+    for t, slot in enumerate(slots):
+        leaving[t], b[slot] = b[slot], incoming[t]
     assert exchange_plain(slots, a, incoming).tolist() == leaving.tolist()
     assert a.tolist() == b.tolist()
 
 
 def test_compiled_exchange_equals_the_plain_one(monkeypatch):
-    from headrace.data import shuffle_draws
-
-    shuffle_draws._compile()
+    llvm.request("exchange", shuffle_draws._LOOP, shuffle_draws._take_code)
+    llvm.wait()
+    assert shuffle_draws._compiled is not None
     try:
         rng = np.random.default_rng(0)
         slots = rng.integers(0, 50, 1000).astype(np.uint16)
