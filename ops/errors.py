@@ -10,6 +10,7 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "CancelledError",
+    "DTypeMismatchError",
     "DataLossError",
     "DeadlineExceededError",
     "FailedPreconditionError",
@@ -63,6 +64,11 @@ class InvalidArgumentError(OpError, ValueError):
     """An operation received an argument it cannot take: a wrong shape, value or dtype."""
 
     error_code = 3
+
+
+class DTypeMismatchError(InvalidArgumentError, TypeError):
+    """Inputs of one operation differ in dtype.  TensorFlow gives InvalidArgumentError for it
+    eagerly and TypeError while a function is traced; this is both."""
 
 
 class DeadlineExceededError(OpError, TimeoutError):

@@ -31,7 +31,7 @@ from . import dtypes
 from .context import current, recording
 from .convert import to_tensor
 from .dtypes import DType
-from .errors import InvalidArgumentError, OpError, UnimplementedError
+from .errors import DTypeMismatchError, InvalidArgumentError, OpError, UnimplementedError
 from .quiet import quiet, quietly
 from .tensor import SymbolicTensor, Tensor
 from .tensor_shape import TensorShape
@@ -269,10 +269,9 @@ class Primitive:
                     raise
         have = tensor.dtype
         if want is not None and have is not want:
-            raise InvalidArgumentError(
+            raise DTypeMismatchError(
                 f"cannot compute {self.name} as input #{position}(zero-based) was "
-                "expected to be "
-                f"a {_c_name(want)} tensor but is a {_c_name(have)} tensor [Op:{self.name}] "
+                f"expected to be a {_c_name(want)} tensor but is a {_c_name(have)} tensor [Op:{self.name}] "
                 f"(input {spec.name!r}; use hr.cast to change a dtype)",
                 op=self.name,
             )
@@ -283,8 +282,7 @@ class Primitive:
             if allowed is not None and have not in allowed:
                 raise InvalidArgumentError(
                     f"Value for attr '{group}' of {_c_name(have)} is not in the list of "
-                    "allowed "
-                    f"values: {', '.join(_c_name(t) for t in allowed)} [Op:{self.name}] "
+                    f"allowed values: {', '.join(_c_name(t) for t in allowed)} [Op:{self.name}] "
                     f"(input {spec.name!r})",
                     op=self.name,
                 )

@@ -89,6 +89,11 @@ def test_int32_and_float32_do_not_mix():
         hr.constant(1) + hr.constant(1.0)
 
 
+def test_mixed_dtypes_are_a_type_error_while_tracing_as_in_tensorflow():
+    with pytest.raises(TypeError, match="AddV2"):
+        hr.function(lambda x: x + hr.constant(1.0))(hr.constant(1))
+
+
 def test_python_numbers_take_the_tensors_dtype():
     assert (hr.constant(1.0, "float64") + 1).dtype == hr.float64
     assert (2 * hr.constant([1], "int64")).dtype == hr.int64
