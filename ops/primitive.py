@@ -271,7 +271,8 @@ class Primitive:
         if want is not None and have is not want:
             raise DTypeMismatchError(
                 f"cannot compute {self.name} as input #{position}(zero-based) was "
-                f"expected to be a {_c_name(want)} tensor but is a {_c_name(have)} tensor [Op:{self.name}] "
+                f"expected to be a {_c_name(want)} tensor but is a {_c_name(have)} tensor "
+                f"[Op:{self.name}] "
                 f"(input {spec.name!r}; use hr.cast to change a dtype)",
                 op=self.name,
             )
@@ -282,8 +283,8 @@ class Primitive:
             if allowed is not None and have not in allowed:
                 raise InvalidArgumentError(
                     f"Value for attr '{group}' of {_c_name(have)} is not in the list of "
-                    f"allowed values: {', '.join(_c_name(t) for t in allowed)} [Op:{self.name}] "
-                    f"(input {spec.name!r})",
+                    f"allowed values: {', '.join(_c_name(t) for t in allowed)} "
+                    f"[Op:{self.name}] (input {spec.name!r})",
                     op=self.name,
                 )
         return tensor
