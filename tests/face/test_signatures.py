@@ -65,3 +65,10 @@ def test_parameters_are_tensorflows(tf, namespace):
     assert {name: parameters(ours[name]) for name in shared} == {
         name: parameters(theirs[name]) for name in shared
     }
+
+
+@pytest.mark.parametrize("namespace", ["bitwise", "linalg", "math", "nn"])
+def test_a_namespace_lists_every_operation_that_exists(tf, namespace):
+    """An operation added to the room is not forgotten in TensorFlow's home for it."""
+    ours, theirs = functions(hr, namespace), functions(tf, namespace)
+    assert (theirs.keys() & functions(hr, "").keys()) - ours.keys() == set()
