@@ -8,8 +8,9 @@ prefer a slower start to a slower first second).
 Kernels are written for Numba but take and return only int64s (numbers and addresses) and use
 nothing of its runtime.  So their object code can be loaded by llvmlite alone, in milliseconds:
 a process that finds them in the cache never imports numba, which costs it up to a second of
-everybody's GIL.  The cache is one file, named by a hash of the kernels' sources, the compiler's
-version and the CPU.  ``HEADRACE_CACHE_DIR`` moves it; ``HEADRACE_JIT=0`` turns kernels off.
+everybody's GIL.  The cache is a folder named by a hash of the kernels' sources,
+the compiler's version and the CPU, with one file per kernel.  ``HEADRACE_CACHE_DIR`` moves it;
+``HEADRACE_JIT=0`` turns kernels off.
 
 The thread is not a daemon: a process that ends while LLVM runs would crash in its destructors.
 It stops between kernels once the main thread is done.
@@ -32,11 +33,15 @@ import numpy as np
 
 from ..ops.kernel_cache import cache_folder
 
-__all__ = ["address", "compile_function", "ensure_compiled", "kernel"]
+__all__ = ["address", "compile_function", "ensure_compiled", "kernel", "kernels"]
 
-# Those first that gain most over their plain forms.
-_MODULES = ("parse_kernel", "record_kernel", "sequence_kernel")
-_SOURCES = (*_MODULES, "intrinsics", "crc32c", "jit")
+# Kernels by module, those first that gain most over their plain forms.
+_KERNELS = {
+    "parse_kernel": ("fill_slots", "fill_lists", "parse_examples"),
+    "record_kernel": ("frame_scan", "crc_update"),
+    "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
+}
+_HELPERS = ("intrinsics", "crc32c", "jit")
 # What code may refer to besides LLVM's intrinsics: every process has these.
 _LIBRARY = {"memcpy", "memmove", "memset"}
 
@@ -56,6 +61,12 @@ def kernel(name: str) -> Kernel | None:
     if found is None and _thread is None:
         _start()
     return found
+
+
+def kernels(*names: str) -> list[Kernel] | None:
+    """The compiled kernels `names`, or None unless all of them are there."""
+    found = [kernel(name) for name in names]
+    return None if None in found else found  # type: ignore[return-value]
 
 
 def ensure_compiled(timeout_s: float | None = None) -> bool:
@@ -91,16 +102,20 @@ def _start() -> None:
 def _make_all() -> None:
     global _failure
     try:
-        archive = _archive_path()
-        try:
-            entries = _read_archive(archive)
-        except (OSError, ValueError, KeyError):
-            entries = None
-        if entries is not None:
-            for name, symbol, count, code in entries:
-                _compiled[name] = _load(symbol, count, code)
-        else:
-            _compile_all(archive)
+        folder = _cache_of_this_machine()
+        missing: dict[str, list[str]] = {}
+        for module, names in _KERNELS.items():
+            for name in names:
+                try:
+                    _compiled[name] = _load(*_read(folder / name))
+                except (OSError, ValueError, KeyError):  # absent or damaged
+                    missing.setdefault(module, []).append(name)
+        for module, names in missing.items():
+            functions = importlib.import_module(f".{module}", __package__)
+            for name in names:
+                if not threading.main_thread().is_alive():
+                    return
+                _compile(getattr(functions, name), folder / name)
     except BaseException as error:  # reported by ensure_compiled; the plain forms go on
         _failure = error
     finally:
@@ -110,18 +125,12 @@ def _make_all() -> None:
 # -- machine code ---------------------------------------------------------------------------
 
 
-def _compile_all(archive: Path) -> None:
-    entries = []
-    for module in _MODULES:
-        for function in importlib.import_module(f".{module}", __package__).KERNELS:
-            if not threading.main_thread().is_alive():
-                return
-            count = function.__code__.co_argcount
-            symbol, code = _object_code(function, count)
-            _compiled[function.__name__] = _load(symbol, count, code)
-            entries.append((function.__name__, symbol, count, code))
+def _compile(function: Callable[..., Any], path: Path) -> None:
+    count = function.__code__.co_argcount
+    symbol, code = _object_code(function, count)
+    _compiled[function.__name__] = _load(symbol, count, code)
     try:
-        _write_archive(archive, entries)
+        _write(path, symbol, count, code)
     except OSError:
         pass  # no writable folder: compile in every process
 
@@ -181,12 +190,13 @@ def _load(symbol: str, count: int, code: bytes) -> Kernel:
 # -- the cache ------------------------------------------------------------------------------
 
 
-def _archive_path() -> Path:
+def _cache_of_this_machine() -> Path:
+    """The folder for kernels of these sources, this compiler and this CPU."""
     import llvmlite
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
-    for name in _SOURCES:
+    for name in (*_KERNELS, *_HELPERS):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     for part in (llvmlite.__version__, llvm.get_host_cpu_name(), features, sys.platform):
@@ -194,30 +204,21 @@ def _archive_path() -> Path:
     return cache_folder() / f"io-{digest.hexdigest()[:24]}"
 
 
-def _write_archive(path: Path, entries: list[tuple[str, str, int, bytes]]) -> None:
-    """A line of JSON, then the object files; it appears whole or not at all."""
+def _write(path: Path, symbol: str, count: int, code: bytes) -> None:
+    """A line of JSON, then the object file; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    body = b"".join(entry[3] for entry in entries)
-    head = {
-        "kernels": [(name, symbol, count, len(code)) for name, symbol, count, code in entries],
-        "sha256": hashlib.sha256(body).hexdigest(),
-    }
+    head = {"symbol": symbol, "count": count, "sha256": hashlib.sha256(code).hexdigest()}
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(json.dumps(head).encode() + b"\n" + body)
+    temporary.write_bytes(json.dumps(head).encode() + b"\n" + code)
     os.replace(temporary, path)
 
 
-def _read_archive(path: Path) -> list[tuple[str, str, int, bytes]]:
-    line, _, body = path.read_bytes().partition(b"\n")
+def _read(path: Path) -> tuple[str, int, bytes]:
+    line, _, code = path.read_bytes().partition(b"\n")
     head = json.loads(line)
-    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+    if hashlib.sha256(code).hexdigest() != head["sha256"]:
         raise ValueError("damaged cache file")
-    entries = []
-    at = 0
-    for name, symbol, count, size in head["kernels"]:
-        entries.append((name, symbol, count, body[at : at + size]))
-        at += size
-    return entries
+    return head["symbol"], head["count"], code
 
 
 # -- functions of other rooms that need numba at run time anyway ----------------------------

@@ -525,6 +525,3 @@ def fill_lists(kind, base, rows, lows_at, highs_at, splits_at, out_a, out_b):  #
                 out_a + width * at, out_b + width * at,
             )  # fmt: skip
     return int64(0)
-
-
-KERNELS = (fill_slots, fill_lists, parse_examples)

@@ -58,8 +58,8 @@ def parse_raw(
     n = len(serialized)
     tables = plan_tables(plan)
     rows = _Rows(serialized, plan, tables, single, names)
-    kernel = jit.kernel("parse_examples")
-    if kernel is None or not n:
+    kernels = jit.kernels("parse_examples", "fill_slots", "fill_lists")
+    if kernels is None or not n:
         return [_from_lists(rows, i, rows.all(), serialized) for i in range(len(plan.columns))]
     starts = np.ascontiguousarray(serialized.starts, np.int64)
     ends = np.ascontiguousarray(serialized.ends, np.int64)
@@ -70,7 +70,7 @@ def parse_raw(
     unusual = np.empty(n, np.uint8)
     slots = tables.slots()
     scratch = np.empty(len(table) + 5 * _PREDICTED, np.int64)
-    left = kernel(
+    left = kernels[0](
         base, data.size, n, address(starts), address(ends), address(table), len(table),
         address(slots), slots.size, address(unusual), address(scratch),
     )  # fmt: skip

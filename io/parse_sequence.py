@@ -199,12 +199,11 @@ def _by_kernels(
 ) -> tuple[list[Any], list[Any]] | None:
     """Context columns as `parse_raw` gives them, and (values, splits of steps' values, splits
     of records' steps) of the lists; None if that takes the exact parser."""
-    find_features, count_steps = jit.kernel("find_features"), jit.kernel("count_steps")
-    find_steps, measure = jit.kernel("find_steps"), jit.kernel("measure_features")
-    # The last one to be compiled.
-    if measure is None or not len(serialized):
+    own = ("find_features", "count_steps", "find_steps", "measure_features")
+    kernels = jit.kernels(*own, "fill_slots", "fill_lists")
+    if kernels is None or not len(serialized):
         return None
-    assert find_features is not None and count_steps is not None and find_steps is not None
+    find_features, count_steps, find_steps, measure = kernels[:4]
     n = len(serialized)
     data = np.ascontiguousarray(serialized.data)
     tables = [plan_tables(context), plan_tables(lists)]

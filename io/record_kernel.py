@@ -157,6 +157,3 @@ def frame_scan(base, low, high, max_records, max_bytes, starts_at, ends_at, resu
     store_i64(result_at + 8, status)
     store_i64(result_at + 16, wanted)
     return n
-
-
-KERNELS = (crc_update, frame_scan)

@@ -136,6 +136,3 @@ def measure_features(kind, features, lows_at, highs_at, counts_at):  # type: ign
         counts[i] = count
         lows[i] = p
     return int64(0)
-
-
-KERNELS = (find_features, count_steps, find_steps, measure_features)

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from headrace.io import jit
+
 RUN = """
 import sys, time
 from headrace.io import jit
@@ -48,17 +50,19 @@ print("numba" in sys.modules)
 def test_cold_then_cached_without_numba(tmp_path):
     cache = tmp_path / "cache"
     assert run(RUN, HEADRACE_CACHE_DIR=str(cache)) == "True True True True"
-    (archive,) = cache.iterdir()
-    stamp = archive.stat().st_mtime_ns
+    (folder,) = cache.iterdir()
+    stamps = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    assert sorted(stamps) == sorted(n for names in jit._KERNELS.values() for n in names)
     assert run(CHECK, HEADRACE_CACHE_DIR=str(cache)) == "False"
-    assert archive.stat().st_mtime_ns == stamp
-    # A damaged file is not run but made again.
-    data = bytearray(archive.read_bytes())
+    # A damaged file is not run but made again, and no other.
+    damaged = folder / "crc_update"
+    data = bytearray(damaged.read_bytes())
     data[-100] ^= 1
-    archive.write_bytes(data)
+    damaged.write_bytes(data)
     assert run(CHECK, HEADRACE_CACHE_DIR=str(cache)) == "True"
-    assert archive.read_bytes() != data
-    assert [p.name for p in cache.iterdir()] == [archive.name]
+    assert damaged.read_bytes() != data
+    after = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    assert [name for name in stamps if after[name] != stamps[name]] == ["crc_update"]
 
 
 @pytest.mark.processes
@@ -78,7 +82,7 @@ def test_a_failing_compiler_leaves_the_plain_forms():
     source = """
 from headrace.io import jit
 jit._object_code = lambda *a: 1 / 0
-jit._read_archive = lambda path: 1 / 0
+jit._read = lambda path: {}[0]
 from headrace.io.crc32c import crc32c
 assert crc32c(b"123456789") == 0xE3069283
 try:
@@ -91,8 +95,6 @@ assert crc32c(b"123456789") == 0xE3069283
 
 
 def test_kernels_use_nothing_of_numbas_runtime():
-    from headrace.io import jit
-
     def calls_out(n):
         return int(math.gamma(n))
 
@@ -101,11 +103,9 @@ def test_kernels_use_nothing_of_numbas_runtime():
 
 
 def test_functions_of_other_rooms_are_numba_dispatchers(tmp_path, monkeypatch):
-    from headrace.io.jit import compile_function
-
     monkeypatch.setenv("HEADRACE_CACHE_DIR", str(tmp_path))
     for _ in range(2):
-        total = compile_function(add_up, "float64(float64[::1])", "int64(int64[::1])")
+        total = jit.compile_function(add_up, "float64(float64[::1])", "int64(int64[::1])")
         assert total(np.arange(4.0)) == 6.0
         assert total(np.arange(4)) == 6
     assert len(list(tmp_path.rglob("*.nbc"))) == 2
