@@ -17,7 +17,8 @@ from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from ..callbacks.callback_list import CallbackList
 from .array_adapter import split_validation
-from .data_adapter import EpochIterator, make_adapter, unpack_x_y_sample_weight
+from .data_adapter import unpack_x_y_sample_weight
+from .epochs import EpochIterator, make_adapter
 from .keras_tensor import KerasTensor
 from .symbolic import infer_specs, map_leaves
 

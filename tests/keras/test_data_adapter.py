@@ -5,7 +5,7 @@ import pytest
 
 import headrace as hr
 from headrace import keras
-from headrace.keras.engine.data_adapter import EpochIterator, make_adapter
+from headrace.keras.engine.epochs import EpochIterator, make_adapter
 
 X = np.arange(20, dtype="float32").reshape(10, 2)
 Y = np.arange(10, dtype="float32")

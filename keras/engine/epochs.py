@@ -1,0 +1,136 @@
+"""The adapter for what `fit` was given, and its batches epoch after epoch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from .array_adapter import ArrayAdapter, is_array_data
+from .data_adapter import (
+    DataAdapter,
+    DatasetAdapter,
+    GeneratorAdapter,
+    SequenceAdapter,
+    is_dataset,
+)
+
+__all__ = ["EpochIterator", "make_adapter"]
+
+
+def make_adapter(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    shuffle: Any = False,
+    class_weight: Any = None,
+) -> DataAdapter:
+    """The adapter for what `fit`, `evaluate` or `predict` was given.
+
+    Raises:
+        ValueError: targets, weights or a batch size were given with data that brings its own,
+            or the data's kind is unknown.
+    """
+    if isinstance(x, DataAdapter):
+        return x
+    if is_dataset(x):
+        _no_extras("Dataset", y=y, sample_weight=sample_weight, batch_size=batch_size)
+        return DatasetAdapter(x, class_weight)
+    if is_array_data(x):
+        return ArrayAdapter(
+            x, y, sample_weight, 32 if batch_size is None else batch_size, shuffle, class_weight
+        )
+    kind = type(x).__name__
+    if (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "num_batches"):
+        _no_extras(kind, y=y, sample_weight=sample_weight, batch_size=batch_size)
+        return SequenceAdapter(x, bool(shuffle), class_weight)
+    if hasattr(x, "__next__") or hasattr(x, "__iter__"):
+        _no_extras(kind, y=y, sample_weight=sample_weight, batch_size=batch_size)
+        return GeneratorAdapter(x, class_weight)
+    raise ValueError(
+        f"Unrecognized data type: x={x!r} (of type {type(x)}). Pass arrays, a Dataset, a "
+        "generator of batches, or a Sequence."
+    )
+
+
+def _no_extras(kind: str, **extras: Any) -> None:
+    for name, value in extras.items():
+        if value is not None:
+            what = "targets" if name == "y" else name
+            raise ValueError(
+                f"`{name}` must not be passed when `x` is a {kind}: its batches bring "
+                f"the {what}. "
+                f"Received: {name} of type {type(value).__name__}"
+            )
+
+
+class EpochIterator:
+    """Epoch after epoch of an adapter's batches, `steps` each if that is set.
+
+    With `steps`, an epoch goes on where the last one stopped, as Keras has it.
+    """
+
+    def __init__(self, adapter: DataAdapter, steps: int | None = None):
+        if steps is not None and steps <= 0:
+            raise ValueError(f"steps_per_epoch must be positive or None, got {steps}")
+        self.adapter = adapter
+        self.steps = steps
+        self._open: Iterator[Any] | None = None
+
+    @property
+    def num_batches(self) -> int | None:
+        """Steps per epoch, if known."""
+        return self.steps if self.steps is not None else self.adapter.num_batches
+
+    def peek(self) -> Any:
+        """The next batch, which the next epoch will still deliver."""
+        iterator = self._open or self.adapter.epoch()
+        try:
+            first = next(iterator)
+        except StopIteration:
+            raise ValueError(
+                "The data gave no batch at all; check that it is not empty and that a "
+                "generator is not exhausted."
+            ) from None
+        self._open = _chain(first, iterator)
+        return first
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = self._open or self.adapter.epoch()
+        self._open = None
+        if self.steps is None:
+            yield from iterator
+            self.adapter.on_epoch_end()
+            return
+        for taken in range(self.steps):
+            batch = next(iterator, _END)
+            if batch is _END:
+                self.adapter.on_epoch_end()
+                iterator = self.adapter.epoch() if _repeats(self.adapter) else iter(())
+                batch = next(iterator, _END)
+                if batch is _END or not _repeats(self.adapter):
+                    warnings.warn(
+                        "Your input ran out of data; interrupting training. Make sure that "
+                        "your dataset or generator can generate at least "
+                        "`steps_per_epoch * epochs` batches. "
+                        f"It ended after {taken} of {self.steps} steps. You may "
+                        "need to use the `.repeat()` function when building your dataset.",
+                        stacklevel=2,
+                    )
+                    return
+            yield batch
+        self._open = iterator
+
+
+_END = object()
+
+
+def _repeats(adapter: DataAdapter) -> bool:
+    """Arrays start over by themselves when `steps` asks for more than they hold."""
+    return getattr(adapter, "repeats", False)
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
