@@ -6,6 +6,7 @@ Input are the columns as `headrace.io.parse_raw` gives them; output is described
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def assemble(plan: ParsePlan, columns: list[Any], n: int, single: bool) -> tuple
     return tuple(flat)
 
 
+@functools.lru_cache(256)
 def output_specs(plan: ParsePlan, batch: int | None, single: bool) -> tuple[TensorSpec, ...]:
     """Specs of the flat tensors, `batch` being the number of examples if known."""
     lead: tuple[int | None, ...] = () if single else (batch,)

@@ -133,6 +133,22 @@ class ParsePlan:
         Raises:
             ValueError: an entry is of no such kind, incomplete, or conflicts with another.
         """
+        # Eager calls describe the same features again and again.
+        described = (kinds, tuple((k, type(f), _frozen(f)) for k, f in features.items()))
+        try:
+            known = _known_plans.get(described)
+        except TypeError:  # something unhashable in a description
+            return cls._from_features(features, kinds)
+        if known is None:
+            if len(_known_plans) >= _MOST_KNOWN:
+                _known_plans.clear()
+            known = _known_plans[described] = cls._from_features(features, kinds)
+        return known
+
+    @classmethod
+    def _from_features(
+        cls, features: Mapping[str, Any], kinds: tuple[type, ...] | None
+    ) -> ParsePlan:
         columns: dict[str, Column] = {}
         drafts: list[tuple[str, Output, list[str]]] = []
         for key in sorted(features):
@@ -154,6 +170,17 @@ class ParsePlan:
         ]
         return cls(ordered, tuple(sorted(outputs, key=_result_order)))
 
+    def __hash__(self) -> int:
+        # Plans are keys of caches that every call consults.
+        try:
+            return self._hash  # type: ignore[attr-defined,no-any-return]
+        except AttributeError:
+            object.__setattr__(self, "_hash", hash((self.columns, self.outputs)))
+            return self._hash  # type: ignore[attr-defined,no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ParsePlan, (self.columns, self.outputs)
+
     def select(self, names: Collection[str]) -> ParsePlan:
         """The plan for the outputs in `names` only, without columns nobody then needs."""
         outputs = [o for o in self.outputs if o.name in names]
@@ -166,6 +193,23 @@ class ParsePlan:
                 for o in outputs
             ),
         )
+
+
+_known_plans: dict[Any, ParsePlan] = {}
+_MOST_KNOWN = 256
+
+
+def _frozen(value: Any) -> Any:
+    """`value` as a dictionary key that tells 1 from 1.0 and True."""
+    if isinstance(value, (tuple, list)):
+        return tuple([_frozen(v) for v in value])
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            return _frozen(value.tolist())
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, (int, float)):
+        return type(value), value
+    return value
 
 
 # TensorFlow returns sparse, dense and ragged features in this order.

@@ -2,9 +2,11 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.io import parse_plan
 from headrace.io.parse_config import RaggedFeature, VarLenFeature
 from headrace.io.parse_plan import ParsePlan
 
@@ -24,6 +26,28 @@ def test_equal_features_give_equal_plans():
     assert pickle.loads(pickle.dumps(a)) == a
     other = {**FEATURES, "d": hr.io.FixedLenFeature([2, 3], "float32")}
     assert ParsePlan.from_features(other) != a
+
+
+def test_plans_are_told_apart_by_the_kind_of_a_default():
+    def plan(default):
+        return ParsePlan.from_features({"k": hr.io.FixedLenFeature([], "float32", default)})
+
+    assert plan(1) == plan(1.0)
+    ParsePlan.from_features({"k": hr.io.FixedLenFeature([], "int64", 1)})
+    with pytest.raises(TypeError, match=r"of dtype int64, got 1\.0"):
+        ParsePlan.from_features({"k": hr.io.FixedLenFeature([], "int64", 1.0)})
+    with pytest.raises(TypeError, match="of dtype int64, got True"):
+        ParsePlan.from_features({"k": hr.io.FixedLenFeature([], "int64", True)})
+    arrays = np.array([1, 2]), np.array([1, 2], object), hr.constant([1, 2])
+    for values in ([1, 2], (1, 2), *arrays):
+        made = ParsePlan.from_features({"k": hr.io.FixedLenFeature([2], "int64", values)})
+        assert made.columns[0].default == (1, 2)
+
+
+def test_many_descriptions_do_not_pile_up():
+    for n in range(600):
+        ParsePlan.from_features({f"k{n}": hr.io.VarLenFeature("int64")})
+    assert len(parse_plan._known_plans) <= 256
 
 
 def test_order_of_columns_and_outputs():
