@@ -134,7 +134,7 @@ class ParsePlan:
             ValueError: an entry is of no such kind, incomplete, or conflicts with another.
         """
         # Eager calls describe the same features again and again.
-        described = (kinds, tuple((k, type(f), _frozen(f)) for k, f in features.items()))
+        described = (kinds, tuple([(k, _frozen(f)) for k, f in features.items()]))
         try:
             known = _known_plans.get(described)
         except TypeError:  # something unhashable in a description
@@ -200,9 +200,9 @@ _MOST_KNOWN = 256
 
 
 def _frozen(value: Any) -> Any:
-    """`value` as a dictionary key that tells 1 from 1.0 and True."""
+    """`value` as a dictionary key that tells 1 from 1.0 and True, and named tuples by kind."""
     if isinstance(value, (tuple, list)):
-        return tuple([_frozen(v) for v in value])
+        return type(value), tuple([_frozen(v) for v in value])
     if isinstance(value, np.ndarray):
         if value.dtype == object:
             return _frozen(value.tolist())

@@ -44,6 +44,14 @@ def test_plans_are_told_apart_by_the_kind_of_a_default():
         assert made.columns[0].default == (1, 2)
 
 
+def test_plans_are_told_apart_by_the_kind_of_a_partition():
+    made = {
+        ParsePlan.from_features({"k": RaggedFeature("int64", "v", [kind("p")])})
+        for kind in (RaggedFeature.RowSplits, RaggedFeature.RowLengths, RaggedFeature.RowStarts)
+    }
+    assert len(made) == 3
+
+
 def test_many_descriptions_do_not_pile_up():
     for n in range(600):
         ParsePlan.from_features({f"k{n}": hr.io.VarLenFeature("int64")})
