@@ -13,9 +13,9 @@ Both sit between a *source* (anything with the pull side of a stage: `pull() -> 
   the source, so `close()` never waits longer than `CLOSE_WAIT_S` for a thread inside a user's
   function.
 * **Interrupts.** The main thread only waits (interruptibly) and never works, so Ctrl-C
-  answers at once.  Other threads that find the pool busy do the work they wait for
-  themselves: since waits only ever point from a stage to stages before it, some thread can
-  always go on.
+  answers at once; it holds no lock while it waits, so that an interrupt leaves none behind
+  (`_Gate`).  Other threads that find the pool busy do the work they wait for themselves: since
+  waits only ever point from a stage to stages before it, some thread can always go on.
 """
 
 from __future__ import annotations
@@ -78,12 +78,42 @@ class Item:
         return self.value
 
 
+class _Gate:
+    """A mutex, and waiting for a change of what it guards.
+
+    Unlike with `threading.Condition`, one waits without holding anything, on a lock of one's
+    own: ``with gate.mutex: ticket = gate.ticket()``, then ``ticket.acquire()``.  An interrupt
+    that comes then, or at any moment before, leaves the mutex free.
+    """
+
+    __slots__ = ("_tickets", "mutex")
+
+    def __init__(self) -> None:
+        self.mutex = threading.Lock()
+        self._tickets: list[Any] = []
+
+    def ticket(self) -> Any:
+        """A lock that is released at the next change; the mutex is held."""
+        ticket = threading.Lock()
+        ticket.acquire()
+        self._tickets.append(ticket)
+        return ticket
+
+    def changed(self) -> None:
+        """Wake all who wait; the mutex is held."""
+        for ticket in self._tickets:
+            if ticket.locked():  # an interrupt may have ended this loop before
+                ticket.release()
+        self._tickets.clear()
+
+
 class _Executor:
-    """What both executors share: one lock with one condition, and an orderly end."""
+    """What both executors share: one gate, and an orderly end."""
 
     def __init__(self, source: Source):
         self._source = source
-        self._changed = threading.Condition(threading.Lock())
+        self._gate = _Gate()
+        self._mutex = self._gate.mutex
         self._pulling = threading.Lock()
         self._items: deque[Item] = deque()
         self._inside: set[int] = set()  # threads at work for this executor
@@ -101,20 +131,20 @@ class _Executor:
 
     def state(self) -> Any:
         """The source's state as of the last item delivered."""
-        with self._changed:
+        with self._mutex:
             if self._items:
                 return self._items[0].state
             if self._in_flight is not None:
                 return self._in_flight
         with self._pulling:
-            with self._changed:
+            with self._mutex:
                 if self._items:
                     return self._items[0].state
             return self._source.save()
 
     def items(self) -> list[Item]:
         """The items pulled and not yet delivered, at this moment."""
-        with self._changed:
+        with self._mutex:
             return list(self._items)
 
     def close(self, keep_source: bool = False) -> None:
@@ -124,20 +154,24 @@ class _Executor:
             keep_source: leave the source open for a further use; then wait until every thread
                 has left it, however long that takes.
         """
-        with self._changed:
+        with self._mutex:
             if self._closed:
                 return
             self._closed = True
             self._source_closed = keep_source
             self._items.clear()
-            self._changed.notify_all()
-            me = threading.get_ident()
-            deadline = time.monotonic() + CLOSE_WAIT_S
-            while self._inside - {me}:
-                left = None if keep_source else deadline - time.monotonic()
-                if left is not None and left <= 0:
+            self._gate.changed()
+        deadline = time.monotonic() + CLOSE_WAIT_S
+        me = threading.get_ident()
+        while True:
+            with self._mutex:
+                if not self._inside - {me}:
                     break
-                self._changed.wait(left)
+                ticket = self._gate.ticket()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 and not keep_source:
+                break
+            ticket.acquire(timeout=-1 if keep_source else left_s)
         self._stopped()
         self._close_source_if_last()
         _open.discard(self)
@@ -146,7 +180,7 @@ class _Executor:
         """Hook: the executor was closed."""
 
     def _close_source_if_last(self) -> None:
-        with self._changed:
+        with self._mutex:
             if not self._closed or self._inside or self._source_closed:
                 return
             self._source_closed = True
@@ -154,16 +188,16 @@ class _Executor:
 
     def _enter(self) -> bool:
         """Note that this thread works here; False if the executor is closed."""
-        with self._changed:
+        with self._mutex:
             if self._closed:
                 return False
             self._inside.add(threading.get_ident())
             return True
 
     def _leave(self) -> None:
-        with self._changed:
+        with self._mutex:
             self._inside.discard(threading.get_ident())
-            self._changed.notify_all()
+            self._gate.changed()
         if self._closed:
             self._close_source_if_last()
 
@@ -206,7 +240,7 @@ class ParallelBlocks(_Executor):
         started = time.perf_counter()
         try:
             while True:
-                with self._changed:
+                with self._mutex:
                     self._check_open()
                     item = self._take()
                     if item is not None or (self._exhausted and not self._items):
@@ -214,12 +248,13 @@ class ParallelBlocks(_Executor):
                         return item
                     self._more()
                     help_out = self._queued > 0 and me != self._main and self._pool.all_busy()
-                    if not help_out:
-                        # A timeout only where help may become necessary: no idle wake-ups else.
-                        waits_for_pool = self._queued > 0 and me != self._main
-                        self._changed.wait(_HELP_AFTER_S if waits_for_pool else None)
-                        continue
-                self._task()
+                    # A timeout only where help may become necessary: no idle wake-ups else.
+                    may_help = self._queued > 0 and me != self._main
+                    ticket = self._gate.ticket()
+                if help_out:
+                    self._task()
+                else:
+                    ticket.acquire(timeout=_HELP_AFTER_S if may_help else -1)
         finally:
             self.wait_s += time.perf_counter() - started
 
@@ -251,7 +286,7 @@ class ParallelBlocks(_Executor):
 
     def _task(self) -> None:
         """Pull one item and work on it; nothing if a helper has done it already."""
-        with self._changed:
+        with self._mutex:
             if self._queued == 0 or self._closed:
                 return
             self._queued -= 1
@@ -268,13 +303,13 @@ class ParallelBlocks(_Executor):
                         item.error = error
                 item.done = True
         finally:
-            with self._changed:
+            with self._mutex:
                 self._active -= 1
                 if not self._closed:
                     self._more()
                 if not already_inside:
                     self._inside.discard(threading.get_ident())
-                self._changed.notify_all()
+                self._gate.changed()
             if self._closed:
                 self._close_source_if_last()
 
@@ -290,7 +325,7 @@ class ParallelBlocks(_Executor):
             except BaseException as error:
                 item.error = error
                 end = False
-            with self._changed:
+            with self._mutex:
                 self._in_flight = None
                 if end:
                     self._exhausted = True
@@ -299,7 +334,7 @@ class ParallelBlocks(_Executor):
             return item
 
     def _stopped(self) -> None:
-        with self._changed:
+        with self._mutex:
             started, self._started = self._started, False
         if started:
             self._pool.release()
@@ -341,19 +376,23 @@ class Prefetcher(_Executor):
     def next(self) -> Item | None:
         """The next item (which may hold an error), or None at the end."""
         if self._thread is None:
-            self.start()
-        with self._changed:
-            if not self._items and not self._exhausted:
-                started = time.perf_counter()
-                while not (self._items or self._exhausted or self._closed):
-                    self._changed.wait()
-                self.wait_s += time.perf_counter() - started
-            self._check_open()
+            self.start()  # not where it is closed
+        started = time.perf_counter()
+        while True:
+            with self._mutex:
+                self._check_open()
+                if self._items or self._exhausted:
+                    break
+                ticket = self._gate.ticket()
+            ticket.acquire()
+            self.wait_s += time.perf_counter() - started
+            started = time.perf_counter()
+        with self._mutex:
             if not self._items:
                 return None
             item = self._items.popleft()
             self._bytes -= item.size_bytes
-            self._changed.notify_all()
+            self._gate.changed()
             return item
 
     def _run(self) -> None:
@@ -370,30 +409,39 @@ class Prefetcher(_Executor):
                             item.size_bytes = self._size_bytes(item.value)
                     except BaseException as error:
                         item.error = error
-                    with self._changed:
+                    with self._mutex:
                         self._in_flight = None
                         if self._closed:
                             return
                         if item.value is None and item.error is None:
                             self._exhausted = True
-                            self._changed.notify_all()
+                            self._gate.changed()
                             return
                         self._items.append(item)
                         self._bytes += item.size_bytes
-                        self._changed.notify_all()
+                        self._gate.changed()
         finally:
             self._leave()
 
+    def _stopped(self) -> None:
+        # Or the thread's object would be garbage of this cycle, and a Ctrl-C during its
+        # collection would be lost in its weak references' callbacks.
+        self._thread = None
+
     def _wait_for_room(self) -> bool:
         """Wait until an item may be pulled; False once closed."""
-        with self._changed:
-            while not self._closed and self._items and (
-                len(self._items) >= self._max_items
-                or self._bytes >= self._max_bytes
-                or self._items[-1].error is not None  # the consumer decides whether to go on
-            ):  # fmt: skip
-                self._changed.wait()
-            return not self._closed
+        while True:
+            with self._mutex:
+                if self._closed:
+                    return False
+                if not self._items or (
+                    len(self._items) < self._max_items
+                    and self._bytes < self._max_bytes
+                    and self._items[-1].error is None  # the consumer decides about going on
+                ):
+                    return True
+                ticket = self._gate.ticket()
+            ticket.acquire()
 
 
 _open: weakref.WeakSet[_Executor] = weakref.WeakSet()

@@ -76,15 +76,18 @@ class RawIterator:
 
     def _advance(self) -> Any:
         self._check_open()
-        stage = self._stage
-        before = stage.state()
         try:
-            block = stage.next_block(self._ask)
+            return self._first_of_next_block()
         except Exception:
             raise
         except BaseException:  # Ctrl-C inside a stage may have left it between two states
             self.close()
             raise
+
+    def _first_of_next_block(self) -> Any:
+        stage = self._stage
+        before = stage.state()
+        block = stage.next_block(self._ask)
         if block is None:
             raise StopIteration
         n = block.num_rows

@@ -56,7 +56,8 @@ class WorkerPool:
             raise ValueError(f"size of a worker pool must be positive, got {size}")
         self.size = size
         self._name = name
-        self._lock = threading.Lock()
+        # Reentrant: a pipeline may be collected, releasing the pool, while a thread is here.
+        self._lock = threading.RLock()
         self._users = 0
         self._busy = 0
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()

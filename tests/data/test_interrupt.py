@@ -46,15 +46,15 @@ try:
         next(iterator)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-    del iterator
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline:
-        left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-        left = [name for name in left if name.startswith("headrace-") and "llvm" not in name]
-        if not left:
-            break
-        time.sleep(0.01)
-    print("threads:", *left, flush=True)
+del iterator
+deadline = time.monotonic() + 1
+while time.monotonic() < deadline:
+    left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    left = [name for name in left if name.startswith("headrace-") and "llvm" not in name]
+    if not left:
+        break
+    time.sleep(0.01)
+print("threads:", *left, flush=True)
 """
 PLANS = ["plain", "heavy map", "heavy map, prefetch", "python map", "python map in parallel",
          "generator", "shuffle"]  # fmt: skip
