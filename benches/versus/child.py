@@ -59,7 +59,7 @@ class Side:
     def prepare(self, job: str) -> None:
         """Builds a job and runs it for `WARM_S`, so that what is timed later is warm.
 
-        Kernels may be compiled in the background meanwhile; between runs the process is stopped.
+        Kernels may be compiled in the background meanwhile; between runs the process stands.
         """
         self.runs[job] = self._job(job).prepare(self.lib, self.data)
         self.run(job, WARM_S)
