@@ -6,8 +6,8 @@ delivery, errors and state are those of the plain transformation.  An eager func
 only because the user asked for `num_parallel_calls`; then every element is an item of work.
 
 Handing a block to another thread costs some 50 us.  A stage therefore begins on its consumer's
-thread and starts others once blocks take longer than `_WORTH_S`; cheap functions and small
-datasets never do.
+thread and starts others once blocks take longer than `_WORTH_S` and `_START_S` have gone by;
+cheap functions and small datasets never do.
 
 Blocks grow, from a few rows, to about `TARGET_BYTES` of input and output together or
 `_TARGET_S` of work, whatever comes first: long enough to be worth handing over, short enough
@@ -38,6 +38,7 @@ __all__ = ["TARGET_BYTES", "ParallelNode"]
 TARGET_BYTES = 4 << 20
 _FIRST_ROWS = 32
 _WORTH_S = 150e-6
+_START_S = 3e-3
 _MAX_ROWS = 1 << 16
 _TARGET_S = 4e-3
 _AHEAD = 2  # blocks pulled and not yet delivered, per thread
@@ -127,7 +128,7 @@ class _ParallelStage(Stage):
         by_bytes = rows * self._target_bytes // max(size_bytes, 1)
         by_time = int(rows * _TARGET_S / max(spent_s, 1e-6))
         # In steps: a block may be slow for reasons that do not last, such as a compiler.
-        best = min(by_bytes, by_time, 4 * max(self._rows, rows), _MAX_ROWS)
+        best = min(by_bytes, by_time, 8 * max(self._rows, rows), _MAX_ROWS)
         self._rows = max(best, self._rows // 2, 1)
 
     # -- the executor's side ----------------------------------------------------------------
@@ -178,7 +179,7 @@ class _ParallelStage(Stage):
             if self._rest is not None:
                 self._take(self._work(self._rest))
                 continue
-            item = self._open().next() if self._worth >= 2 else self._inline()
+            item = self._open().next() if self._worth_threads() else self._inline()
             if item is None:
                 return None
             if item.error is not None:
@@ -211,16 +212,22 @@ class _ParallelStage(Stage):
             return min(rows, begun)
         return rows - rows % multiple or rows
 
+    def _worth_threads(self) -> bool:
+        """Whether threads would pay: blocks are large enough, and there are many of them."""
+        started = self._executor is not None
+        return started or self._eager or (self._slow >= 2 and self._inline_s > _START_S)
+
     def _inline(self) -> Item | None:
-        """One item of work on this thread; notes whether it was worth a handover."""
+        """One item of work on this thread; notes how long it took."""
         item = Item(self.save())
         began = time.perf_counter()
         pulled = self.pull()
         if pulled is None:
             return None
         item.value = self._work(pulled)
-        slow = time.perf_counter() - began > _WORTH_S
-        self._worth = self._worth + 1 if slow else 0
+        spent = time.perf_counter() - began
+        self._slow = self._slow + 1 if spent > _WORTH_S else 0
+        self._inline_s += spent
         return item
 
     def _take(self, result: tuple[Block, Exception | None, Any]) -> None:
@@ -266,7 +273,8 @@ class _ParallelStage(Stage):
     def _restart(self) -> None:
         self._pulled = 0  # rows pulled from the input
         self._given = 0  # rows handed out since the beginning or the restored position
-        self._worth = 2 if self._eager else 0  # items in a row that took long enough
+        self._slow = 0  # items in a row that took long enough for a handover
+        self._inline_s = 0.0
         self._rows = 1 if self._eager else _FIRST_ROWS  # of the next item
         self._ready: Block | None = None
         self._failed: Exception | None = None
