@@ -2,8 +2,8 @@
 
 Nothing waits for a compiler: `kernel(name)` answers at once, with the compiled function or with
 None, and the caller then runs its plain form.  The first call starts one thread, which loads
-the kernels or makes them.  `ensure_compiled()` waits for it (benches, tests, and jobs that
-prefer a slower start to a slower first second).
+the kernels or has a child process make them.  `ensure_compiled()` waits for it (benches, tests,
+and jobs that prefer a slower start to a slower first second).
 
 Kernels are written for Numba but take and return only int64s (numbers and addresses) and use
 nothing of its runtime.  So their object code can be loaded by llvmlite alone, in milliseconds:
@@ -23,8 +23,10 @@ import hashlib
 import importlib
 import json
 import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,34 +105,79 @@ def _make_all() -> None:
     global _failure
     try:
         folder = _cache_of_this_machine()
-        missing: dict[str, list[str]] = {}
-        for module, names in _KERNELS.items():
-            for name in names:
-                try:
-                    _compiled[name] = _load(*_read(folder / name))
-                except (OSError, ValueError, KeyError):  # absent or damaged
-                    missing.setdefault(module, []).append(name)
-        for module, names in missing.items():
-            functions = importlib.import_module(f".{module}", __package__)
-            for name in names:
-                if not threading.main_thread().is_alive():
-                    return
-                _compile(getattr(functions, name), folder / name)
+        missing = _load_cached(folder, [n for names in _KERNELS.values() for n in names])
+        if missing:
+            missing = _made_by_a_child(folder, missing)
+        for name in missing:
+            if not threading.main_thread().is_alive():
+                return
+            _compile(name, folder)
     except BaseException as error:  # reported by ensure_compiled; the plain forms go on
         _failure = error
     finally:
         _done.set()
 
 
+def _load_cached(folder: Path, names: list[str]) -> list[str]:
+    """Load those of `names` that are in the cache; the names of the others."""
+    missing = []
+    for name in names:
+        try:
+            _compiled[name] = _load(*_read(folder / name))
+        except (OSError, ValueError, KeyError):  # absent or damaged
+            missing.append(name)
+    return missing
+
+
+def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
+    """Let another process compile, whose compiler holds nobody's GIL, and load each kernel as
+    it appears; the names of those that it did not make.
+
+    The child is not waited for when the main thread ends: it goes on to fill the cache.
+    """
+    if not sys.executable:
+        return missing
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from {__name__} import _fill_cache; _fill_cache({missing!r})"
+    )
+    quiet = subprocess.DEVNULL
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet
+        )
+    except OSError:
+        return missing
+    while missing and child.poll() is None:
+        if not threading.main_thread().is_alive():
+            child.returncode = 0  # left to itself: no warning that it still runs
+            return []
+        time.sleep(0.02)
+        missing = _load_cached(folder, missing)
+    if not missing:
+        child.wait()
+    return _load_cached(folder, missing)
+
+
+def _fill_cache(names: list[str]) -> None:
+    """Compile `names` into the cache: what the child process does."""
+    folder = _cache_of_this_machine()
+    for name in names:
+        _compile(name, folder)
+
+
 # -- machine code ---------------------------------------------------------------------------
 
 
-def _compile(function: Callable[..., Any], path: Path) -> None:
+def _compile(name: str, folder: Path) -> None:
+    """Compile one kernel, here, and keep it in the cache if that can be written."""
+    module = next(m for m, names in _KERNELS.items() if name in names)
+    function = getattr(importlib.import_module(f".{module}", __package__), name)
     count = function.__code__.co_argcount
     symbol, code = _object_code(function, count)
-    _compiled[function.__name__] = _load(symbol, count, code)
+    _compiled[name] = _load(symbol, count, code)
     try:
-        _write(path, symbol, count, code)
+        _write(folder / name, symbol, count, code)
     except OSError:
         pass  # no writable folder: compile in every process
 
