@@ -224,6 +224,62 @@ def test_results_independent_of_the_element_cost_no_memory():
     assert out.columns[0].strides[0] == 0
 
 
+def test_large_intermediate_results_are_made_in_pieces():
+    def fn(x):
+        wide = hr.fill([1 << 16], x)  # 512 KiB an element
+        return hr.reduce_sum(wide) // (x - 150)
+
+    function = UserFunction(fn, SCALAR).vectorized()
+    assert function._most_rows == 64
+    out, error = function.run_block(ints(*range(200)))
+    assert out.num_rows == 150
+    assert out.columns[0].tolist() == [(k << 16) // (k - 150) for k in range(150)]
+    assert "element 150" in str(error)
+    assert values(function, ints(*range(100))) == out.columns[0][:100].tolist()
+
+
+def test_sparse_results_of_dense_arguments():
+    def fn(x):
+        indices = hr.zeros([1, 1], hr.int64)
+        return hr.SparseTensor(indices, hr.stack([x]), hr.constant([3], hr.int64))
+
+    for one in (UserFunction(fn, SCALAR), UserFunction(fn, SCALAR).vectorized()):
+        out, error = one.run_block(ints(5, 6))
+        assert error is None
+        assert [np.asarray(r.values).tolist() for r, in out.rows()] == [[5], [6]]
+
+
+def test_sparse_arguments_and_datasets_as_results_of_python_functions():
+    spec = hr.SparseTensorSpec([3], hr.int64)
+    value = hr.SparseTensor([[1]], hr.constant([7], hr.int64), [3])
+    block = Block([ListColumn([value])], 1, Structure(spec))
+    function = UserFunction(lambda s: s.values * 2, spec)
+    assert np.asarray(run(function.vectorized(), block)[0]).tolist() == [14]
+    eager = UserFunction(lambda x: (hr.data.Dataset.range(int(x)), value, None), SCALAR)
+    out, error = eager.run_block(ints(2, 3))
+    assert error is None
+    assert [len(d) for d, _, _ in out.rows()] == [2, 3]
+    assert eager.run_block(ints(4))[1] is None
+
+
+def test_a_python_result_must_stay_none_where_it_was():
+    function = UserFunction(lambda x: (x, None if x < 1 else x), SCALAR)
+    out, error = function.run_block(ints(0, 1))
+    assert out.num_rows == 1
+    assert "where it returned" in str(error)
+
+
+def test_random_numbers_in_functions_without_a_block_form_still_come():
+    def fn(x):
+        return hr.random.uniform([x], seed=1)
+
+    function = UserFunction(fn, TensorSpec([], "int32"))
+    block = Block([np.array([2, 3], np.int32)], 2, Structure(TensorSpec([], "int32")))
+    out, error = function.vectorized().run_block(block)
+    assert error is None
+    assert [r.shape for r, in out.rows()] == [(2,), (3,)]
+
+
 # -- errors --------------------------------------------------------------------------
 
 
