@@ -20,6 +20,7 @@ _MODULES = {
     "distribute": ".distribute",
     "dtypes": ".ops.dtypes",
     "errors": ".ops.errors",
+    "image": ".face.image",
     "io": ".io",
     "keras": ".keras",
     "linalg": ".face.linalg",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .face import (
         bitwise as bitwise,
         config as config,
+        image as image,
         linalg as linalg,
         math as math,
         nn as nn,

@@ -22,7 +22,7 @@ _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
 def decode(data: bytes) -> tuple[np.ndarray, Any]:
-    """uint16 pixels [height, width, 1 or 3] and alpha [height, width], or None, of a 16-bit PNG.
+    """Pixels, uint16 [height, width, 1 or 3], and alpha or None of a 16-bit PNG.
 
     Raises:
         ValueError: the file is damaged.
