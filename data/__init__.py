@@ -5,6 +5,7 @@ columns.
 """
 
 from . import experimental
+from .arrow_datasets import ArrowFileDataset, JsonLinesDataset, ParquetDataset
 from .dataset import Dataset, FixedLengthRecordDataset, TextLineDataset, TFRecordDataset
 from .dataset_base import DatasetSpec
 from .dataset_transforms import AUTOTUNE
@@ -16,12 +17,15 @@ __all__ = [
     "AUTOTUNE",
     "INFINITE_CARDINALITY",
     "UNKNOWN_CARDINALITY",
+    "ArrowFileDataset",
     "Dataset",
     "DatasetSpec",
     "FixedLengthRecordDataset",
     "Iterator",
+    "JsonLinesDataset",
     "NumpyIterator",
     "Options",
+    "ParquetDataset",
     "TFRecordDataset",
     "TextLineDataset",
     "ThreadingOptions",

@@ -16,9 +16,10 @@ from ..ops.random_ops import get_seed
 from ..ops.string_array import StringArray
 from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
+from .dataset_arrow import DatasetArrow
 from .dataset_base import DatasetBase
+from .dataset_files import Keeping
 from .dataset_function import DatasetFunction
-from .dataset_grouping import Grouping
 from .dataset_transforms import AUTOTUNE, merged_options, unsigned
 from .node import Node, user_line
 from .pool import usable_cpus
@@ -37,7 +38,7 @@ from .values import Components, as_int
 __all__ = ["Dataset", "FixedLengthRecordDataset", "TFRecordDataset", "TextLineDataset"]
 
 
-class Dataset(Grouping):
+class Dataset(DatasetArrow, Keeping):
     """A sequence of elements, each a nested structure of tensors.
 
     Made by a static method (`from_tensor_slices`, `range`, ...) or a reader of files

@@ -11,6 +11,7 @@ from typing import Any
 from ..ops import dtypes, nest
 from ..ops.tensor import Tensor
 from .columns import column_from_rows
+from .csv_datasets import CsvDataset, make_csv_dataset
 from .dataset import Dataset
 from .dataset_transforms import AUTOTUNE
 from .node import INFINITE as INFINITE_CARDINALITY, UNKNOWN as UNKNOWN_CARDINALITY, user_line
@@ -23,6 +24,7 @@ from .options import (
     OptimizationOptions,
     ThreadingOptions,
 )
+from .sql_datasets import SqlDataset
 from .transforms.assert_cardinality import AssertCardinalityNode
 from .values import Components, as_int, from_raw
 
@@ -34,10 +36,12 @@ __all__ = [
     "AutotuneAlgorithm",
     "AutotuneOptions",
     "Counter",
+    "CsvDataset",
     "DistributeOptions",
     "ExternalStatePolicy",
     "OptimizationOptions",
     "RandomDataset",
+    "SqlDataset",
     "ThreadingOptions",
     "assert_cardinality",
     "cardinality",
@@ -48,6 +52,7 @@ __all__ = [
     "get_single_element",
     "get_structure",
     "ignore_errors",
+    "make_csv_dataset",
     "map_and_batch",
     "sample_from_datasets",
     "scan",

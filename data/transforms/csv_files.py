@@ -1,0 +1,61 @@
+"""CSV files as a source of tuples of scalars, with tf.data's semantics."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ...io.arrow_files import ArrowReader
+from ...io.csv_reader import CsvReader
+from ...io.csv_records import CsvFormat
+from ...ops.tensor_spec import TensorSpec
+from ..arrow_columns import from_arrow
+from .arrow_source import ArrowFilesNode
+
+__all__ = ["CsvNode"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CsvNode(ArrowFilesNode):
+    """Records of CSV files.
+
+    Attributes:
+        form: how they are laid out.
+        used: the indices of the components that are wanted.
+    """
+
+    form: CsvFormat = dataclasses.field(repr=False, kw_only=True)
+    used: tuple[int, ...] = dataclasses.field(repr=False, kw_only=True)
+    format = "csv"
+
+    @property
+    def columns(self) -> list[str]:
+        """The components read, by number."""
+        return [str(k) for k in self.used]
+
+    @property
+    def leaf_columns(self) -> list[str]:
+        """The same: a component is a column."""
+        return self.columns
+
+    def select(self, columns: list[str]) -> CsvNode:
+        """The same records with fewer components."""
+        used = tuple(k for k in self.used if str(k) in columns)
+        total = self.all_columns or len(self.used)
+        return dataclasses.replace(self, used=used, all_columns=total)
+
+    def open_batches(self, part: str, position: list[int] | None) -> ArrowReader:
+        """A `CsvReader`."""
+        return CsvReader(
+            part, self.form, self.compression_type, position or (0, 1), self.used
+        )  # fmt: skip
+
+    def pack(self, batch: Any) -> list[Any]:
+        """The components, in order."""
+        return [
+            from_arrow(array, self.nulls, name)
+            for name, array in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+
+    def _element_spec(self) -> Any:
+        return tuple(TensorSpec([], self.form.columns[k].dtype) for k in self.used)
