@@ -17,10 +17,13 @@ from .functions import UserFunction, check_predicate
 from .node import UNKNOWN, user_line
 from .options import merge_options
 from .pool import usable_cpus
+from .storage.durable import check_local
+from .storage.spec_json import spec_to_json
 from .transforms.batch import BatchNode
 from .transforms.cache import CacheNode
 from .transforms.concatenate import ConcatenateNode, common_spec
 from .transforms.enumerate import EnumerateNode
+from .transforms.file_cache import FileCacheNode
 from .transforms.filter import FilterNode
 from .transforms.interleave import FlatMapNode, InterleaveNode
 from .transforms.map import MapNode
@@ -234,16 +237,23 @@ class Transformations(DatasetBase):
         return joined.with_options(dataset._own_options)
 
     def cache(self, filename: Any = "", name: str | None = None) -> Dataset:
-        """The same elements, kept in memory once they all have been read.
+        """The same elements, kept in memory, or in a file, once they all have been read.
+
+        Args:
+            filename: prefix of the file's name; it then serves later processes, too, and must
+                be deleted when the dataset changes.
+            name: of the transformation.
 
         Raises:
-            NotImplementedError: a `filename` was given: caching in files does not exist yet.
+            TypeError: a file was asked for and the elements hold datasets.
+            AlreadyExistsError: (while iterating) another iterator is writing the file.
+            DataLossError: (while iterating) the file is damaged.
         """
-        if filename:
-            raise NotImplementedError(
-                "cache(filename) is not available yet; cache() keeps the elements in memory"
-            )
-        return self._derive(CacheNode, self._node, name=name)
+        prefix = check_local("filename", filename)
+        if not prefix:
+            return self._derive(CacheNode, self._node, name=name)
+        spec_to_json(self.element_spec)
+        return self._derive(FileCacheNode, self._node, prefix, name=name)
 
     def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:
         """The same elements, `buffer_size` of them made ahead by a thread.

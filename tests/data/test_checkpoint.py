@@ -55,6 +55,12 @@ def fails_at(k, x):
     return x
 
 
+def saved(dataset, path, shard_func=None):
+    if not path.exists():
+        dataset.save(path, shard_func=shard_func)
+    return Dataset.load(path)
+
+
 CHAINS = {
     "range": lambda f: R(23),
     "range_step": lambda f: R(20, -5, -3),
@@ -120,6 +126,19 @@ CHAINS = {
     "cache_repeat": lambda f: R(11).cache().repeat(3),
     "cache_shuffle_repeat": lambda f: R(11).shuffle(4, seed=3).cache().repeat(2),
     "cache_then_shuffle": lambda f: R(11).cache().shuffle(4, seed=3).repeat(3),
+    "cache_file": lambda f: R(11).cache(str(f / "cached-1")),
+    "cache_file_repeat": lambda f: R(11).map(lambda x: (x, hr.fill([x % 3], x))).cache(
+        str(f / "cached-2")).repeat(3),
+    "cache_file_shuffle": lambda f: R(11).shuffle(4, seed=3).cache(
+        str(f / "cached-3")).shuffle(3, seed=2).repeat(2).batch(2),
+    "snapshot": lambda f: R(11).snapshot(str(f / "snapshot-1")),
+    "snapshot_repeat": lambda f: R(11).shuffle(4, seed=3).snapshot(
+        str(f / "snapshot-2")).repeat(3),
+    "snapshot_shards": lambda f: R(11).snapshot(
+        str(f / "snapshot-3"), shard_func=lambda x: x % 3,
+        reader_func=lambda d: d.flat_map(lambda x: x)),
+    "load": lambda f: saved(R(11).batch(2), f / "saved-1"),
+    "load_shards": lambda f: saved(R(11), f / "saved-2", lambda x: x % 3).repeat(2),
     "prefetch": lambda f: R(23).prefetch(3),
     "prefetch_untraceable": lambda f: R(23).map(untraceable).prefetch(3).batch(2),
     "prefetch_repeat": lambda f: R(7).prefetch(3).repeat(3),
