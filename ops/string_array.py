@@ -241,18 +241,29 @@ class StringArray:
         if total == 0:
             data = _EMPTY
         elif len(starts) < 64 or total > 64 * len(starts):
-            data = np.concatenate(
-                [
-                    self.data[s : s + n]
-                    for s, n in zip(starts.tolist(), lengths.tolist(), strict=True)
-                ]
-            )
+            data = self._gathered(starts, lengths, new_starts, total)
         else:
             where = np.repeat(starts - new_starts, lengths)
             where += np.arange(total)
             data = self.data[where]
         shape = self.shape
         return StringArray(data, new_starts.reshape(shape), ends.reshape(shape))
+
+    def _gathered(
+        self, starts: np.ndarray, lengths: np.ndarray, new_starts: np.ndarray, total: int
+    ) -> np.ndarray:
+        """The bytes of long strings, one after the other."""
+        sizes = np.unique(lengths)
+        if len(sizes) * 64 > len(starts):
+            raw = memoryview(self.data)  # type: ignore[arg-type]
+            spans = zip(starts.tolist(), self.ends.ravel().tolist(), strict=True)
+            return np.frombuffer(b"".join([raw[s:e] for s, e in spans]), np.uint8)
+        # Few different lengths, as records of one kind have: NumPy copies equal rows at once.
+        data = np.empty(total, np.uint8)
+        for size in sizes[sizes > 0].tolist():
+            which = np.flatnonzero(lengths == size)
+            _windows(data, size)[new_starts[which]] = _windows(self.data, size)[starts[which]]
+        return data
 
     def to_arrow(self) -> Any:
         """The flattened elements as pyarrow `large_binary` (zero-copy if contiguous)."""
@@ -342,3 +353,9 @@ def _to_bytes(value: Any) -> bytes:
     raise TypeError(
         f"Expected bytes or str for a string tensor, got {type(value).__name__}: {value!r}"
     )
+
+
+def _windows(data: np.ndarray, size: int) -> np.ndarray:
+    """All stretches of `size` bytes, as overlapping rows of one view."""
+    step = data.strides[0]
+    return np.lib.stride_tricks.as_strided(data, (data.size - size + 1, size), (step, step))
