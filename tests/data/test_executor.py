@@ -283,9 +283,8 @@ def test_many_open_and_close_cycles_leak_nothing():
 
     def alive():
         gc.collect()
-        kinds = [type(o) for o in gc.get_objects()]
-        own = (k.__module__.startswith(("headrace", "threading", "_thread")) for k in kinds)
-        return sum(own)
+        modules = [str(type(o).__module__) for o in gc.get_objects()]
+        return sum(m.startswith(("headrace", "threading", "_thread")) for m in modules)
 
     cycle(50)
     wait_until(lambda: not own_threads())

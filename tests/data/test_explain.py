@@ -29,7 +29,8 @@ def test_a_plan_that_is_rewritten():
     options.experimental_optimization.inject_prefetch = False
     dataset = Dataset.range(1000).take(-1).map(scale).map(shift, num_parallel_calls=2).batch(5)
     dataset = dataset.with_options(options)
-    assert without_lines(dataset.explain()) == """\
+    plans, rules = without_lines(dataset.explain()).split("Rules (+ applied, - not applied):\n")
+    assert plans == """\
 As written:
   range(0, 1000, 1)
   take(-1)
@@ -44,16 +45,16 @@ As it runs:
   batch(5)
   = 200 elements of int64[?]
 
-Rules (+ applied, - not applied):
-  noop_elimination        + take(-1) dropped
-  map_fusion              + map(scale+shift, num_parallel_calls=2)
-  feature_projection      nothing to do
-  map_vectorization       + map(scale+shift, num_parallel_calls=2) runs by the block
-  parallel_file_reading   nothing to do
-  filter_parallelization  nothing to do
-  map_parallelization     + parallel_map(scale+shift, threads=2)
-                          + parallel_map works on whole batches of 5
-  inject_prefetch         off: switched off by the options"""
+"""
+    told = [line for line in rules.splitlines() if "nothing to do" not in line]
+    assert told == [
+        "  noop_elimination        + take(-1) dropped",
+        "  map_fusion              + map(scale+shift, num_parallel_calls=2)",
+        "  map_vectorization       + map(scale+shift, num_parallel_calls=2) runs by the block",
+        "  map_parallelization     + parallel_map(scale+shift, threads=2)",
+        "                          + parallel_map works on whole batches of 5",
+        "  inject_prefetch         off: switched off by the options",
+    ]
 
 
 def test_the_users_lines_stand_next_to_the_stages():
