@@ -234,6 +234,12 @@ class OptimizationOptions(OptionsBase):
     feature_projection = _Option(
         bool, "Parse only the features that are used. Default True. Headrace only."
     )
+    column_projection = _Option(
+        bool, "Read only the columns that are used. Default True. Headrace only."
+    )
+    predicate_pushdown = _Option(
+        bool, "Skip Parquet row groups a filter drops. Default True. Headrace only."
+    )
     parallel_file_reading = _Option(
         bool, "Read files ahead on other threads. Default True. Headrace only."
     )

@@ -18,6 +18,7 @@ from ..node import Node
 from ..options import Options
 from ..stats import short_line
 from . import (
+    column_projection,
     feature_projection,
     filter_parallelization,
     inject_prefetch,
@@ -26,6 +27,7 @@ from . import (
     map_vectorization,
     noop_elimination,
     parallel_file_reading,
+    predicate_pushdown,
 )
 from .common import describe
 
@@ -58,6 +60,10 @@ RULES: tuple[Rule, ...] = (
          map_fusion.rewrite, map_fusion.told, map_fusion.why_not),
     Rule("feature_projection", "parse only the features that are used",
          feature_projection.rewrite, feature_projection.told, feature_projection.why_not),
+    Rule("column_projection", "read only the columns that are used",
+         column_projection.rewrite, column_projection.told, column_projection.why_not),
+    Rule("predicate_pushdown", "skip row groups that a filter drops",
+         predicate_pushdown.rewrite, predicate_pushdown.told, predicate_pushdown.why_not),
     Rule("map_vectorization", "run functions on whole blocks",
          map_vectorization.rewrite, map_vectorization.told, map_vectorization.why_not),
     Rule("parallel_file_reading", "read files ahead on other threads",

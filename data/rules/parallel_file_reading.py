@@ -38,6 +38,6 @@ def why_not(node: Node) -> str | None:
 def _reason(node: FilesNode) -> str | None:
     if len(node.files) < 2:
         return "there is only one file"
-    if not node.compression_type:
+    if not node.compression_type and not getattr(node, "decodes", False):
         return "the files are not compressed, so reading them is no work worth threads"
     return None

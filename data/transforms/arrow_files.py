@@ -64,6 +64,7 @@ class FeatherNode(ArrowFilesNode):
     """Rows of IPC files, IPC streams and Feather files."""
 
     format = "arrow_file"
+    decodes = False
 
     def open_batches(self, part: str, position: list[int] | None) -> ArrowReader:
         """A `FeatherReader`."""

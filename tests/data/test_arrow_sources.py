@@ -56,7 +56,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arrow")
     database = sqlite3.connect(folder / "rows.sqlite")
     database.execute("CREATE TABLE rows (id INTEGER, x REAL, name TEXT)")
-    database.executemany("INSERT INTO rows VALUES (?, ?, ?)", zip(*FLAT.to_pydict().values(), strict=True))
+    rows = list(zip(*FLAT.to_pydict().values(), strict=True))
+    database.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows)
     database.commit()
     database.close()
     for f, part in enumerate((TABLE[:15], TABLE[15:])):

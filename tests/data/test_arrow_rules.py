@@ -1,0 +1,224 @@
+"""column_projection and predicate_pushdown: plans they change, plans they leave alone, equal
+elements, and what is really read."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+import headrace as hr
+from headrace.data import ArrowFileDataset, Dataset, Options, ParquetDataset
+from headrace.data.experimental import CsvDataset
+from headrace.data.iterator import NumpyIterator
+from headrace.data.rules import RULES, rewrite_plan
+from headrace.data.rules.common import walk
+from headrace.data.rules.predicate_pushdown import Comparison
+from headrace.data.transforms.arrow_source import ArrowSourceNode
+from headrace.ops import nest
+
+BY_NAME = {rule.name: rule for rule in RULES}
+ROWS = 40
+TABLE = pa.table({
+    "id": np.arange(ROWS),
+    "x": np.arange(ROWS, dtype=np.float32) / 2,
+    "name": [f"n{i:02}" for i in range(ROWS)],
+    "point": [{"a": i, "b": [i] * (i % 3)} for i in range(ROWS)],
+    "deep": [[[i], []] for i in range(ROWS)],
+})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rules")
+    pa.parquet.write_table(TABLE, path / "t.parquet", row_group_size=10)
+    pa.feather.write_feather(TABLE, str(path / "t.feather"))
+    flat = TABLE.select(["id", "x", "name"]).to_pylist()
+    lines = "".join(f"{r['id']},{r['x']},{r['name']}\n" for r in flat)
+    (path / "t.csv").write_text("id,x,name\n" + lines)
+    return path
+
+
+def parquet(folder):
+    return ParquetDataset(str(folder / "t.parquet"))
+
+
+def apply(name, node):
+    return rewrite_plan(node, BY_NAME[name])
+
+
+def source(node):
+    (found,) = (n for n in walk(node) if isinstance(n, ArrowSourceNode))
+    return found
+
+
+def flat(element):
+    return repr(nest.flatten(element))
+
+
+def run(node):
+    return list(map(flat, NumpyIterator(node)))
+
+
+def untraceable(e):
+    return int(e["id"])
+
+
+PROJECTED = {
+    "one": (lambda f: parquet(f).map(lambda e: e["id"]), ["id"]),
+    "two": (lambda f: parquet(f).map(lambda e: {"b": e["x"], "a": e["id"]}), ["id", "x"]),
+    "field_of_struct": (lambda f: parquet(f).map(lambda e: e["point"]["a"]), ["point"]),
+    "ragged": (lambda f: parquet(f).map(lambda e: e["deep"]), ["deep"]),
+    "nothing": (lambda f: parquet(f).map(lambda e: hr.constant(3)), ["id"]),
+    "dead_code": (lambda f: parquet(f).map(lambda e: (e["id"], e["x"] * 2)[0]), ["id"]),
+    "behind_filter": (lambda f: parquet(f).filter(lambda e: e["x"] > 3).map(
+        lambda e: e["id"]), ["id", "x"]),
+    "behind_many": (lambda f: parquet(f).skip(1).shuffle(5, seed=1).repeat(2).take(30).shard(
+        2, 0).prefetch(1).map(lambda e: e["name"]), ["name"]),
+    "behind_batch": (lambda f: ArrowFileDataset(str(f / "t.feather"), ["id", "x"]).batch(
+        3).map(lambda e: e["x"]), ["x"]),
+    "table": (lambda f: Dataset.from_arrow(TABLE).map(lambda e: e["name"]), ["name"]),
+    "csv": (lambda f: CsvDataset(str(f / "t.csv"), [hr.int32, hr.float32, hr.string],
+                                 header=True).map(lambda i, x, n: (n, i)), ["0", "2"]),
+}  # fmt: skip
+
+NOT_PROJECTED = {
+    "all_used": (lambda f: Dataset.from_arrow(TABLE.select(["id", "x"])).map(
+        lambda e: (e["id"], e["x"])), "all 2 columns that are read are used"),
+    "untraceable": (lambda f: parquet(f).map(untraceable), "was not traced"),
+    "untraceable_filter": (lambda f: parquet(f).filter(
+        lambda e: int(e["id"]) > 3).map(lambda e: e["x"]), "was not traced"),
+    "whole_elements": (lambda f: parquet(f).enumerate().map(
+        lambda i, e: e["x"]), "takes whole elements"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROJECTED)
+def test_projection_reads_what_is_used(folder, name):
+    make, columns = PROJECTED[name]
+    node = apply("map_fusion", make(folder)._node)
+    after = apply("column_projection", node)
+    assert source(after).columns == columns
+    assert after.element_spec == node.element_spec
+    assert apply("column_projection", after) is after
+    assert run(after) == run(make(folder)._node) == run(make(folder)._report.after)
+    assert "column_projection" in make(folder).explain()
+    assert f"{len(columns)} of " in make(folder).explain()
+
+
+@pytest.mark.parametrize("name", NOT_PROJECTED)
+def test_projection_says_why_not(folder, name):
+    make, reason = NOT_PROJECTED[name]
+    node = make(folder)._node
+    assert apply("column_projection", node) is node
+    text = " ".join(make(folder).explain().split())
+    assert reason in text.split("column_projection")[1].split("predicate_pushdown")[0]
+
+
+def test_projection_can_be_switched_off(folder):
+    options = Options()
+    options.experimental_optimization.column_projection = False
+    dataset = parquet(folder).map(lambda e: e["id"]).with_options(options)
+    assert len(source(dataset._report.after).columns) == 5
+    assert "column_projection       off" in dataset.explain()
+
+
+def test_columns_that_are_left_out_are_not_read(folder, monkeypatch):
+    from headrace.io import arrow_files
+
+    asked = []
+    real = pa.parquet.ParquetFile.iter_batches
+
+    def spy(self, *args, **kwargs):
+        asked.append((kwargs["row_groups"], kwargs["columns"]))
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", spy)
+    list(parquet(folder).filter(lambda e: e["id"] >= 25).map(lambda e: e["name"]))
+    assert asked == [([2], ["id", "name"]), ([3], ["id", "name"])]
+    assert arrow_files.BATCH_ROWS > 0
+
+
+PUSHED = {
+    "greater": (lambda e: e["id"] > 9, "id > 9", 3),
+    "greater_equal": (lambda e: e["id"] >= 9, "id >= 9", 4),
+    "less": (lambda e: e["x"] < 5.0, "x < 5.0", 1),
+    "less_equal": (lambda e: e["x"] <= 5.0, "x <= 5.0", 2),
+    "equal": (lambda e: e["id"] == 17, "id == 17", 1),
+    "string": (lambda e: e["name"] == b"n31", "name == b'n31'", 1),
+    "mirrored": (lambda e: 9 < e["id"], "id > 9", 3),
+    "none": (lambda e: e["id"] > 1000, "id > 1000", 0),
+    "and": (lambda e: hr.logical_and(e["id"] >= 10, e["x"] < 10.0),
+            "id >= 10 and x < 10.0", 1),
+    "and_unknown": (lambda e: hr.logical_and(e["id"] % 2 == 0, e["id"] < 10), "id < 10", 1),
+}  # fmt: skip
+
+NOT_PUSHED = {
+    "or": lambda e: hr.logical_or(e["id"] > 9, e["id"] < 3),
+    "not_equal": lambda e: e["id"] != 9,
+    "two_columns": lambda e: hr.cast(e["id"], hr.float32) > e["x"],
+    "arithmetic": lambda e: e["id"] * 2 > 9,
+}
+
+
+@pytest.mark.parametrize("name", PUSHED)
+def test_pushdown_skips_row_groups(folder, name, monkeypatch):
+    predicate, text, groups = PUSHED[name]
+    dataset = parquet(folder).filter(predicate)
+    after = apply("predicate_pushdown", dataset._node)
+    assert " and ".join(map(str, source(after).predicate)) == text
+    assert apply("predicate_pushdown", after) is after
+    expected = run(dataset._node)
+    opened = []
+    real = pa.parquet.ParquetFile.iter_batches
+
+    def spy(self, *args, **kwargs):
+        opened.extend(kwargs["row_groups"])
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", spy)
+    assert run(after) == expected
+    assert len(opened) == groups
+    explained = " ".join(parquet(folder).filter(predicate).explain().split())
+    assert f"row groups with {text})" in explained
+
+
+@pytest.mark.parametrize("name", NOT_PUSHED)
+def test_pushdown_leaves_other_predicates(folder, name):
+    dataset = parquet(folder).filter(NOT_PUSHED[name])
+    assert apply("predicate_pushdown", dataset._node) is dataset._node
+    assert "no comparison of a" in " ".join(dataset.explain().split())
+
+
+def test_pushdown_needs_the_filter_at_the_source(folder):
+    node = parquet(folder).take(30).filter(lambda e: e["id"] > 9)._node
+    assert apply("predicate_pushdown", node) is node
+    two = parquet(folder).filter(lambda e: e["id"] > 9).filter(lambda e: e["x"] < 10.0)._node
+    after = apply("predicate_pushdown", two)
+    assert len(source(after).predicate) == 2
+    assert run(after) == run(two)
+
+
+def test_groups_with_nulls_or_without_statistics_are_read(tmp_path):
+    path = tmp_path / "nulls.parquet"
+    pa.parquet.write_table(pa.table({"i": [1, 2, None, 50]}), path, row_group_size=2)
+    dataset = ParquetDataset(str(path), nulls={"i": 99}).filter(lambda e: e["i"] > 60)
+    assert [e["i"].item() for e in dataset.as_numpy_iterator()] == [99]
+    pa.parquet.write_table(pa.table({"i": [1, 2, 3]}), path, write_statistics=False)
+    group = pa.parquet.ParquetFile(path).metadata.row_group(0)
+    assert Comparison("i", ">", 60).may_hold(group)
+
+
+def test_law_holds_with_pushdown(folder):
+    def fresh():
+        dataset = parquet(folder).filter(lambda e: e["id"] >= 15).map(lambda e: e["id"])
+        return dataset.as_numpy_iterator()
+
+    whole = [int(i) for i in fresh()]
+    assert whole == list(range(15, ROWS))
+    iterator = fresh()
+    for position in range(len(whole)):
+        again = fresh()
+        again.restore(iterator.state())
+        assert [int(i) for i in again] == whole[position:]
+        next(iterator)
