@@ -40,6 +40,7 @@ _FIRST_ROWS = 32
 _WORTH_S = 150e-6
 _START_S = 3e-3
 _MAX_ROWS = 1 << 16
+_IMPURE_ROWS = 8
 _TARGET_S = 4e-3
 _AHEAD = 2  # blocks pulled and not yet delivered, per thread
 
@@ -102,6 +103,9 @@ class _ParallelStage(Stage):
         self._eager = node.function.traced is None
         # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.
         self._ordered = node.deterministic or not self._eager
+        # What runs Python before this stage was not asked to run thousands of elements ahead.
+        self._most_rows = 1 if self._eager else _MAX_ROWS if self.pure else _IMPURE_ROWS
+        self.pure = self.pure and not node.function.is_stateful
         self._pool = WorkerPool.shared()
         if (self._eager or asked) and self._threads > self._pool.size:
             self._pool = WorkerPool(self._threads)  # a Python function may wait, not compute
@@ -117,7 +121,7 @@ class _ParallelStage(Stage):
     @property
     def _rows_per_item(self) -> int:
         multiple = self.node.multiple
-        if self._eager or multiple > _MAX_ROWS:
+        if self._eager or multiple > self._most_rows:
             return self._rows
         return max(self._rows // multiple, 1) * multiple
 
@@ -128,7 +132,7 @@ class _ParallelStage(Stage):
         by_bytes = rows * self._target_bytes // max(size_bytes, 1)
         by_time = int(rows * _TARGET_S / max(spent_s, 1e-6))
         # In steps: a block may be slow for reasons that do not last, such as a compiler.
-        best = min(by_bytes, by_time, 8 * max(self._rows, rows), _MAX_ROWS)
+        best = min(by_bytes, by_time, 8 * max(self._rows, rows), self._most_rows)
         self._rows = max(best, self._rows // 2, 1)
 
     # -- the executor's side ----------------------------------------------------------------
@@ -275,7 +279,7 @@ class _ParallelStage(Stage):
         self._given = 0  # rows handed out since the beginning or the restored position
         self._slow = 0  # items in a row that took long enough for a handover
         self._inline_s = 0.0
-        self._rows = 1 if self._eager else _FIRST_ROWS  # of the next item
+        self._rows = min(_FIRST_ROWS, self._most_rows)  # of the next item
         self._ready: Block | None = None
         self._failed: Exception | None = None
         self._rest: tuple[Block, int] | None = None

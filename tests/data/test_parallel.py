@@ -181,6 +181,25 @@ def test_a_budget_bounds_what_is_read_ahead():
         assert 0 < iterator.stats().rows[0].buffered_bytes <= 1 << 16
 
 
+def test_a_generator_is_not_run_far_ahead():
+    yielded = []
+
+    def generate():
+        for k in range(10_000):
+            yielded.append(k)
+            yield k
+
+    spec = hr.TensorSpec([], hr.int64)
+    dataset = hr.data.Dataset.from_generator(generate, output_signature=spec)
+    dataset = dataset.map(heavy, num_parallel_calls=2).batch(128)
+    assert "parallel_map" in dataset.explain()
+    with iter(dataset) as iterator:
+        for _ in range(10):
+            next(iterator)
+        time.sleep(0.05)
+        assert len(yielded) <= 1280 + 64
+
+
 def test_an_error_of_the_input_passes_through():
     source = parallel(numbers(50), fails_at_1500)
     with NumpyIterator(parallel(source, lambda x: (x, x))) as iterator:
