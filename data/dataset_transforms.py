@@ -292,7 +292,7 @@ class Transformations(DatasetBase):
         Args:
             map_func: gives a dataset for an element.
             cycle_length: datasets open at a time; by default `num_parallel_calls`, else one per
-                usable CPU.
+                usable CPU, a third of that with `num_parallel_calls=AUTOTUNE`.
             block_length: consecutive elements taken from each in its turn; 1 by default.
             num_parallel_calls: if given, the open datasets are read ahead by threads.
             deterministic: accepted; the order is always kept.
@@ -303,7 +303,9 @@ class Transformations(DatasetBase):
         if cycle_length is None and parallel is not None and parallel > 0:
             cycle = parallel
         if cycle == AUTOTUNE:
-            cycle = usable_cpus()
+            # tf.data's choice, so that the order is the same: where both are left to it, each
+            # open dataset has two more being opened, and all together one per CPU.
+            cycle = usable_cpus() if parallel != AUTOTUNE else -(-usable_cpus() // 3)
         if cycle < 1:
             raise InvalidArgumentError(f"`cycle_length` must be > 0, got {cycle}")
         block = 1 if block_length is None else positive("block_length", block_length)
