@@ -26,6 +26,7 @@ where single elements do not), so any number of threads may run it at a time.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -288,6 +289,8 @@ class UserFunction:
     def _most_rows(self) -> int:
         """Rows of a block such that no intermediate result takes more than `_MOST_BYTES`."""
         assert self.traced is not None
+        if hasattr(self._call_block, "by_rows"):
+            return sys.maxsize  # what is large in there exists for one row at a time
         row_bytes = 1
         for node in self.traced.graph.nodes:
             for tensor in node.outputs:

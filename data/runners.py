@@ -1,7 +1,8 @@
 """runners: a traced graph compiled to run on columns.
 
 `column_runner` is the batched form of a graph for one element; functions that parse features of
-varying size have theirs in `uneven`.
+varying size have theirs in `uneven`, those of which a part runs row by row (images that are
+decoded) in `row_part`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..ops.string_array import StringArray
 from ..ops.tensor_spec import TensorSpec
 from .columns import ListColumn
 from .results import columns_of, pack_components
+from .row_part import row_part_runner
 
 __all__ = ["column_runner", "first_row", "repeat_rows"]
 
@@ -35,10 +37,10 @@ def column_runner(
     except UnimplementedError:
         from .uneven import uneven_runner  # loads the parser
 
-        uneven = uneven_runner(graph, leaves)
-        if uneven is None:
+        runner = uneven_runner(graph, leaves) or row_part_runner(graph, leaves)
+        if runner is None:
             raise
-        return uneven
+        return runner
     run = batched.graph.compile()
     flags, needs_index = batched.out_batched, batched.needs_index
     plain = all(isinstance(spec, TensorSpec) for spec in leaves)

@@ -91,8 +91,9 @@ def decode_and_crop_jpeg(
 ) -> Tensor:
     """The pixels of a window of a JPEG; otherwise like `decode_jpeg`.
 
-    They are those of the whole image's window.  TensorFlow's differ from that by a few levels at the window's edges where chroma is subsampled: it smoothes chroma as
-    though the image ended there.
+    They are those of the whole image's window.  TensorFlow's differ by a few levels at the
+    window's edges where chroma is subsampled: it smoothes chroma as though the image ended
+    there.
 
     Args:
         contents: scalar string, the file.

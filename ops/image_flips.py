@@ -12,6 +12,7 @@ from .array_shape import transpose as transpose_axes
 from .array_sort import reverse
 from .batch_rules import all_batched
 from .convert import to_tensor
+from .image_flip_kernel import mirrored
 from .image_shapes import require_images
 from .primitive import Primitive
 from .random_ops import random_uniform, stateless_uniform
@@ -53,7 +54,7 @@ def flip_up_down(image: Any) -> Tensor:
 
 def _flipped(image: Any, axis: int) -> Tensor:
     x = require_images(to_tensor(image, None))
-    return reverse(x, [axis if x.shape.rank is None else axis + x.shape.rank])
+    return FlipIf(x, Tensor.of(np.array(True)), axis=axis)
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Tensor:
@@ -125,14 +126,21 @@ def transpose(image: Any, name: str | None = None) -> Tensor:
 
 def _flip_if_impl(x: Any, flags: Any, *, axis: int) -> Any:
     if not flags.ndim:
-        return np.flip(x, axis) if flags else x
-    # A flag for each image; views of those that stay would still have to be copied.
+        return _flip(x, axis) if flags else x
     out = x.copy()
-    out[flags] = array_module(x).flip(x[flags], axis)
+    out[flags] = _flip(x[flags], axis)
     return out
 
 
+def _flip(x: Any, axis: int) -> Any:
+    if axis == _WIDTH and type(x) is np.ndarray:
+        return mirrored(x)
+    return array_module(x).flip(x, axis)
+
+
 def _flip_if_batch(ctx: Any, x: Any, flags: Any, *, axis: int) -> Any:
+    if not ctx.batched[1] and ctx.element_shapes[1].rank == 0:
+        return FlipIf(x, flags, axis=axis)
     x, flags = all_batched(ctx, (x, flags))
     return FlipIf(x, flags, axis=axis)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import recycling
 from .graph import llvm
 from .image_weights import Taps
 
@@ -31,7 +32,7 @@ def resample(x: np.ndarray, rows: Taps, cols: Taps) -> np.ndarray:
     if x.dtype not in _PIXELS:
         x = x.astype(np.float32)
     *lead, height, width, channels = x.shape
-    out = np.empty((*lead, len(rows.starts), len(cols.starts), channels), np.float32)
+    out = recycling.empty((*lead, len(rows.starts), len(cols.starts), channels), np.float32)
     if not out.size or not x.size:
         out[:] = 0
         return out

@@ -183,7 +183,7 @@ def _resize_vjp(op: Any, g: Any) -> Any:
 
 def _resize_batch(ctx: Any, x: Any, size: Any, **attrs: Any) -> Any:
     if ctx.batched[1]:
-        raise UnbatchableShape("Resize")
+        raise UnbatchableShape("_Resize")
     return Resize(x, size, **attrs)
 
 
@@ -213,7 +213,7 @@ def _grad_vjp(op: Any, gg: Any) -> Any:
 
 def _grad_batch(ctx: Any, g: Any, x: Any, size: Any, **attrs: Any) -> Any:
     if ctx.batched[2]:
-        raise UnbatchableShape("ResizeGrad")
+        raise UnbatchableShape("_ResizeGrad")
     if not ctx.batched[0] or not ctx.batched[1]:
         from .batch_rules import all_batched
 

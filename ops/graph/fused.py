@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import recycling
 from ..dtypes import DType
 from ..primitive import Primitive
 from ..tensor_spec import TensorSpec
@@ -60,7 +61,7 @@ class Program:
             if pattern not in self._kernels:
                 self._request(pattern)
             return self.run_steps(arrays)
-        out = np.empty(shape, self.output.np_dtype)
+        out = recycling.empty(shape, self.output.np_dtype)
         args = [rows, cols]
         for a, stride in zip(arrays, row_strides, strict=True):
             args.append(a.__array_interface__["data"][0])
