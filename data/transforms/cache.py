@@ -50,7 +50,7 @@ class _CacheStage(Stage):
         self._origin: State | None = None
         self._blocks: list[Block] | None = None
         self._recorded: list[Block] = []
-        self._failed = False
+        self._errors = 0  # met while recording; the elements are then not kept
         self._position = 0
         self._at = (0, 0)  # block and row where `_position` is
 
@@ -61,10 +61,10 @@ class _CacheStage(Stage):
         try:
             block = self.input.next_block(max_rows, need_rows)
         except Exception:
-            self._failed = True
+            self._errors += 1
             raise
         if block is None:
-            if not self._failed:
+            if not self._errors:
                 assert self._origin is not None
                 self._blocks = _joined(self._recorded)
                 self._recorded = []
@@ -112,11 +112,12 @@ class _CacheStage(Stage):
         return {
             "origin": self._origin,
             "position": self._position,
+            "errors": self._errors,
             "complete": self._blocks is not None,
         }
 
     def _restore(self, state: State) -> None:
-        self._blocks, self._recorded, self._failed = None, [], False
+        self._blocks, self._recorded, self._errors = None, [], 0
         self._position, self._at = 0, (0, 0)
         self._origin = state["origin"]
         with self.node.memory.lock:
@@ -128,9 +129,15 @@ class _CacheStage(Stage):
         assert self._origin is not None
         self.input.restore(self._origin)
         goal = None if state["complete"] else state["position"]
-        while goal is None or self._position < goal:
-            left = 1 << 16 if goal is None else goal - self._position
-            block = self.input.next_block(min(left, 1 << 16), min(left, 1 << 16))
+        while goal is None or self._position < goal or self._errors < state["errors"]:
+            left = 1 << 16 if goal is None else max(1, min(goal - self._position, 1 << 16))
+            try:
+                block = self.input.next_block(left, left)
+            except Exception:
+                self._errors += 1
+                if self._errors > state["errors"]:
+                    raise
+                continue
             if block is None:
                 break
             self._recorded.append(block)
@@ -153,7 +160,7 @@ class _CacheStage(Stage):
                 stacklevel=2,
             )
         self._origin = None
-        self._recorded, self._failed, self._position = [], False, 0
+        self._recorded, self._errors, self._position = [], 0, 0
         self.input.restart()
 
     def buffered(self) -> tuple[int, int]:

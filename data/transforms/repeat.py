@@ -53,11 +53,19 @@ class _RepeatStage(Stage):
         if self._tiles:
             return self._tiled(max_rows)
         goal = max_rows if self.pure else min(need_rows, max_rows)
+        before = self._state()
         blocks: list[Block] = []
         rows = 0
         while self._more:
             left = max_rows - rows
-            block = self.input.next_block(left, max(1, need_rows - rows))
+            try:
+                block = self.input.next_block(left, max(1, need_rows - rows))
+            except Exception as error:
+                if not blocks:
+                    raise
+                self._hold(before)
+                self._raise_later(error, release=True)
+                break
             if block is None:
                 self._epoch += 1
                 self._more = self._nonempty and self._epoch != self.node.count
