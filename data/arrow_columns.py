@@ -6,7 +6,8 @@ allow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..ops.errors import InvalidArgumentError
 from ..ops.ragged_tensor import RaggedTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
-from .arrow_specs import is_list, is_string
+from .arrow_specs import PLAIN, is_list, is_string
 from .columns import ListColumn, RaggedColumn
 
 __all__ = ["NullError", "Nulls", "columns_from_batch", "from_arrow"]
@@ -83,11 +84,11 @@ def columns_from_batch(batch: Any, nulls: Nulls) -> list[Any]:
     Raises:
         NullError: a value is null where that is an error.
     """
-    by_name = {
-        field.name: from_arrow(array, nulls, field.name)
-        for field, array in zip(batch.schema, batch.columns, strict=True)
-    }
-    return nest.flatten(by_name)
+    names, arrays = batch.schema.names, batch.columns
+    found = [from_arrow(a, nulls, n) for n, a in zip(names, arrays, strict=True)]
+    if any(type(column) is dict for column in found):
+        return nest.flatten(dict(zip(names, found, strict=True)))
+    return [found[k] for k in sorted(range(len(names)), key=names.__getitem__)]
 
 
 def from_arrow(array: Any, nulls: Nulls, name: str) -> Any:
@@ -101,10 +102,10 @@ def from_arrow(array: Any, nulls: Nulls, name: str) -> Any:
     Raises:
         NullError: a value is null where that is an error.
     """
-    return nest.map_structure(
-        lambda column: column.rows() if isinstance(column, _Nested) else column,
-        _convert(array, nulls, name),
-    )
+    column = _convert(array, nulls, name)
+    if type(column) is not dict:
+        return column.rows() if type(column) is _Nested else column
+    return nest.map_structure(lambda c: c.rows() if type(c) is _Nested else c, column)
 
 
 def _convert(array: Any, nulls: Nulls, name: str, row_of: Any = None) -> Any:
@@ -112,28 +113,38 @@ def _convert(array: Any, nulls: Nulls, name: str, row_of: Any = None) -> Any:
 
     `row_of` tells the batch's row of a position in `array`; None where they are the same.
     """
+    return _converter(array.type)(array, nulls, name, row_of)
+
+
+@functools.lru_cache(maxsize=256)
+def _converter(kind: Any) -> Callable[..., Any]:
+    """What converts arrays of an Arrow type."""
     import pyarrow as pa
 
-    t, kind = pa.types, array.type
-    if isinstance(kind, pa.FixedShapeTensorType):
-        return _fixed_tensors(array, nulls, name, row_of)
-    if isinstance(array, pa.ExtensionArray):
-        return _convert(array.storage, nulls, name, row_of)
-    if t.is_dictionary(kind):
-        return _dictionary(array, nulls, name, row_of)
-    if t.is_run_end_encoded(kind):
-        from pyarrow import compute
-
-        return _convert(compute.run_end_decode(array), nulls, name, row_of)
-    if t.is_struct(kind):
-        return _struct(array, nulls, name, row_of)
-    if t.is_map(kind) or is_list(kind):
-        return _lists(array, nulls, name, row_of)
-    if t.is_fixed_size_list(kind):
-        return _fixed_lists(array, nulls, name, row_of)
+    t = pa.types
+    if t.is_primitive(kind):
+        return _numbers
     if is_string(kind):
-        return _strings(array, nulls, name, row_of)
-    return _numbers(array, nulls, name, row_of)
+        return _strings
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return _fixed_tensors
+    if isinstance(kind, pa.BaseExtensionType):
+        return lambda array, *rest: _convert(array.storage, *rest)
+    if t.is_dictionary(kind):
+        return _dictionary
+    if t.is_run_end_encoded(kind):
+        return _run_ends
+    if t.is_struct(kind):
+        return _struct
+    if t.is_map(kind) or is_list(kind):
+        return _lists
+    return _fixed_lists if t.is_fixed_size_list(kind) else _numbers
+
+
+def _run_ends(array: Any, nulls: Nulls, name: str, row_of: Any) -> Any:
+    from pyarrow import compute
+
+    return _convert(compute.run_end_decode(array), nulls, name, row_of)
 
 
 def _mask(array: Any) -> np.ndarray:
@@ -148,9 +159,7 @@ def _refuse(array: Any, name: str, row_of: Any) -> NoReturn:
 
 
 def _numbers(array: Any, nulls: Nulls, name: str, row_of: Any) -> np.ndarray:
-    import pyarrow as pa
-
-    t, kind = pa.types, array.type
+    kind = array.type
     mask = None
     rule: Any = None
     if array.null_count:
@@ -158,12 +167,8 @@ def _numbers(array: Any, nulls: Nulls, name: str, row_of: Any) -> np.ndarray:
         if isinstance(rule, str) and rule == "error":
             _refuse(array, name, row_of)
         mask = _mask(array)
-    if t.is_decimal(kind):
-        array = array.cast(pa.float64())
-    elif t.is_date32(kind) or t.is_time32(kind):
-        array = array.view(pa.int32()).cast(pa.int64())
-    elif t.is_temporal(kind):
-        array = array.view(pa.int64())
+    if str(kind) not in PLAIN:
+        array = _as_plain(array)
     if mask is None:
         return array.to_numpy(zero_copy_only=False)
     dtype = array.type.to_pandas_dtype()
@@ -182,6 +187,18 @@ def _numbers(array: Any, nulls: Nulls, name: str, row_of: Any) -> np.ndarray:
     out = np.array(values)
     out[mask] = cast
     return out
+
+
+def _as_plain(array: Any) -> Any:
+    """Times as int64, decimals as float64."""
+    import pyarrow as pa
+
+    t, kind = pa.types, array.type
+    if t.is_decimal(kind):
+        return array.cast(pa.float64())
+    if t.is_date32(kind) or t.is_time32(kind):
+        return array.view(pa.int32()).cast(pa.int64())
+    return array.view(pa.int64())
 
 
 def _raw_numbers(array: Any, dtype: np.dtype) -> np.ndarray:

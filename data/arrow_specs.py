@@ -42,7 +42,7 @@ from ..ops.tensor_spec import TensorSpec
 
 __all__ = ["arrow_schema", "arrow_type", "element_spec", "is_list", "is_string", "named"]
 
-_PLAIN = {
+PLAIN = {
     "int8": dtypes.int8, "int16": dtypes.int16, "int32": dtypes.int32, "int64": dtypes.int64,
     "uint8": dtypes.uint8, "uint16": dtypes.uint16, "uint32": dtypes.uint32,
     "uint64": dtypes.uint64, "halffloat": dtypes.float16, "float": dtypes.float32,
@@ -68,8 +68,8 @@ def _spec(kind: Any, column: str) -> Any:
     import pyarrow as pa
 
     t = pa.types
-    if str(kind) in _PLAIN:
-        return TensorSpec([], _PLAIN[str(kind)])
+    if str(kind) in PLAIN:
+        return TensorSpec([], PLAIN[str(kind)])
     if isinstance(kind, pa.FixedShapeTensorType):
         inner = _spec(kind.value_type, column)
         return TensorSpec(_tensor_shape(kind), inner.dtype)

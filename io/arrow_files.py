@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..ops.errors import DataLossError, InvalidArgumentError, OpError
 from .files import file_error
 
-__all__ = ["ArrowReader", "FeatherReader", "ParquetReader", "conform", "feather_schema",
-           "open_random", "parquet_footer", "reading"]  # fmt: skip
+__all__ = ["ArrowReader", "FeatherReader", "ParquetPart", "ParquetReader", "conform",
+           "feather_schema", "open_random", "parquet_footer", "reading"]  # fmt: skip
 
 BATCH_ROWS = 1 << 14
 """Rows decoded at a time: enough to hide a call's cost, few enough for the caches."""
@@ -129,26 +129,47 @@ def parquet_footer(path: str) -> Any:
         raise
 
 
+class ParquetPart(str):
+    """The path of a Parquet file, meaning some of its row groups: [start, stop).
+
+    Attributes:
+        start, stop: the row groups.
+    """
+
+    start: int
+    stop: int
+
+    def __new__(cls, path: str, start: int, stop: int) -> ParquetPart:
+        """The row groups from `start` up to `stop` of the file at `path`."""
+        part = super().__new__(cls, path)
+        part.start, part.stop = start, stop
+        return part
+
+
 class ParquetReader:
     """Deals out the rows of a Parquet file.
 
     Args:
-        path: of the file.
+        path: of the file, or a `ParquetPart`.
         schema: the columns to read and their types.
-        position: row group and row in it to begin at.
+        position: row group and row in it to begin at; None for the beginning.
         keep: whether a row group may hold rows that are wanted, by its metadata; None keeps
             all.
     """
 
-    def __init__(self, path: str, schema: Any, position: Sequence[int] = (0, 0),
-                 keep: Any = None):  # fmt: skip
-        self._path = path
+    def __init__(
+        self,
+        path: str,
+        schema: Any,
+        position: Sequence[int] | None = None,
+        keep: Callable[[Any], bool] | None = None,
+    ):
+        self._path = str(path)
         self._schema = schema
-        self._file = parquet_footer(path)
-        self._group, self._row = position
-        self._keep = keep
-        self._batches: Any = None
-        self._drop = self._row
+        self._file = parquet_footer(self._path)
+        first = path.start if isinstance(path, ParquetPart) else 0
+        last = path.stop if isinstance(path, ParquetPart) else self._file.num_row_groups
+        group, self._drop = (first, 0) if position is None else position
         missing = [n for n in schema.names if n not in self._file.schema_arrow.names]
         if missing:
             names = self._file.schema_arrow.names
@@ -157,46 +178,47 @@ class ParquetReader:
                 f"{path}: there is no column {missing[0]!r} (columns: {names}); all files must "
                 "have the columns of the first"
             )
+        found = []  # row groups that are read, with their numbers of rows
+        for k in range(group, min(last, self._file.num_row_groups)):
+            metadata = self._file.metadata.row_group(k)
+            if metadata.num_rows and (keep is None or keep(metadata)):
+                found.append((k, metadata.num_rows))
+        if found and found[0][0] != group:
+            self._drop = 0  # the group that was under way is not read any more
+        self._groups = found
+        self._end = max(last, group)
+        self._row = self._drop  # of the first of `_groups`
+        self._batches: Any = None
 
     @property
     def position(self) -> list[int]:
         """Row group and row in it of the next batch."""
-        return [self._group, self._row]
+        return [self._groups[0][0], self._row] if self._groups else [self._end, 0]
 
     def read(self) -> Any:
         """The next RecordBatch, or None at the end."""
-        while self._group < self._file.num_row_groups:
-            where = f"row group {self._group}"
-            if self._batches is None:
-                metadata = self._file.metadata.row_group(self._group)
-                if self._row >= metadata.num_rows or not (
-                    self._keep is None or self._keep(metadata)
-                ):
-                    self._next_group()
-                    continue
-                with reading(self._path, where):
-                    self._batches = self._file.iter_batches(
-                        BATCH_ROWS, row_groups=[self._group], columns=self._schema.names,
-                        use_threads=False,
-                    )  # fmt: skip
+        while self._groups:
+            where = f"row group {self._groups[0][0]}"
             with reading(self._path, where):
+                if self._batches is None:
+                    self._batches = self._file.iter_batches(
+                        BATCH_ROWS, row_groups=[k for k, _ in self._groups],
+                        columns=self._schema.names, use_threads=False,
+                    )  # fmt: skip
                 batch = next(self._batches, None)
             if batch is None:
-                self._next_group()
-                continue
+                self._groups = []
+                break
             if self._drop:
                 dropped = min(self._drop, batch.num_rows)
                 self._drop -= dropped
                 batch = batch[dropped:]
             if batch.num_rows:
                 self._row += batch.num_rows
+                while self._groups and self._row >= self._groups[0][1]:
+                    self._row -= self._groups.pop(0)[1]
                 return conform(batch, self._schema, f"{self._path}, {where}")
         return None
-
-    def _next_group(self) -> None:
-        self._batches = None
-        self._group += 1
-        self._row = self._drop = 0
 
     def close(self) -> None:
         """Close the file."""

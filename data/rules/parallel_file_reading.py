@@ -21,6 +21,8 @@ def rewrite(node: Node) -> Node | None:
     """The source with parallel reads."""
     if not isinstance(node, FilesNode) or _reason(node) is not None:
         return None
+    in_parts = getattr(node, "in_parts", None)
+    node = node if in_parts is None else in_parts()
     readers = min(len(node.files), max(2, usable_cpus()), _MOST_READERS)
     return ParallelFilesNode(node, readers, name=node.name, source=node.source)
 
@@ -36,8 +38,18 @@ def why_not(node: Node) -> str | None:
 
 
 def _reason(node: FilesNode) -> str | None:
-    if len(node.files) < 2:
+    if len(node.files) < 2 and not _has_parts(node):
         return "there is only one file"
-    if not node.compression_type and not getattr(node, "decodes", False):
+    if not node.compression_type:
+        if getattr(node, "decodes", False):
+            if usable_cpus() > 2:
+                return None
+            return f"{usable_cpus()} CPUs are kept busy by one file and what follows"
         return "the files are not compressed, so reading them is no work worth threads"
     return None
+
+
+def _has_parts(node: FilesNode) -> bool:
+    """Whether parts of its one file can be read at the same time."""
+    in_parts = getattr(node, "in_parts", None)
+    return in_parts is not None and len(in_parts().files) > 1

@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ...io.arrow_files import ArrowReader, FeatherReader, ParquetReader, parquet_footer
+from ...io.arrow_files import (
+    ArrowReader,
+    FeatherReader,
+    ParquetPart,
+    ParquetReader,
+    parquet_footer,
+)
 from ...io.arrow_json import JsonLinesReader
 from ..node import UNKNOWN
 from .arrow_source import ArrowFilesNode
@@ -13,6 +19,7 @@ from .arrow_source import ArrowFilesNode
 __all__ = ["FeatherNode", "JsonLinesNode", "ParquetNode"]
 
 _MOST_FOOTERS = 64
+_PART_ROWS = 1 << 15
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +36,23 @@ class ParquetNode(ArrowFilesNode):
 
     def open_batches(self, part: str, position: list[int] | None) -> ArrowReader:
         """A `ParquetReader`."""
-        return ParquetReader(part, self.schema, position or (0, 0), self._keep())
+        return ParquetReader(part, self.schema, position, self._keep())
+
+    def in_parts(self) -> ParquetNode:
+        """The same rows from parts of files that are worth reading at the same time."""
+        if len(self.files) > _MOST_FOOTERS or any("://" in file for file in self.files):
+            return self
+        parts: list[str] = []
+        for file in self.files:
+            try:
+                footer = parquet_footer(file)
+            except Exception:  # reading will tell
+                return self
+            parts += _parts_of(file, footer.metadata)
+            footer.close(force=True)
+        if len(parts) == len(self.files):
+            return self
+        return dataclasses.replace(self, files=tuple(parts))
 
     def _keep(self) -> Any:
         if not self.predicate:
@@ -57,6 +80,18 @@ class ParquetNode(ArrowFilesNode):
         if not self.predicate:
             return []
         return [f"row groups with {' and '.join(map(str, self.predicate))}"]
+
+
+def _parts_of(path: str, metadata: Any) -> list[str]:
+    """Runs of row groups of at least `_PART_ROWS` rows, all of a file's."""
+    parts: list[str] = []
+    start = rows = 0
+    for group in range(metadata.num_row_groups):
+        rows += metadata.row_group(group).num_rows
+        if rows >= _PART_ROWS or group == metadata.num_row_groups - 1:
+            parts.append(ParquetPart(path, start, group + 1))
+            start, rows = group + 1, 0
+    return parts if len(parts) > 1 else [path]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -135,7 +135,7 @@ def test_columns_that_are_left_out_are_not_read(folder, monkeypatch):
 
     monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", spy)
     list(parquet(folder).filter(lambda e: e["id"] >= 25).map(lambda e: e["name"]))
-    assert asked == [([2], ["id", "name"]), ([3], ["id", "name"])]
+    assert asked == [([2, 3], ["id", "name"])]
     assert arrow_files.BATCH_ROWS > 0
 
 
@@ -209,9 +209,14 @@ def test_groups_with_nulls_or_without_statistics_are_read(tmp_path):
     assert Comparison("i", ">", 60).may_hold(group)
 
 
-def test_law_holds_with_pushdown(folder):
+@pytest.mark.parametrize("cpus", [1, 8])
+def test_law_holds_with_pushdown(folder, cpus, monkeypatch):
+    monkeypatch.setattr("headrace.data.rules.parallel_file_reading.usable_cpus", lambda: cpus)
+    monkeypatch.setattr("headrace.data.transforms.arrow_files._PART_ROWS", 10)
+
     def fresh():
         dataset = parquet(folder).filter(lambda e: e["id"] >= 15).map(lambda e: e["id"])
+        assert ("readers=4" in dataset.explain()) == (cpus == 8)
         return dataset.as_numpy_iterator()
 
     whole = [int(i) for i in fresh()]
