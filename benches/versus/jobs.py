@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import columnar
 import models
 import numpy as np
 import pipelines
@@ -212,3 +213,5 @@ JOBS = {
         Job("add", "`add` of two 8x8 tensors, eager", 5, "calls", models.add_eager),
     )
 }
+
+JOBS |= columnar.jobs(Job)

@@ -41,7 +41,7 @@ def _commit() -> str | None:
 
 
 def describe() -> dict[str, Any]:
-    """CPU, cores this process may use, memory, system, versions and the commit measured."""
+    """CPU, cores this process may use, memory, load, system, versions, the commit measured."""
     versions = {}
     for name in DISTRIBUTIONS:
         try:
@@ -52,6 +52,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": _memory_gib(),
+        "load": round(os.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,

@@ -48,10 +48,12 @@ def render(results: list[dict[str, Any]]) -> str:
         )
     machine = results[-1]["machine"]
     versions = ", ".join(map(" ".join, machine["versions"].items()))
+    rounds = sorted({len(result["rounds"]) for result in results})
+    load = max(result["machine"].get("load", 0) for result in results)
     lines += [
         "",
-        f"Medians of {len(results[-1]['rounds'])} alternated rounds "
-        f"on {machine['cores']} cores of {machine['cpu']}, "
+        f"Medians of {' to '.join(map(str, sorted({rounds[0], rounds[-1]})))} alternated rounds "
+        f"on {machine['cores']} cores of {machine['cpu']} (load average up to {load:g}), "
         f"Python {machine['python']}, {versions}.",
     ]
     return "\n".join(lines)
