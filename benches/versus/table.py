@@ -48,11 +48,12 @@ def render(results: list[dict[str, Any]]) -> str:
         )
     machine = results[-1]["machine"]
     versions = ", ".join(map(" ".join, machine["versions"].items()))
-    rounds = sorted({len(result["rounds"]) for result in results})
+    counts = [len(result["rounds"]) for result in results]
+    rounds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     load = max(result["machine"].get("load", 0) for result in results)
     lines += [
         "",
-        f"Medians of {' to '.join(map(str, sorted({rounds[0], rounds[-1]})))} alternated rounds "
+        f"Medians of {rounds} alternated rounds "
         f"on {machine['cores']} cores of {machine['cpu']} (load average up to {load:g}), "
         f"Python {machine['python']}, {versions}.",
     ]
