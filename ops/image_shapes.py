@@ -90,13 +90,13 @@ def crop_to_bounding_box(
         ("width", offset_width, target_width, width),
         ("height", offset_height, target_height, height),
     ):
-        _require(_at_least(offset, 0), f"offset_{what} must be >= 0, got {offset}.")
-        _require(_at_least(target, 1), f"target_{what} must be > 0, got {target}.")
+        _require(_at_least(offset, 0), f"offset_{what} must be >= 0, got {offset!r}.")
+        _require(_at_least(target, 1), f"target_{what} must be > 0, got {target!r}.")
         if None not in map(_known, (offset, target, size)):
             needed = _known(offset) + _known(target)
             _require(
                 _known(size) >= needed,
-                f"{what} must be >= target + offset, got {size} for {needed}.",
+                f"{what} must be >= target + offset, got {size!r} for {needed}.",
             )
     rank = x.shape.rank or 3
     lead = [0] * (rank - 3)
@@ -136,11 +136,11 @@ def pad_to_bounding_box(
         ("height", offset_height, target_height, height),
         ("width", offset_width, target_width, width),
     ):
-        _require(_at_least(offset, 0), f"offset_{what} must be >= 0, got {offset}")
+        _require(_at_least(offset, 0), f"offset_{what} must be >= 0, got {offset!r}")
         after = target - offset - size
         _require(
             _at_least(after, 0),
-            f"{what} must be <= target - offset, got {size} for {_known(target)} - "
+            f"{what} must be <= target - offset, got {size!r} for {_known(target)} - "
             f"{_known(offset)}",
         )
         pads += [offset, after]
@@ -207,7 +207,7 @@ def resize_with_crop_or_pad(image: Any, target_height: Any, target_width: Any) -
     """
     x = require_images(to_tensor(image, None))
     for what, value in (("target_width", target_width), ("target_height", target_height)):
-        _require(_at_least(value, 1), f"{what} must be > 0, got {value}.")
+        _require(_at_least(value, 1), f"{what} must be > 0, got {value!r}.")
     offsets, sizes, frames = [], [], []
     for target, size in zip((target_height, target_width), image_size(x), strict=True):
         lack = target - size
