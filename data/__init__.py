@@ -9,7 +9,7 @@ from .arrow_datasets import ArrowFileDataset, JsonLinesDataset, ParquetDataset
 from .dataset import Dataset, FixedLengthRecordDataset, TextLineDataset, TFRecordDataset
 from .dataset_base import DatasetSpec
 from .dataset_transforms import AUTOTUNE
-from .iterator import Iterator, NumpyIterator
+from .iterator import Iterator, IteratorSpec, NumpyIterator
 from .node import INFINITE as INFINITE_CARDINALITY, UNKNOWN as UNKNOWN_CARDINALITY
 from .options import Options, ThreadingOptions
 
@@ -22,6 +22,7 @@ __all__ = [
     "DatasetSpec",
     "FixedLengthRecordDataset",
     "Iterator",
+    "IteratorSpec",
     "JsonLinesDataset",
     "NumpyIterator",
     "Options",

@@ -18,8 +18,8 @@ from ..ops.tensor import SymbolicTensor, Tensor
 from ..ops.tensor_spec import TensorSpec
 from .dataset_arrow import DatasetArrow
 from .dataset_base import DatasetBase
-from .dataset_files import Keeping
 from .dataset_function import DatasetFunction
+from .dataset_keyed import Keyed
 from .dataset_transforms import AUTOTUNE, merged_options, unsigned
 from .node import Node, user_line
 from .pool import usable_cpus
@@ -38,7 +38,7 @@ from .values import Components, as_int
 __all__ = ["Dataset", "FixedLengthRecordDataset", "TFRecordDataset", "TextLineDataset"]
 
 
-class Dataset(DatasetArrow, Keeping):
+class Dataset(DatasetArrow, Keyed):
     """A sequence of elements, each a nested structure of tensors.
 
     Made by a static method (`from_tensor_slices`, `range`, ...) or a reader of files

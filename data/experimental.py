@@ -14,7 +14,24 @@ from .columns import column_from_rows
 from .csv_datasets import CsvDataset, make_csv_dataset
 from .dataset import Dataset
 from .dataset_transforms import AUTOTUNE
+from .experimental_apply import (
+    SHARD_HINT,
+    at,
+    bucket_by_sequence_length,
+    copy_to_device,
+    dense_to_sparse_batch,
+    get_next_as_optional,
+    group_by_window,
+    load,
+    pad_to_cardinality,
+    parallel_interleave,
+    prefetch_to_device,
+    rejection_resample,
+    save,
+    snapshot,
+)
 from .node import INFINITE as INFINITE_CARDINALITY, UNKNOWN as UNKNOWN_CARDINALITY, user_line
+from .optional import Optional
 from .options import (
     AutoShardPolicy,
     AutotuneAlgorithm,
@@ -24,6 +41,12 @@ from .options import (
     OptimizationOptions,
     ThreadingOptions,
 )
+from .parsed_datasets import (
+    TFRecordWriter,
+    make_batched_features_dataset,
+    parse_example_dataset,
+)
+from .reducing import Reducer, group_by_reducer
 from .sql_datasets import SqlDataset
 from .transforms.assert_cardinality import AssertCardinalityNode
 from .values import Components, as_int, from_raw
@@ -31,6 +54,7 @@ from .values import Components, as_int, from_raw
 __all__ = [
     "AUTOTUNE",
     "INFINITE_CARDINALITY",
+    "SHARD_HINT",
     "UNKNOWN_CARDINALITY",
     "AutoShardPolicy",
     "AutotuneAlgorithm",
@@ -40,23 +64,42 @@ __all__ = [
     "DistributeOptions",
     "ExternalStatePolicy",
     "OptimizationOptions",
+    "Optional",
     "RandomDataset",
+    "Reducer",
     "SqlDataset",
+    "TFRecordWriter",
     "ThreadingOptions",
     "assert_cardinality",
+    "at",
+    "bucket_by_sequence_length",
     "cardinality",
     "choose_from_datasets",
+    "copy_to_device",
     "dense_to_ragged_batch",
+    "dense_to_sparse_batch",
     "enumerate_dataset",
     "from_list",
+    "get_next_as_optional",
     "get_single_element",
     "get_structure",
+    "group_by_reducer",
+    "group_by_window",
     "ignore_errors",
+    "load",
+    "make_batched_features_dataset",
     "make_csv_dataset",
     "map_and_batch",
+    "pad_to_cardinality",
+    "parallel_interleave",
+    "parse_example_dataset",
+    "prefetch_to_device",
+    "rejection_resample",
     "sample_from_datasets",
+    "save",
     "scan",
     "shuffle_and_repeat",
+    "snapshot",
     "take_while",
     "unbatch",
     "unique",

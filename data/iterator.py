@@ -20,14 +20,16 @@ from ..ops.errors import FailedPreconditionError, InvalidArgumentError, OutOfRan
 from ..ops.sparse_tensor import SparseTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
+from ..ops.tensor_spec import TypeSpec
 from .block import Block
 from .columns import ListColumn
 from .node import Node
+from .optional import Optional
 from .stage import Context, Stage, State, build_stage
 from .stats import PipelineStats, Run
 from .structure import Structure
 
-__all__ = ["FORMAT_VERSION", "Iterator", "NumpyIterator", "RawIterator"]
+__all__ = ["FORMAT_VERSION", "Iterator", "IteratorSpec", "NumpyIterator", "RawIterator"]
 
 FORMAT_VERSION = 1
 _FIRST_ROWS, _MOST_ROWS, _MOST_BYTES = 16, 1 << 10, 1 << 19
@@ -214,11 +216,42 @@ class Iterator(RawIterator):
         except StopIteration:
             raise OutOfRangeError("End of sequence") from None
 
-    def get_next_as_optional(self) -> Any:
-        """Not available; use ``next(iterator, None)``."""
-        raise NotImplementedError(
-            "hr.experimental.Optional does not exist; use next(it, None)."
-        )
+    def get_next_as_optional(self) -> Optional:
+        """The next element as an `Optional`, which is empty at the end."""
+        for element in self:
+            return Optional(self.element_spec, element)
+        return Optional.empty(self.element_spec)
+
+    @property
+    def _type_spec(self) -> IteratorSpec:
+        return IteratorSpec(self.element_spec)
+
+
+class IteratorSpec(TypeSpec):
+    """The spec of an iterator over elements of the given nested spec."""
+
+    __slots__ = ("element_spec",)
+
+    def __init__(self, element_spec: Any):
+        self.element_spec = element_spec
+
+    @property
+    def value_type(self) -> type:
+        """`Iterator`."""
+        return Iterator
+
+    def is_compatible_with(self, value: Any) -> bool:
+        """Whether `value` is an iterator (or spec) of the same elements."""
+        return getattr(value, "element_spec", None) == self.element_spec
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IteratorSpec) and self.element_spec == other.element_spec
+
+    def __hash__(self) -> int:
+        return hash((IteratorSpec, repr(self.element_spec)))
+
+    def __repr__(self) -> str:
+        return f"IteratorSpec({self.element_spec!r})"
 
 
 class NumpyIterator(RawIterator):

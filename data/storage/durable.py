@@ -38,8 +38,8 @@ def check_local(what: str, path: Any) -> str:
     text = os.fsdecode(path)
     if "://" in text:
         raise UnimplementedError(
-            f"`{what}` must be on a local or mounted file system, got {text!r}: files in object "
-            "stores cannot be put in place atomically"
+            f"`{what}` must be on a local or mounted file system, got {text!r}: files in "
+            "object stores cannot be put in place atomically"
         )
     return text
 

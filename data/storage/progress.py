@@ -35,8 +35,8 @@ class Progress:
         unknown = sorted(set(args) - set(_KNOWN))
         if unknown or "directory" not in args:
             raise ValueError(
-                f"checkpoint_args must have a 'directory' and may have {', '.join(_KNOWN[1:])}; "
-                f"got {sorted(args)}"
+                "checkpoint_args must have a 'directory' and may have "
+                f"{', '.join(_KNOWN[1:])}; got {sorted(args)}"
             )
         folder = check_local("directory", args["directory"])
         os.makedirs(folder, exist_ok=True)

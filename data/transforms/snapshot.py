@@ -11,7 +11,6 @@ import dataclasses
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 

@@ -161,6 +161,34 @@ CHAINS = {
     "ignore_errors_batch": lambda f: R(20).map(untraceable_division).ignore_errors().batch(3),
     "assert_cardinality": lambda f: R(9).apply(hr.data.experimental.assert_cardinality(9)),
     "ragged_batch": lambda f: R(11).map(lambda x: hr.range(x % 4)).ragged_batch(3),
+    "group_by_window": lambda f: R(29).group_by_window(
+        lambda x: x * x % 5, lambda k, w: w.batch(3), window_size=3),
+    "group_by_window_sizes": lambda f: R(40).shuffle(9, seed=1).group_by_window(
+        lambda x: x % 4, lambda k, w: w.map(lambda x: (k, x)), window_size_func=lambda k: k + 1
+    ).repeat(2),
+    "group_by_window_untraceable": lambda f: R(20).group_by_window(
+        lambda x: int(x) % 3, lambda k, w: w.batch(2).take(1 + int(k)), window_size=4),
+    "group_by_window_strings": lambda f: TextLineDataset(paths(f, "txt")).enumerate()
+    .group_by_window(lambda i, s: i % 2, lambda k, w: w.batch(2), window_size=5),
+    "group_rare_key": lambda f: R(30).group_by_window(
+        lambda x: hr.cast(x > 0, hr.int64), lambda k, w: w.batch(4), window_size=4),
+    "bucket": lambda f: R(1, 20).map(lambda x: hr.fill([x % 7], x)).bucket_by_sequence_length(
+        lambda x: hr.shape(x)[0], [3, 5], [2, 3, 2]),
+    "bucket_boundary": lambda f: R(1, 20).map(
+        lambda x: hr.fill([x % 7], x)).bucket_by_sequence_length(
+        lambda x: hr.shape(x)[0], [3, 8], [2, 3, 2], pad_to_bucket_boundary=True,
+        drop_remainder=True),
+    "rejection_resample": lambda f: R(60).rejection_resample(
+        lambda x: x % 3, [0.5, 0.25, 0.25], seed=3),
+    "rejection_known": lambda f: R(60).rejection_resample(
+        lambda x: x % 2, [0.2, 0.8], [0.5, 0.5], seed=3),
+    "sparse_batch": lambda f: R(1, 11).map(lambda x: hr.fill([x % 4], x)).sparse_batch(3, [-1]),
+    "group_by_reducer": lambda f: R(23).apply(hr.data.experimental.group_by_reducer(
+        lambda x: x % 5, hr.data.experimental.Reducer(
+            lambda k: (k, hr.constant(0.5)), lambda s, x: (s[0] + x, s[1] * 2.0),
+            lambda a, b: {"a": a, "b": b}))),
+    "pad_to_cardinality": lambda f: Dataset.from_tensor_slices(
+        {"a": [1, 2], "b": ["x", "y"]}).apply(hr.data.experimental.pad_to_cardinality(5)),
     "choose": lambda f: Dataset.choose_from_datasets(
         [R(5), R(10, 20)], R(2).repeat(), stop_on_empty_dataset=False),
     "sample": lambda f: Dataset.sample_from_datasets([R(8), R(10, 20)], [0.3, 0.7], seed=4),

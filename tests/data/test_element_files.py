@@ -27,19 +27,22 @@ def sparse_rows():
 
 KINDS = {
     "scalars": lambda: Dataset.range(100),
-    "matrices": lambda: Dataset.from_tensor_slices(np.arange(60, dtype=np.float32).reshape(5, 4, 3)),
+    "matrices": lambda: Dataset.from_tensor_slices(
+        np.arange(60, dtype=np.float32).reshape(5, 4, 3)),
     "bools": lambda: Dataset.from_tensor_slices([True, False, True]),
     "halves": lambda: Dataset.range(5).map(lambda x: hr.cast(x, hr.bfloat16)),
     "complex": lambda: Dataset.from_tensor_slices(np.array([1j, 2], np.complex64)),
     "strings": lambda: Dataset.from_tensor_slices(["", "a", "\0b", "é"]),
     "string_matrices": lambda: Dataset.from_tensor_slices([["a", "bc"], ["", "d"]]),
-    "nested": lambda: Dataset.range(7).map(lambda x: {"a": (x, x + 1), "b": {"c": hr.cast(x, "float64")}}),
+    "nested": lambda: Dataset.range(7).map(
+        lambda x: {"a": (x, x + 1), "b": {"c": hr.cast(x, "float64")}}),
     "varying": lambda: Dataset.from_generator(ragged_generator, output_signature={
         "a": hr.TensorSpec([None], hr.int64), "s": hr.TensorSpec([None], hr.string)}),
     "ranks": lambda: Dataset.from_generator(lambda: iter([1, [1, 2], [[1], [2]]]),
         output_signature=hr.TensorSpec(None, hr.int32)),
     "ragged": lambda: Dataset.range(11).map(lambda x: hr.range(x % 4)).ragged_batch(3),
-    "ragged_strings": lambda: Dataset.from_tensors(hr.ragged.constant([["a"], [], ["b", "cc"]])),
+    "ragged_strings": lambda: Dataset.from_tensors(
+        hr.ragged.constant([["a"], [], ["b", "cc"]])),
     "sparse": lambda: Dataset.from_tensor_slices(sparse_rows()),
     "sparse_whole": lambda: Dataset.from_tensors((sparse_rows(), 1)),
     "empty": lambda: Dataset.range(0),

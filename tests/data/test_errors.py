@@ -307,3 +307,33 @@ def test_batch_size_must_be_an_integer(bad):
 
 def test_integers_of_other_libraries_are_taken():
     assert len(Dataset.range(np.int32(6)).batch(np.int64(3)).take(hr.constant(1))) == 1
+
+
+def test_bucket_without_boundary_says_what_to_do():
+    rows = Dataset.range(7).map(lambda x: hr.fill([x], x))
+    buckets = rows.bucket_by_sequence_length(
+        lambda x: hr.shape(x)[0], [5], [2, 2], pad_to_bucket_boundary=True
+    )
+    before, error, _ = take_until_error(buckets, hr.errors.InvalidArgumentError)
+    assert len(before) == 2
+    assert "elements must have length < max(bucket_boundaries), which is [5]" in str(error)
+    assert HERE in str(error)
+
+
+def test_group_by_window_skips_elements_without_key():
+    groups = Dataset.range(8).group_by_window(
+        lambda x: 12 // (x - 2), lambda key, window: window.batch(9), window_size=2
+    )
+    before, error, after = take_until_error(groups, hr.errors.InvalidArgumentError)
+    assert before == []
+    assert "group" in str(error)
+    assert sorted(x for batch in after for x in batch) == [0, 1, 3, 4, 5, 6, 7]
+
+
+def test_devices_other_than_cpus_are_refused():
+    to = hr.data.experimental.prefetch_to_device
+    assert list(Dataset.range(3).apply(to("/cpu:0")).as_numpy_iterator()) == [0, 1, 2]
+    copied = Dataset.range(3).apply(hr.data.experimental.copy_to_device("/device:CPU:0"))
+    assert list(copied.as_numpy_iterator()) == [0, 1, 2]
+    with pytest.raises(hr.errors.InvalidArgumentError, match="must be a CPU"):
+        to("/gpu:0")

@@ -420,6 +420,10 @@ def test_file_size_limit_is_a_clear_error(tmp_path):
 # -- parity -----------------------------------------------------------------------------------
 
 
+def JOIN(files):
+    return files.flat_map(lambda one: one)
+
+
 @pytest.mark.peers
 def test_parity_of_save_and_load(tmp_path):
     tf = pytest.importorskip("tensorflow")
@@ -429,7 +433,7 @@ def test_parity_of_save_and_load(tmp_path):
         D.range(10).save(str(folder / "a"))
         D.range(10).save(str(folder / "b"), shard_func=lambda x: x % 2)
         plain = D.load(str(folder / "a"))
-        joined = D.load(str(folder / "b"), reader_func=lambda d: d.flat_map(lambda x: x))
+        joined = D.load(str(folder / "b"), reader_func=JOIN)
         cached = D.range(6).cache(str(folder / "c")).repeat(2)
         snap = D.range(7).snapshot(str(folder / "d")).repeat(2)
         runs.append([

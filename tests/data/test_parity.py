@@ -116,6 +116,39 @@ SAME = {
     "assert_cardinality": lambda m: m.data.Dataset.range(9).filter(lambda x: x < 4).apply(
         m.data.experimental.assert_cardinality(4)),
     "from_list": lambda m: m.data.experimental.from_list([(1, "a"), (2, "b")]),
+    "group_by_window": lambda m: m.data.Dataset.range(31).group_by_window(
+        lambda x: x * x % 5, lambda k, w: w.batch(3), window_size=3),
+    "group_by_window_sizes": lambda m: m.data.Dataset.range(40).group_by_window(
+        lambda x: x % 4, lambda k, w: w.map(lambda x: (k, x)),
+        window_size_func=lambda k: k + 1),
+    "group_by_window_ends": lambda m: m.data.Dataset.range(9).group_by_window(
+        lambda x: 5 - x % 3, lambda k, w: w.batch(10), window_size=10),
+    "bucket": lambda m: m.data.Dataset.range(1, 20).map(
+        lambda x: m.fill([x % 7], x)).bucket_by_sequence_length(
+        lambda x: m.shape(x)[0], [3, 5], [2, 3, 2]),
+    "bucket_boundary": lambda m: m.data.Dataset.range(1, 20).map(
+        lambda x: m.fill([x % 7], x)).bucket_by_sequence_length(
+        lambda x: m.shape(x)[0], [3, 8], [2, 3, 2], pad_to_bucket_boundary=True),
+    "bucket_pairs": lambda m: m.data.Dataset.range(1, 20).map(
+        lambda x: (m.fill([x % 7], x), x)).bucket_by_sequence_length(
+        lambda x, y: m.shape(x)[0], [3, 5], [2, 3, 2], padded_shapes=([None], []),
+        padding_values=(np.int64(-1), np.int64(0)), drop_remainder=True),
+    "bucket_no_padding": lambda m: m.data.Dataset.range(1, 20).map(
+        lambda x: m.fill([2 * (x % 2) + 1], x)).bucket_by_sequence_length(
+        lambda x: m.shape(x)[0], [2], [2, 3], no_padding=True),
+    "sparse_rows": lambda m: m.data.Dataset.range(1, 8).map(
+        lambda x: m.fill([x % 4], x)).sparse_batch(3, [6]),
+    "sparse_batch_open": lambda m: m.data.Dataset.range(1, 8).map(
+        lambda x: m.fill([x % 4, 2], x)).sparse_batch(3, [None, 2]),
+    "group_by_reducer": lambda m: m.data.Dataset.range(23).apply(
+        m.data.experimental.group_by_reducer(
+            lambda x: 7 - x % 5, m.data.experimental.Reducer(
+                lambda k: (k, m.constant(0.5)), lambda s, x: (s[0] + x, s[1] * 2.0),
+                lambda a, b: {"a": a, "b": b}))),
+    "pad_to_cardinality": lambda m: m.data.Dataset.from_tensor_slices(
+        {"a": [1, 2], "b": [1.5, 2.5]}).apply(m.data.experimental.pad_to_cardinality(5)),
+    "resample_all": lambda m: m.data.Dataset.range(8).rejection_resample(
+        lambda x: m.cast(x % 2, m.int32), [0.5, 0.5], [0.5, 0.5], seed=1),
     "take_while": lambda m: m.data.Dataset.range(9).take_while(lambda x: x < 4),
     "scan": lambda m: m.data.Dataset.range(6).scan(
         m.constant(1, m.int64), lambda s, x: (s + x, s * 2)),
@@ -240,6 +273,40 @@ ERRORS = {
         [m.data.Dataset.range(3)], m.data.Dataset.from_tensors(1)),
     "unique_pairs": lambda m: m.data.Dataset.range(3).enumerate().unique(),
     "rebatch_scalars": lambda m: m.data.Dataset.range(3).rebatch(3),
+    "group_both_sizes": lambda m: m.data.Dataset.range(3).group_by_window(
+        lambda x: x, lambda k, w: w, window_size=2, window_size_func=lambda k: k),
+    "group_no_size": lambda m: m.data.Dataset.range(3).group_by_window(
+        lambda x: x, lambda k, w: w),
+    "group_size_0": lambda m: drain(m.data.Dataset.range(3).group_by_window(
+        lambda x: x, lambda k, w: w, window_size_func=lambda k: m.constant(0, m.int64))),
+    "group_key_vector": lambda m: m.data.Dataset.range(3).batch(2).group_by_window(
+        lambda x: x, lambda k, w: w, window_size=2),
+    "group_no_dataset": lambda m: m.data.Dataset.range(3).group_by_window(
+        lambda x: x, lambda k, w: k, window_size=2),
+    "bucket_sizes": lambda m: m.data.Dataset.range(3).batch(2).bucket_by_sequence_length(
+        lambda x: m.shape(x)[0], [2, 3], [2, 3]),
+    "sparse_batch_pairs": lambda m: m.data.Dataset.range(3).enumerate().sparse_batch(2, [1]),
+    "sparse_batch_small": lambda m: drain(
+        m.data.Dataset.range(9).batch(3).sparse_batch(2, [2])),
+    "reducer_key": lambda m: m.data.Dataset.range(3).batch(2).apply(
+        m.data.experimental.group_by_reducer(lambda x: x, m.data.experimental.Reducer(
+            lambda k: k, lambda s, x: s, lambda s: s))),
+    "reducer_state": lambda m: m.data.Dataset.range(3).apply(
+        m.data.experimental.group_by_reducer(lambda x: x, m.data.experimental.Reducer(
+            lambda k: k, lambda s, x: m.cast(s, m.float32), lambda s: s))),
+    "pad_too_many": lambda m: m.data.Dataset.range(3).map(lambda x: {"a": x}).apply(
+        m.data.experimental.pad_to_cardinality(2)),
+    "pad_unknown": lambda m: m.data.Dataset.range(3).map(lambda x: {"a": x}).repeat().apply(
+        m.data.experimental.pad_to_cardinality(2)),
+    "pad_no_dict": lambda m: m.data.Dataset.range(3).apply(
+        m.data.experimental.pad_to_cardinality(5)),
+    "at_end": lambda m: m.data.experimental.at(m.data.Dataset.range(3), 3),
+    "optional_empty": lambda m: m.data.experimental.Optional.empty(
+        m.TensorSpec([], m.int32)).get_value(),
+    "features_label": lambda m: m.data.experimental.make_batched_features_dataset(
+        __file__, 2, {"a": m.io.FixedLenFeature([], m.int64)}, label_key="b"),
+    "parse_scalars": lambda m: m.data.Dataset.from_tensors("x").apply(
+        m.data.experimental.parse_example_dataset({"a": m.io.FixedLenFeature([], m.int64)})),
     "scan_state": lambda m: m.data.Dataset.range(3).scan(0, lambda s, x: (x, x)),
 }  # fmt: skip
 
@@ -255,6 +322,80 @@ def test_same_kind_of_error(tf, name):
         assert issubclass(ours.type, getattr(hr.errors, kind.__name__))
     else:
         assert issubclass(ours.type, kind)
+
+
+@pytest.mark.parametrize("label", [None, "b"])
+def test_batched_features(tf, tmp_path, label):
+    examples = []
+    for i in range(7):
+        feature = {
+            "a": tf.train.Feature(int64_list=tf.train.Int64List(value=[i])),
+            "b": tf.train.Feature(float_list=tf.train.FloatList(value=[i / 2])),
+            "c": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"] * (i % 3))),
+        }
+        examples.append(tf.train.Example(features=tf.train.Features(feature=feature)))
+    texts = [e.SerializeToString() for e in examples]
+    path = str(tmp_path / "f.tfrecord")
+    hr.data.experimental.TFRecordWriter(path).write(
+        hr.data.Dataset.from_tensor_slices(np.array(texts, object))
+    )
+    seen = []
+    for m in (hr, tf):
+        features = {
+            "a": m.io.FixedLenFeature([], m.int64),
+            "b": m.io.FixedLenFeature([], m.float32),
+            "c": m.io.VarLenFeature(m.string),
+        }
+        dataset = m.data.experimental.make_batched_features_dataset(
+            path, 3, features, label_key=label, num_epochs=2, shuffle=False
+        )
+        rows = []
+        for batch in dataset:
+            row, target = batch if label else (batch, None)
+            dense = m.sparse.to_dense(row["c"], b"")
+            rows.append([row["a"].numpy().tolist(), dense.numpy().tolist(), sorted(row)])
+            rows.append(None if target is None else target.numpy().tolist())
+        seen.append(rows)
+    assert seen[0] == seen[1]
+
+
+def test_resampling_gives_the_wanted_frequencies(tf):
+    for m in (hr, tf):
+        for initial in (None, [0.9, 0.1]):
+            pairs = m.data.Dataset.range(20_000).rejection_resample(
+                lambda x, m=m: m.cast(x % 10 == 0, m.int32), [0.4, 0.6], initial, seed=1
+            )
+            kinds = np.array([int(kind) for kind, _ in pairs])
+            assert abs(kinds.mean() - 0.6) < 0.03
+            assert pairs.element_spec[0].dtype.name == "int32"
+
+
+def test_optionals(tf):
+    for m in (hr, tf):
+        iterator = iter(m.data.Dataset.range(1))
+        first, second = (m.data.experimental.get_next_as_optional(iterator) for _ in range(2))
+        assert bool(first.has_value()) and int(first.get_value()) == 0
+        assert not bool(second.has_value())
+        some = m.data.experimental.Optional.from_value({"a": [1, 2]})
+        assert some.get_value()["a"].numpy().tolist() == [1, 2]
+        assert some.element_spec["a"].shape.as_list() == [2]
+
+
+def test_elements_by_number(tf):
+    for m in (hr, tf):
+        at = m.data.experimental.at
+        assert at(m.data.Dataset.range(20).batch(3), 6).numpy().tolist() == [18, 19]
+        assert int(at(m.data.Dataset.range(9).map(lambda x: x * x).skip(1), 4)) == 25
+
+
+def test_fingerprints_tell_datasets_apart(tf):
+    for m in (hr, tf):
+        def make(n, m=m):
+            return m.data.Dataset.range(5).map(lambda x: x + n)
+
+        assert make(1).fingerprint() == make(1).fingerprint()
+        assert make(1).fingerprint() != make(2).fingerprint()
+        assert make(1).fingerprint().dtype.name == "uint64"
 
 
 def test_reduce(tf):
