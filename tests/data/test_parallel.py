@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.data import parallel as parallel_module
 from headrace.data.functions import UserFunction
 from headrace.data.iterator import NumpyIterator
 from headrace.data.options import Options
@@ -150,12 +151,15 @@ def heavy(x):
     return x
 
 
-def test_cheap_functions_stay_on_the_consumers_thread_and_heavy_ones_leave_it():
-    for fn, threads in ((lambda x: (x, x), 0), (heavy, 3)):
-        with NumpyIterator(parallel(numbers(300_000), fn)) as iterator:
-            for _ in iterator:
-                pass
-            assert iterator._stage.threads == threads
+@pytest.mark.parametrize("worth_s,threads", [(1e9, 0), (0.0, 3)], ids=["cheap", "heavy"])
+def test_threads_start_only_for_blocks_that_take_long(monkeypatch, worth_s, threads):
+    # The machine's own speed must not decide: what counts as long is set.
+    monkeypatch.setattr(parallel_module, "_WORTH_S", worth_s)
+    monkeypatch.setattr(parallel_module, "_START_S", 0.0)
+    with NumpyIterator(parallel(numbers(300_000), lambda x: (x, x))) as iterator:
+        for _ in iterator:
+            pass
+        assert iterator._stage.threads == threads
 
 
 def test_stats_name_the_threads_and_what_is_buffered():
