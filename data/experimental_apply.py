@@ -52,7 +52,7 @@ def at(dataset: Any, index: Any) -> Any:
         OutOfRangeError: there is no such element.
 
     >>> import headrace as hr
-    >>> int(at(hr.data.Dataset.range(10, 20), 3))
+    >>> int(hr.data.experimental.at(hr.data.Dataset.range(10, 20), 3))
     13
     """
     number = as_int("index", index)
@@ -172,7 +172,8 @@ def pad_to_cardinality(cardinality: Any, mask_key: str = "valid") -> Apply:
         ValueError: the elements are no dicts, or their number is unknown or greater.
 
     >>> import headrace as hr
-    >>> ds = hr.data.Dataset.from_tensor_slices({"a": [1, 2]}).apply(pad_to_cardinality(3))
+    >>> padded = hr.data.experimental.pad_to_cardinality(3)
+    >>> ds = hr.data.Dataset.from_tensor_slices({"a": [1, 2]}).apply(padded)
     >>> [(int(x["a"]), bool(x["valid"])) for x in ds]
     [(1, True), (2, True), (0, False)]
     """

@@ -71,8 +71,9 @@ def group_by_reducer(key_func: Callable[..., Any], reducer: Reducer) -> Callable
 
     >>> import headrace as hr
     >>> zero = lambda key: hr.constant(0, "int64")
-    >>> sums = Reducer(zero, lambda total, x: total + x, lambda total: total)
-    >>> ds = hr.data.Dataset.range(6).apply(group_by_reducer(lambda x: x % 2, sums))
+    >>> sums = hr.data.experimental.Reducer(zero, lambda s, x: s + x, lambda s: s)
+    >>> by_parity = hr.data.experimental.group_by_reducer(lambda x: x % 2, sums)
+    >>> ds = hr.data.Dataset.range(6).apply(by_parity)
     >>> list(ds.as_numpy_iterator())
     [np.int64(6), np.int64(9)]
     """
