@@ -28,7 +28,7 @@ def json_schema(path: str, compression: str = "") -> Any:
     chunks = TextChunks(path, compression)
     try:
         chunks.fill(_SCHEMA_BYTES)
-        data = chunks.data
+        data = bytes(chunks.data)
         if not chunks.at_end:
             data = data[: data.rfind(b"\n") + 1]
         if not data.strip():
@@ -101,7 +101,7 @@ class JsonLinesReader:
             if self._bad is not None:
                 self._raise_bad()
             self._chunks.fill(size)
-            data = self._chunks.data
+            data = bytes(self._chunks.data)
             if not data:
                 return None
             whole = self._chunks.at_end and len(data) <= size

@@ -10,38 +10,38 @@ from .files import open_stream
 
 __all__ = ["TextChunks"]
 
-_READ_BYTES = 1 << 18
-
 
 class TextChunks:
     """The bytes of a file, decompressed, from `offset` on.
 
     Attributes:
-        data: bytes read and not used.
+        data: bytes read and not used; `fill` and `advance` put another object in its place.
         offset: where in the (decompressed) file they begin.
         at_end: whether `data` reaches to the end of the file.
     """
 
     def __init__(self, path: str, compression: str = "", offset: int = 0):
         self._stream = open_stream(path, compression, offset)
-        self._buffer = bytearray(_READ_BYTES)
-        self.data = b""
+        self.data = bytearray()
         self.offset = offset
         self.at_end = False
 
     def fill(self, size_bytes: int) -> None:
         """Read until there are `size_bytes` bytes of data, or the end is reached."""
-        parts = [self.data]
         have = len(self.data)
-        while have < size_bytes and not self.at_end:
-            got = self._stream.readinto(memoryview(self._buffer))
-            if not got:
-                self.at_end = True
-                break
-            parts.append(bytes(memoryview(self._buffer)[:got]))
-            have += got
-        if len(parts) > 1:
-            self.data = b"".join(parts)
+        if have >= size_bytes or self.at_end:
+            return
+        data = bytearray(size_bytes)
+        data[:have] = self.data
+        with memoryview(data) as view:
+            while have < size_bytes:
+                got = self._stream.readinto(view[have:])
+                if not got:
+                    self.at_end = True
+                    break
+                have += got
+        del data[have:]
+        self.data = data
 
     def advance(self, size_bytes: int) -> None:
         """Drop the first `size_bytes` bytes."""

@@ -1,4 +1,4 @@
-"""Comparisons of columnar files: Parquet against pyarrow's own loop, CSV and text against tf.data.
+"""Comparisons of columnar files: Parquet against pyarrow's loops, CSV and text against tf.data.
 
 The files are written where they are missing, by whichever side comes first.
 """

@@ -16,6 +16,7 @@ from typing import Any
 import columnar
 import models
 import numpy as np
+import pictures
 import pipelines
 
 Prepare = Callable[[Any, Path], Callable[[], int]]
@@ -94,8 +95,9 @@ def _batches(
     target: float,
     pipeline: Pipeline,
     peer: Pipeline | None = None,
-    same: str = "batches",
+    same: str | None = "batches",
     files: bool = False,
+    count: int = pipelines.N,
 ) -> Job:
     def prepare(lib: Any, data: Path) -> Callable[[], int]:
         dataset = job.dataset(lib, data)
@@ -103,7 +105,7 @@ def _batches(
         def run() -> int:
             for _ in dataset:
                 pass
-            return pipelines.N
+            return count
 
         return run
 
@@ -178,6 +180,14 @@ JOBS = {
             30,
             pipelines.range_shuffle,
             same="rows",
+        ),
+        _batches(
+            "jpeg",
+            "JPEG decode + resize to 224 x 224 + random flip + normalise, batch 64",
+            1.2,
+            pictures.jpeg,
+            same=None,
+            count=pictures.IMAGES,
         ),
         Job("iterate", "iterating 100,000 scalars", 50, "elements", _iterate_eagerly),
         Job(
