@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..io.files import check_compression
+from ..io.files import check_compression, glob
 from ..ops import dtypes, nest
 from ..ops.convert import convert_to_tensor
 from ..ops.errors import InvalidArgumentError
@@ -141,7 +140,7 @@ class Dataset(DatasetArrow, Keyed):
         """The names of the files that match, as scalar strings.
 
         Args:
-            file_pattern: a glob pattern, or several.
+            file_pattern: a glob pattern, or several; URLs of remote stores too.
             shuffle: whether in random order (the default), anew in each iteration.
             seed: of the order.
             name: of the source.
@@ -150,7 +149,7 @@ class Dataset(DatasetArrow, Keyed):
             InvalidArgumentError: no file matches.
         """
         patterns = _paths("file_pattern", file_pattern)
-        files = sorted({f for p in patterns for f in glob.glob(p, recursive="**" in p)})
+        files = sorted({f for p in patterns for f in glob(p)})
         if not files:
             raise InvalidArgumentError(
                 f"No files matched pattern: {', '.join(patterns)}; check the path"

@@ -1,6 +1,6 @@
 r"""Reading text files by lines, many at a time, without copying them.
 
-    reader = LineReader(path, compression="")           # "", "GZIP", "ZLIB"
+    reader = LineReader(path, compression="")           # "", "GZIP", "ZSTD", ...
     while (lines := reader.read_chunk(max_lines=1000)) is not None:
         lines                   # StringArray [n]
     reader.position             # (lines read, byte offset): where the next chunk begins
@@ -31,8 +31,9 @@ class LineReader:
     """Reads the lines of one file in order.
 
     Args:
-        path: the file; opened by the constructor.
-        compression: ``""``, ``"GZIP"`` or ``"ZLIB"``.
+        path: the file or URL; opened by the constructor.
+        compression: ``""``, ``"GZIP"``, ``"ZLIB"``, ``"ZSTD"``, ``"SNAPPY"``, ``"LZ4"`` or
+            ``"BZ2"``.
         offset: byte offset of a line in the decompressed file to begin at.
         line: number of the line at `offset`; only counted from.
         chunk_bytes: how much is read from the file at a time.
@@ -71,6 +72,7 @@ class LineReader:
 
         Raises:
             DataLossError: the compressed data is damaged; the lines before came first.
+            UnavailableError: a remote store stopped to answer.
         """
         if max_lines is not None and max_lines <= 0:
             raise InvalidArgumentError(f"max_lines must be positive, got {max_lines}")
@@ -93,6 +95,8 @@ class LineReader:
 
     def _last_line(self) -> StringArray | None:
         window = self._window
+        if window.failure is not None and not isinstance(window.failure, DataLossError):
+            raise window.failure
         if window.failure is not None:
             raise DataLossError(
                 f"{window.failure}: line {self._line} at byte offset {window.offset} of "

@@ -1,6 +1,6 @@
 """Reading TFRecord files: `RecordReader` by chunks for the engine, `record_iterator` by record.
 
-    reader = RecordReader(path, compression="GZIP")     # "" (default), "GZIP", "ZLIB"
+    reader = RecordReader(path, compression="GZIP")     # "" (default), "GZIP", "ZSTD"...
     while (chunk := reader.read_chunk(max_records=1000)) is not None:
         chunk                   # RecordChunk, a StringArray [n] of payloads, zero-copy
         chunk.offset_of(i)      # byte offset of record i's header in the (decompressed) file
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.errors import DataLossError, InvalidArgumentError
+from ..ops.errors import DataLossError, InvalidArgumentError, OpError
 from ..ops.string_array import StringArray
 from . import jit
 from .crc32c import crc32c_ranges, mask
@@ -77,14 +77,16 @@ class RecordReader:
     """Reads the records of one file in order, many at a time.
 
     Args:
-        path: the file; opened by the constructor.
-        compression: ``""``, ``"GZIP"`` or ``"ZLIB"``.
+        path: the file or URL; opened by the constructor.
+        compression: ``""``, ``"GZIP"``, ``"ZLIB"``, ``"ZSTD"``, ``"SNAPPY"``, ``"LZ4"`` or
+            ``"BZ2"``.
         offset: byte offset of a record in the decompressed file to begin at.
         record: number of the record at `offset`; only counted from, not checked.
         chunk_bytes: how much is read from the file at a time.
 
     Raises:
         NotFoundError: there is no such file.
+        UnavailableError: a remote store does not answer.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class RecordReader:
         stream = open_stream(self.path, self.compression, offset)
         self._window = Window(stream, offset, chunk_bytes)
         self._record = int(record)
-        self._error: DataLossError | None = None
+        self._error: OpError | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -122,6 +124,7 @@ class RecordReader:
         Raises:
             DataLossError: the file is damaged, truncated, compressed otherwise, or none of
                 the record kind at all.
+            UnavailableError: a remote store stopped to answer.
         """
         if max_records is not None and max_records <= 0:
             raise InvalidArgumentError(f"max_records must be positive, got {max_records}")
@@ -145,8 +148,11 @@ class RecordReader:
             if status in (BAD_LENGTH_CRC, BAD_DATA_CRC):
                 raise self._damaged(status)
             if window.ended:
-                if window.failure is not None:
+                if isinstance(window.failure, DataLossError):
                     raise self._located(str(window.failure), "")
+                if window.failure is not None:
+                    self._error = window.failure
+                    raise window.failure
                 if not window.kept:
                     return None
                 raise self._truncated(size)
@@ -162,7 +168,7 @@ class RecordReader:
             why = "the length field's CRC32C does not match"
             if window.offset == 0:
                 what += " (Is this even a TFRecord file?)"
-                first = window.buffer[window.low : window.low + 2].tobytes()
+                first = window.buffer[window.low : window.low + 4].tobytes()
                 hint = looks_like(first) or "check compression_type too"
                 why += f"; {hint}" * (not self.compression)
             why += ". "
@@ -177,11 +183,12 @@ class RecordReader:
 
     def _located(self, what: str, why: str) -> DataLossError:
         of = "decompressed file" if self.compression else "file"
-        self._error = DataLossError(
+        error = DataLossError(
             f"{what}: record {self._record} at byte offset {self._window.offset} of {of} "
             f"{self.path!r}: {why}Copy or write the file again, or leave it out."
         )
-        return self._error
+        self._error = error
+        return error
 
     def close(self) -> None:
         """Close the file; chunks already returned stay valid."""

@@ -1,7 +1,8 @@
 """Writing TFRecord files: `TFRecordWriter` and `TFRecordOptions`.
 
-A file appears when the writer is made, grows as its buffer fills and is complete after `close`,
-as with TensorFlow's writer.  Uncompressed files are byte for byte what TensorFlow writes.
+A local file appears when the writer is made, grows as its buffer fills and is complete after
+`close`, as with TensorFlow's writer; a remote one appears whole with `close`.  Uncompressed
+files are byte for byte what TensorFlow writes.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from ..ops.errors import FailedPreconditionError, InvalidArgumentError
+from .compression import check_compression, check_level, compressor
 from .crc32c import masked_crc32c
-from .files import check_compression, file_error
+from .file_errors import file_error
+from .filesystems import open_output
 
 __all__ = ["TFRecordCompressionType", "TFRecordOptions", "TFRecordWriter"]
 
@@ -40,12 +43,14 @@ class TFRecordOptions:
     """How a record file is written; arguments are TensorFlow's, None meaning the default.
 
     Args:
-        compression_type: ``""``, ``"GZIP"``, ``"ZLIB"`` or a `TFRecordCompressionType`.
+        compression_type: ``""``, ``"GZIP"``, ``"ZLIB"``, or ``"SNAPPY"``, which TensorFlow
+            reads too; ``"ZSTD"``, ``"LZ4"``, ``"BZ2"``; or a `TFRecordCompressionType`.
         flush_mode: ignored; zlib chooses by `flush()` and `close()`.
         input_buffer_size: ignored.
         output_buffer_size: bytes gathered before they are written to the file.
         window_bits: base-two logarithm of zlib's window, 8 to 15.
-        compression_level: 0 (none) to 9 (smallest); -1 is zlib's default, 6.
+        compression_level: 0 (none) to 9 (smallest), up to 22 for ZSTD and 12 for LZ4; -1 is
+            the default, 6 for zlib.
         compression_method: only 8 (deflate).
         mem_level: 1 to 9, zlib's memory use.
         compression_strategy: a ``zlib.Z_*`` number or its name, e.g. ``"rle"``.
@@ -77,7 +82,7 @@ class TFRecordOptions:
         self.input_buffer_size = input_buffer_size
         self.output_buffer_size = output_buffer_size
         self.window_bits = _between("window_bits", window_bits, 8, 15)
-        self.compression_level = _between("compression_level", compression_level, -1, 9)
+        self.compression_level = check_level(self.compression_type, compression_level)
         self.compression_method = _between("compression_method", compression_method, 8, 8)
         self.mem_level = _between("mem_level", mem_level, 1, 9)
         if isinstance(compression_strategy, str):
@@ -91,7 +96,7 @@ class TFRecordOptions:
 
     @classmethod
     def get_compression_type_string(cls, options: Any) -> str:
-        """``""``, ``"GZIP"`` or ``"ZLIB"`` from any accepted form.
+        """The name of the compression from any accepted form; ``""`` is none.
 
         Args:
             options: None, a string, a `TFRecordCompressionType` or a `TFRecordOptions`.
@@ -121,11 +126,12 @@ class TFRecordWriter:
     19
 
     Args:
-        path: the file, replaced if it exists.
+        path: the file or URL, replaced if it exists.
         options: a `TFRecordOptions` or a compression type.
 
     Raises:
-        NotFoundError: the folder does not exist.
+        NotFoundError: the folder or bucket does not exist.
+        PermissionDeniedError: the file may not be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: Any = None):
@@ -135,11 +141,13 @@ class TFRecordWriter:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._limit = options.output_buffer_size or _BUFFER_BYTES
-        self._compressor = _compressor(options)
-        try:
-            self._file: Any = open(self._path, "wb", buffering=0)
-        except OSError as error:
-            raise file_error(error, self._path) from None
+        self._compressor: Any = None
+        if options.compression_type:
+            self._compressor = compressor(
+                options.compression_type, options.compression_level, options.window_bits,
+                options.mem_level, options.compression_strategy,
+            )  # fmt: skip
+        self._file: Any = open_output(self._path)
 
     def write(self, record: bytes | str) -> None:
         """Append one record.
@@ -172,8 +180,9 @@ class TFRecordWriter:
         """Hand everything written so far to the operating system."""
         self._check_open()
         if self._compressor is not None:
-            self._append(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            self._append(self._compressor.flush())
         self._drain()
+        self._file.flush()
 
     def close(self) -> None:
         """Finish the file; harmless when repeated."""
@@ -182,7 +191,7 @@ class TFRecordWriter:
         file, self._file = self._file, None
         try:
             if self._compressor is not None:
-                self._append(self._compressor.flush(zlib.Z_FINISH))
+                self._append(self._compressor.finish())
             self._drain(file)
         finally:
             file.close()
@@ -225,20 +234,6 @@ class TFRecordWriter:
         # An abandoned writer still leaves whole records behind, as TensorFlow's does.
         if getattr(self, "_file", None) is not None:
             self.close()
-
-
-def _compressor(options: TFRecordOptions) -> Any:
-    if not options.compression_type:
-        return None
-    bits = options.window_bits or 15
-    level = -1 if options.compression_level is None else options.compression_level
-    return zlib.compressobj(
-        level,
-        zlib.DEFLATED,
-        bits + 16 if options.compression_type == "GZIP" else bits,
-        options.mem_level or (8 if options.compression_type == "ZLIB" else 9),
-        options.compression_strategy or zlib.Z_DEFAULT_STRATEGY,
-    )
 
 
 def _between(name: str, value: int | None, low: int, high: int) -> int | None:

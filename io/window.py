@@ -2,7 +2,8 @@
 
 The bytes not yet handed out are ``buffer[low:high]``; `refill` moves on, keeping them, into
 another buffer, so that views of the old one stay valid.  An error of the stream (broken
-compressed data) is kept in `failure` until the bytes before it are used up.
+compressed data, a store that does not answer) is kept in `failure` until the bytes before it
+are used up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.errors import DataLossError, InvalidArgumentError
+from ..ops.errors import InvalidArgumentError, OpError
 from . import buffers
 from .files import Stream
 
@@ -41,7 +42,7 @@ class Window:
         self.low = self.high = 0
         self.base = int(offset)
         self.ended = False
-        self.failure: DataLossError | None = None
+        self.failure: OpError | None = None
 
     @property
     def offset(self) -> int:
@@ -85,7 +86,7 @@ class Window:
                     self._stream.close()
                     return
                 self.high += got
-        except DataLossError as error:
+        except OpError as error:
             self._stream.close()
             self.ended = True
             self.failure = error

@@ -68,8 +68,12 @@ def test_forms_of_the_compression_type(tmp_path, given, kind):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compression_type": "LZ4"}, "'GZIP' or 'ZLIB', got 'LZ4'"),
+        ({"compression_type": "LZO"}, "'LZ4' or 'BZ2', got 'LZO'"),
         ({"compression_level": 10}, "compression_level must be from -1 to 9, got 10"),
+        (
+            {"compression_type": "ZSTD", "compression_level": 23},
+            "compression_level must be from -7 to 22, got 23 for ZSTD",
+        ),
         ({"window_bits": 7}, "window_bits must be from 8 to 15, got 7"),
         ({"mem_level": 0}, "mem_level must be from 1 to 9, got 0"),
         ({"compression_strategy": "best"}, "compression_strategy must be one of"),
