@@ -56,8 +56,8 @@ def plan_lines(node: Node, depth: int = 0) -> list[tuple[str, Node]]:
         if len(inputs) > 1 and branch:
             text, first = branch[0]
             indent = "  " * (depth + 1)
-            branch[0] = (f"{indent}{k + 1}. {text[len(indent):]}", first)
-            branch[1:] = [(f"{indent}   {t[len(indent):]}", n) for t, n in branch[1:]]
+            branch[0] = (f"{indent}{k + 1}. {text[len(indent) :]}", first)
+            branch[1:] = [(f"{indent}   {t[len(indent) :]}", n) for t, n in branch[1:]]
         lines += branch
     lines.append(("  " * depth + describe(node), node))
     return lines

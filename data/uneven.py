@@ -74,8 +74,9 @@ def uneven_runner(graph: Graph, leaves: Sequence[Any]) -> Runner | None:
         for origin, tensors in how:
             if tensors:
                 value, is_batched = next(evens)
-                result.append(value if is_batched else np.broadcast_to(value, (n,
-                *value.shape)))
+                result.append(
+                    value if is_batched else np.broadcast_to(value, (n, *value.shape))
+                )
             elif origin is None:
                 result.append(ListColumn([None] * n))
             else:
@@ -96,8 +97,9 @@ def _parser_outputs(parser: Node) -> tuple[dict[int, Any], dict[int, list[Any]]]
         own = [next(tensors) for _ in output.parts(True)]
         if output.kind == "dense":
             dense[number] = own[0]
-        elif output.kind in ("sequence", "varlen") or (output.kind == "ragged" and len(own) ==
-        1):
+        elif output.kind in ("sequence", "varlen") or (
+            output.kind == "ragged" and len(own) == 1
+        ):
             uneven[number] = own
         else:
             return None

@@ -286,9 +286,7 @@ def _dense(row, p, end, base, column, table):  # type: ignore[no-untyped-def]
     if kind == 2:
         _decode_list(kind, p, end, base, want, out + 4 * at, int64(0))
     else:
-        _decode_list(
-            kind, p, end, base, want, out + 8 * at, table[column, OUT_B] + 8 * at
-        )
+        _decode_list(kind, p, end, base, want, out + 8 * at, table[column, OUT_B] + 8 * at)
     return True
 
 

@@ -300,4 +300,3 @@ def join_lists(
         bounds = np.array(joined, np.int64).reshape(-1, 2)
         return splits, StringArray(data, bounds[:, 0].copy(), bounds[:, 1].copy())
     return splits, np.array(joined, column.dtype.np_dtype)
-

@@ -228,9 +228,7 @@ def _by_kernels(
     for column, (lows, highs) in zip(context.columns, places[0], strict=True):
         missing = lows == 0
         counts = np.empty(n, np.int64)
-        if measure(
-            wire_kind(column.dtype), n, address(lows), address(highs), address(counts)
-        ):
+        if measure(wire_kind(column.dtype), n, address(lows), address(highs), address(counts)):
             return None
         if column.kind == DENSE and (missing.any() or (counts != column.size).any()):
             return None  # defaults and errors

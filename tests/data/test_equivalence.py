@@ -49,9 +49,11 @@ STEPS = {
     ),
     "enumerate": lambda d: d.enumerate().map(lambda i, x: i - x),
     "ignore errors": lambda d: d.ignore_errors(),
-    "window": lambda d: d.window(3, shift=2, drop_remainder=True)
-    .flat_map(lambda w: w.batch(3))
-    .map(lambda v: hr.reduce_sum(v)),
+    "window": lambda d: (
+        d.window(3, shift=2, drop_remainder=True)
+        .flat_map(lambda w: w.batch(3))
+        .map(lambda v: hr.reduce_sum(v))
+    ),
     "scan": lambda d: d.scan(hr.constant(0, hr.int64), lambda s, x: (s + x, s)),
     "take while": lambda d: d.take_while(lambda x: x < 150),
     "unique": lambda d: d.unique(),

@@ -30,7 +30,9 @@ def test_a_plan_that_is_rewritten():
     dataset = Dataset.range(1000).take(-1).map(scale).map(shift, num_parallel_calls=2).batch(5)
     dataset = dataset.with_options(options)
     plans, rules = without_lines(dataset.explain()).split("Rules (+ applied, - not applied):\n")
-    assert plans == """\
+    assert (
+        plans
+        == """\
 As written:
   range(0, 1000, 1)
   take(-1)
@@ -46,6 +48,7 @@ As it runs:
   = 200 elements of int64[?]
 
 """
+    )
     told = [line for line in rules.splitlines() if "nothing to do" not in line]
     assert told == [
         "  noop_elimination        + take(-1) dropped",

@@ -167,7 +167,7 @@ def test_the_spec_of_eager_results_keeps_rank_and_forgets_sizes():
     out, _ = function.run_block(ints(3, 1))
     assert function.output_spec == TensorSpec([None, None], "float64")
     assert isinstance(out.columns[0], RaggedColumn)
-    assert [r.shape for r, in out.rows()] == [(3, 2), (1, 2)]
+    assert [r.shape for (r,) in out.rows()] == [(3, 2), (1, 2)]
 
 
 def test_learn_runs_once():
@@ -194,7 +194,7 @@ def test_results_that_vary_in_shape_become_ragged_columns():
     function = UserFunction(lambda x: hr.range(x), SCALAR).vectorized()
     out, error = function.run_block(ints(2, 0, 3))
     assert error is None
-    assert [np.asarray(r).tolist() for r, in out.rows()] == [[0, 1], [], [0, 1, 2]]
+    assert [np.asarray(r).tolist() for (r,) in out.rows()] == [[0, 1], [], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("kind", ["ragged", "list"])
@@ -246,7 +246,7 @@ def test_sparse_results_of_dense_arguments():
     for one in (UserFunction(fn, SCALAR), UserFunction(fn, SCALAR).vectorized()):
         out, error = one.run_block(ints(5, 6))
         assert error is None
-        assert [np.asarray(r.values).tolist() for r, in out.rows()] == [[5], [6]]
+        assert [np.asarray(r.values).tolist() for (r,) in out.rows()] == [[5], [6]]
 
 
 def test_sparse_arguments_and_datasets_as_results_of_python_functions():
@@ -277,7 +277,7 @@ def test_random_numbers_in_functions_without_a_block_form_still_come():
     block = Block([np.array([2, 3], np.int32)], 2, Structure(TensorSpec([], "int32")))
     out, error = function.vectorized().run_block(block)
     assert error is None
-    assert [r.shape for r, in out.rows()] == [(2,), (3,)]
+    assert [r.shape for (r,) in out.rows()] == [(2,), (3,)]
 
 
 # -- errors --------------------------------------------------------------------------

@@ -390,6 +390,7 @@ def test_elements_by_number(tf):
 
 def test_fingerprints_tell_datasets_apart(tf):
     for m in (hr, tf):
+
         def make(n, m=m):
             return m.data.Dataset.range(5).map(lambda x: x + n)
 

@@ -54,7 +54,9 @@ def test_the_table_reads_well():
         1.0,
         0.9,
     )  # fmt: skip
-    assert str(stats) == """\
+    assert (
+        str(stats)
+        == """\
 stage       elements    rate    busy     waits  threads     buffered
 --------------------------------------------------------------------
 Prefetch       1,000  2.5M/s    0 us  500.0 ms        1  256 (3 MiB)
@@ -62,6 +64,7 @@ Map(parse)        10     5/s  1.90 s      0 us        2            -
 TFRecord          12    12/s  1.2 ms      0 us        1            -
 bottleneck: Map(parse) (train.py:12), at work 95% of the time
 to relieve it: run it on more cores"""
+    )
 
 
 def test_times_are_exclusive_of_inputs_on_the_same_thread():

@@ -219,9 +219,7 @@ def test_names_appear_in_messages(tf, form):
 
     records = [example(i=[1]), example()]
     got = [
-        flat(
-            attempt(lambda m=m: m.io.parse_example(records, make(m), ["a", "b"]))
-        )
+        flat(attempt(lambda m=m: m.io.parse_example(records, make(m), ["a", "b"])))
         for m in (hr, tf)
     ]
     assert got[0] == got[1]

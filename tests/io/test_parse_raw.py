@@ -113,9 +113,7 @@ def test_kernel_equals_exact_parser(compiled, monkeypatch, seed):
             at = rng.randrange(len(records))
             records[at] = mutated(records[at], rng)
         single = rng.random() < 0.5
-        assert_same(
-            outcome(records, PLAN, single), plainly(monkeypatch, records, PLAN, single)
-        )
+        assert_same(outcome(records, PLAN, single), plainly(monkeypatch, records, PLAN, single))
 
 
 @settings(max_examples=200)
