@@ -34,3 +34,23 @@ def test_digits_trains_from_files_to_97_percent(tmp_path):
     assert (tmp_path / "digits.weights.h5").exists()
     for said in ("label", "tf_record", "accuracy", "bottleneck", "again"):
         assert said in done.stdout, f"{said!r} is missing from the output"
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_parquet_trains_resumes_and_writes(tmp_path):
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        str(EXAMPLES / "parquet.py"),
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "dear.parquet").exists()
+    for said in ("4 of 20 columns", "row groups with distance_km > 0.5", "resumed", "written"):
+        assert said in done.stdout, f"{said!r} is missing from the output"

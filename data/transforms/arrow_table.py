@@ -59,8 +59,11 @@ class ArrowStream:
         stream = pa.RecordBatchReader.from_stream(data)
         self.schema = stream.schema
         if hasattr(data, "__len__") and not isinstance(data, pa.RecordBatchReader):
-            self.num_rows = len(data)
-            stream.close()
+            stream.close()  # first: a database may answer one question at a time
+            try:
+                self.num_rows = len(data)
+            except TypeError:  # a Dataset whose length is not known
+                pass
         else:
             self._reader, self._data = stream, None
 
