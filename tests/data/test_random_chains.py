@@ -11,7 +11,7 @@ import headrace as hr
 from headrace.data.iterator import NumpyIterator
 
 # Each step: name, arguments, the transformation.  `m` is headrace or tensorflow.  Elements stay
-# scalar int64, so that every step fits behind every other; what a step does inside may be nested.
+# scalar int64, so that every step fits behind every other; inside, a step may be nested.
 small = st.integers(1, 7)
 STEPS = {
     "map": (small, lambda m, d, n: d.map(lambda x: x * n + 1)),
@@ -58,8 +58,10 @@ STEPS = {
 }  # fmt: skip
 REORDERING = {"shuffle"}
 # What a later step makes of reordered elements depends on the order, unless it is one of these.
-ORDER_FREE = {"map", "map_parallel", "map_pair", "map_strings", "filter", "repeat", "cache",
-              "prefetch", "concatenate", "ignore_errors", "unique", "shuffle", "flat_map"}  # fmt: skip
+ORDER_FREE = {
+    "map", "map_parallel", "map_pair", "map_strings", "filter", "repeat", "cache", "prefetch",
+    "concatenate", "ignore_errors", "unique", "shuffle", "flat_map",
+}  # fmt: skip
 MOST = 150
 
 chains = st.lists(
