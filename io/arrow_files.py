@@ -17,12 +17,15 @@ from typing import Any, Protocol
 
 from ..ops.errors import DataLossError, InvalidArgumentError, OpError
 from .files import file_error
+from .filesystems import local_path
 
 __all__ = ["ArrowReader", "FeatherReader", "ParquetPart", "ParquetReader", "conform",
            "feather_schema", "open_random", "parquet_footer", "reading"]  # fmt: skip
 
 BATCH_ROWS = 1 << 14
 """Rows decoded at a time: enough to hide a call's cost, few enough for the caches."""
+
+_REMOTE_BYTES = 1 << 20
 
 
 class ArrowReader(Protocol):
@@ -48,18 +51,16 @@ def open_random(path: str) -> Any:
     import pyarrow as pa
 
     try:
-        if "://" in path:
-            from pyarrow import fs
+        if "://" in path and not path.startswith("file://"):
+            from .arrow_remote import RemoteFile
 
-            system, inner = fs.FileSystem.from_uri(path)
-            return system.open_input_file(inner)
+            return pa.PythonFile(RemoteFile(path), mode="r")
+        path = local_path(path)
         if os.path.isdir(path):
             raise IsADirectoryError(path)
         return pa.memory_map(path)
     except OSError as error:
         raise file_error(error, path) from None
-    except ValueError as error:
-        raise InvalidArgumentError(f"{path}; no filesystem for this path: {error}") from None
 
 
 @contextlib.contextmanager
@@ -118,12 +119,15 @@ def conform(batch: Any, schema: Any, where: str) -> Any:
 
 def parquet_footer(path: str) -> Any:
     """A `pyarrow.parquet.ParquetFile` of which the footer has been read."""
+    import pyarrow as pa
     from pyarrow import parquet
 
     file = open_random(path)
     try:
         with reading(path):
-            return parquet.ParquetFile(file)
+            # Remote columns by the megabyte; pre_buffer would hold all row groups at once.
+            remote = isinstance(file, pa.PythonFile)
+            return parquet.ParquetFile(file, buffer_size=_REMOTE_BYTES if remote else 0)
     except BaseException:
         file.close()
         raise
