@@ -97,6 +97,7 @@ class UserFunction:
         self._output: Structure | None = None
         self._call_row: Callable[[list[Any], int], list[Any]] | None = None
         self._call_block: Callable[..., list[Any]] | None = None
+        self._on_blocks: UserFunction | None = None
         self._one_by_one = False
         if traced is None and traceable:
             self._trace()
@@ -123,6 +124,8 @@ class UserFunction:
         """This function in the form that runs on blocks, or itself with `why_not` set."""
         if self.traced is None or self._call_block is not None or self.why_not is not None:
             return self
+        if self._on_blocks is not None:
+            return self._on_blocks  # of an earlier iterator: the same pass over the graph
         graph = self.traced.graph
         if graph.is_stateful:
             self.why_not = "it changes state outside, so it runs once per element, in order"
@@ -134,6 +137,7 @@ class UserFunction:
             return self
         on_blocks = copy.copy(self)
         on_blocks._call_block = run
+        self._on_blocks = on_blocks
         return on_blocks
 
     def _row_runner(self, graph: Graph) -> Callable[[list[Any], int], list[Any]]:

@@ -170,7 +170,7 @@ class _Cut:
             for t in self.from_rows
         ]
         dtypes = [t.dtype for t in self.from_rows]
-        shelf = Shelf(places=8)
+        shelf = Shelf(places=8)  # blocks worked on, waiting and held by the consumer
         places = {id(t): k for k, t in enumerate(self.from_rows)}
         to_after = [places[id(t)] for t in self.rows_to_after]
         after_places = iter(range(len(self.results)))

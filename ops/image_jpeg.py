@@ -90,10 +90,8 @@ def decode(
     }
     if ratio > 1:
         settings |= {"min_height": height, "min_width": width}
-    # Room in steps of 1/8, so that images of about one size can share it.
     size = height * width * (4 if cmyk else channels)
-    step = 1 << max(size.bit_length() - 4, 0)
-    settings["buffer"] = recycling.empty((-(-size // step) * step,), np.uint8)
+    settings["buffer"] = recycling.empty((size,), np.uint8)
     pixels = _pixels(data, settings, try_recover_truncated, acceptable_fraction)
     if crop is not None:
         pixels = np.ascontiguousarray(pixels[y : y + rows, x : x + cols])

@@ -9,6 +9,7 @@ its memory.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from typing import Any
@@ -22,29 +23,36 @@ _MOST_BYTES = 8 << 20  # of an array on a thread's own shelf
 
 
 class Shelf:
-    """The last `places` arrays given out; any thread may take from it."""
+    """The memory of the last `places` arrays given out; any thread may take from it."""
 
-    def __init__(self, places: int = 4):
+    def __init__(self, places: int = 6):
         self._places = places
-        self._arrays: list[np.ndarray] = []
+        self._buffers: list[np.ndarray] = []
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array with any content, that nothing else shares."""
-        if not _COUNTS_HOLD:
-            return np.empty(shape, dtype)
+        kind = np.dtype(dtype)
+        size = math.prod(shape) * kind.itemsize
+        if size < _LEAST_BYTES or not _COUNTS_HOLD:
+            return np.empty(shape, kind)
         with self._lock:
-            for k in range(len(self._arrays)):
-                if _holders(self._arrays, k) == _NONE_ELSE:
-                    found = self._arrays[k]
-                    if found.shape == shape and found.dtype == dtype:
-                        return found
-            made = np.empty(shape, dtype)
-            if made.nbytes >= _LEAST_BYTES:
-                if len(self._arrays) >= self._places:
-                    del self._arrays[0]
-                self._arrays.append(made)
-            return made
+            buffer = self._free(size)
+        return buffer[:size].view(kind).reshape(shape)
+
+    def _free(self, size: int) -> np.ndarray:
+        """A buffer of at least `size` bytes; the lock is held."""
+        for k in range(len(self._buffers)):
+            if _holders(self._buffers, k) == _NONE_ELSE:
+                found = self._buffers[k]
+                if size <= found.size <= 2 * size:
+                    return found
+        if len(self._buffers) >= self._places:
+            del self._buffers[0]
+        step = 1 << (size.bit_length() - 3)  # arrays of about one size can share a buffer
+        made = np.empty(-(-size // step) * step, np.uint8)
+        self._buffers.append(made)
+        return made
 
 
 def _holders(items: list[Any], k: int) -> int:
@@ -61,9 +69,7 @@ _own = threading.local()
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Like `np.empty`, from a small shelf of the calling thread where it is large enough."""
-    size = np.dtype(dtype).itemsize
-    for n in shape:
-        size *= n
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if not _LEAST_BYTES <= size <= _MOST_BYTES:
         return np.empty(shape, dtype)
     shelf = getattr(_own, "shelf", None)
