@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +55,9 @@ class SqliteRows:
     """
 
     def __init__(self, path: str, query: str):
+        import sqlite3  # some builds of Python lack it
+
+        self._error = sqlite3.Error
         file = path.removeprefix("file:").split("?")[0]
         if file != ":memory:" and not os.path.exists(file):
             raise NotFoundError(f"{path}; no such database: check the path")
@@ -83,7 +85,7 @@ class SqliteRows:
             return rows
         try:
             return self._cursor.fetchmany(most)
-        except sqlite3.Error as error:
+        except self._error as error:
             raise UnknownError(f"{self._path}; {error}") from None
 
     def unread(self, rows: list[Any]) -> None:

@@ -9,7 +9,7 @@ import headrace as hr
 from headrace.data import ArrowFileDataset, JsonLinesDataset, ParquetDataset
 
 moto = pytest.importorskip("moto", reason="needs the extra `test`")
-from s3_server import running_server  # noqa: E402  needs moto
+from s3_server import Proxy, running_server  # noqa: E402  needs moto
 
 pytestmark = pytest.mark.processes
 ROWS = 5000
@@ -54,6 +54,15 @@ def test_rows_come_and_resume(make):
     fresh = make().as_numpy_iterator()
     fresh.restore(state)
     assert [int(e["id"]) for e in fresh] == list(range(2500, ROWS))
+
+
+@pytest.mark.parametrize(("after", "cuts"), [(3000, 1), (0, 3)])
+def test_dropped_connections_lose_no_row(server, after, cuts, monkeypatch):
+    monkeypatch.setattr("headrace.io.read_ahead._FIRST_PAUSE_S", 0.01)
+    with Proxy(server.port, after, cuts) as proxy:
+        url = f"s3://bucket/t.parquet?endpoint_override={proxy.endpoint}"
+        assert [int(e["id"]) for e in ParquetDataset(url)] == list(range(ROWS))
+        assert proxy.cut == cuts
 
 
 def test_csv_and_a_missing_file():
