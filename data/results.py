@@ -189,7 +189,7 @@ _KINDS: tuple[tuple[Any, type[OpError]], ...] = (
 
 
 def raised_at(error: BaseException, short: bool = False) -> str:
-    """ ", raised at file:line" of the innermost frame outside this package, or ""."""
+    """The text ", raised at file:line" of the innermost frame outside this package, or ""."""
     frame = error.__traceback__
     found = ""
     while frame is not None:

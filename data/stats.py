@@ -168,7 +168,7 @@ def _row(stage: Any, depth: int, elapsed_s: float) -> StageRow:
 
 
 def short_line(source: str) -> str:
-    """ "/long/way/train.py:12" as "train.py:12"; several, separated by commas, each so."""
+    """Turns "/long/way/train.py:12" into "train.py:12"; several, with commas, each so."""
     parts = source.replace("\\", "/").split(", ")
     return ", ".join(part.rsplit("/", 1)[-1] for part in parts)
 
