@@ -54,3 +54,14 @@ def test_parquet_trains_resumes_and_writes(tmp_path):
     assert (tmp_path / "dear.parquet").exists()
     for said in ("4 of 20 columns", "row groups with distance_km > 0.5", "resumed", "written"):
         assert said in done.stdout, f"{said!r} is missing from the output"
+
+
+@pytest.mark.processes
+def test_images_are_written_read_and_shown(tmp_path):
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "images.py")]
+    command += ["--out", str(tmp_path), "--images", "100"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "thumbnail.png").read_bytes().startswith(b"\x89PNG")
+    for said in ("by the block", "epoch 2: 100 images", "mean of the last batch"):
+        assert said in done.stdout, f"{said!r} is missing from the output"

@@ -23,6 +23,7 @@ DIFFERENT = {
 NAMESPACES = (
     "",
     "bitwise",
+    "image",
     "linalg",
     "math",
     "nn",
