@@ -74,6 +74,8 @@ def remote_error(error: BaseException, url: str) -> OpError:
     """
     if isinstance(error, OpError):
         return error
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # fsspec's http says "not found" whatever went wrong
     reason = " ".join(str(error).split()) or type(error).__name__
     if len(reason) > _LONGEST_REASON:  # libhdfs lists every folder where it looked for Java
         reason = f"{reason[:_LONGEST_REASON]}..."
