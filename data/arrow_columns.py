@@ -53,8 +53,6 @@ class Nulls:
     """
 
     def __init__(self, rule: Any = "error"):
-        if isinstance(rule, Nulls):
-            rule = rule.rule
         if not isinstance(rule, Mapping) and rule not in ("error", "zero"):
             raise ValueError(
                 "nulls must be 'error', 'zero' or a dict from column names to these or to fill "
@@ -273,7 +271,7 @@ def _struct(array: Any, nulls: Nulls, name: str, row_of: Any) -> Any:
             own = f"{name}.{field.name}"
             bad = _mask(part) & ~mask
             if nulls.of(own) == "error" and isinstance(nulls.rule, Mapping) and bad.any():
-                _refuse(pa.array(np.where(bad, None, 1)), own, row_of)
+                _refuse(pa.array([None if one else 1 for one in bad.tolist()]), own, row_of)
     else:
         fields, inner = array.flatten(), nulls
     return {

@@ -111,7 +111,7 @@ def _column(index: int, value: Any) -> CsvColumn:
     if kind is None:
         tensor = value if isinstance(value, Tensor) else convert_to_tensor(value)
         kind = tensor.dtype
-        if tensor.shape.rank not in (0, 1) or tensor.shape.num_elements() > 1:
+        if tensor.shape.rank not in (0, 1) or (tensor.shape.num_elements() or 0) > 1:
             raise InvalidArgumentError(
                 f"record_defaults[{index}] must be a dtype, or a scalar or vector of at most "
                 f"one value, got shape {tensor.shape}"
@@ -191,7 +191,7 @@ def make_csv_dataset(
 
     def rows_of(path: str) -> Iterator[list[str]]:
         opened: Any = gzip.open if compression_type == "GZIP" else open
-        quoting = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
+        quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
         with opened(path, "rt", encoding=encoding, newline="") as file:
             yield from csv.reader(file, delimiter=field_delim, quoting=quoting)
 
@@ -249,7 +249,7 @@ def make_csv_dataset(
     if reads == 1:
         dataset: Any = names.flat_map(read) if shuffle else read(files)
     else:
-        calls = {} if reads == AUTOTUNE else {"cycle_length": reads}
+        calls: dict[str, Any] = {} if reads == AUTOTUNE else {"cycle_length": reads}
         dataset = names.interleave(
             read, num_parallel_calls=reads, deterministic=not sloppy, **calls
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from ..ops import dtypes
@@ -178,7 +178,7 @@ class ArrowQuery:
         finally:
             batches.close()
 
-    def batches(self, schema: Any) -> Iterator[Any]:
+    def batches(self, schema: Any) -> Generator[Any, None, None]:
         """The record batches of the result; without `schema`, first of all that of the result.
 
         Raises:
@@ -192,7 +192,7 @@ class ArrowQuery:
             yield found
         yield from run
 
-    def _adbc(self) -> Iterator[Any]:
+    def _adbc(self) -> Generator[Any, None, None]:
         """The result's schema, then its batches."""
         assert self._driver is not None
         dbapi = importlib.import_module(f"{self._driver}.dbapi")
@@ -207,7 +207,7 @@ class ArrowQuery:
         except dbapi.Error as error:
             raise InvalidArgumentError(f"query failed: {error} in {self.what!r}") from None
 
-    def _sqlite(self, schema: Any) -> Iterator[Any]:
+    def _sqlite(self, schema: Any) -> Generator[Any, None, None]:
         import pyarrow as pa
 
         rows = SqliteRows(self._uri, self.query)
