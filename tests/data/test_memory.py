@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_shuffle_holds_rows_once():
-    """10,000 rows of 1 KB: 10 MB, and the blocks on their way, which are bounded, too."""
+    """10,000 rows of 1 KB: 10 MB, and the blocks on their way, which are bounded."""
     small, large = measured("""
         before = peak_mb()
         run(rows(60_000).shuffle(10))
