@@ -303,8 +303,8 @@ class Transformations(DatasetBase):
         if cycle_length is None and parallel is not None and parallel > 0:
             cycle = parallel
         if cycle == AUTOTUNE:
-            # So that the order is tf.data's.  Observed with both left to it: one dataset open on
-            # one and on two CPUs; that it stays a third of the CPUs beyond is not confirmed.
+            # So that the order is tf.data's.  Observed with both left to it: one dataset open
+            # on one and on two CPUs; that it is a third of the CPUs beyond is not confirmed.
             cycle = usable_cpus() if parallel != AUTOTUNE else -(-usable_cpus() // 3)
         if cycle < 1:
             raise InvalidArgumentError(f"`cycle_length` must be > 0, got {cycle}")

@@ -122,7 +122,7 @@ def main() -> int:
                 print(f"{name:18} failed: {error} (traceback in {log})", flush=True)
                 continue
             print(f"{report(result)} | {time.perf_counter() - start:.0f} s", flush=True)
-            if not options.only:
+            if not options.only and not options.fast:
                 result["machine"] = machine.describe()
                 RESULTS.mkdir(exist_ok=True)
                 text = json.dumps(result, indent=1) + "\n"
