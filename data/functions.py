@@ -174,6 +174,11 @@ class UserFunction:
         return "block" if self._call_block is not None else "graph"
 
     @property
+    def runs_rows(self) -> bool:
+        """Whether its block form runs a part row by row (see `row_part`)."""
+        return hasattr(self._call_block, "by_rows")
+
+    @property
     def is_stateful(self) -> bool:
         """Whether it may change something outside: it then runs in order, never ahead."""
         return self.traced is None or self.traced.graph.is_stateful
@@ -293,7 +298,7 @@ class UserFunction:
     def _most_rows(self) -> int:
         """Rows of a block such that no intermediate result takes more than `_MOST_BYTES`."""
         assert self.traced is not None
-        if hasattr(self._call_block, "by_rows"):
+        if self.runs_rows:
             return sys.maxsize  # what is large in there exists for one row at a time
         row_bytes = 1
         for node in self.traced.graph.nodes:

@@ -142,16 +142,42 @@ class _ParallelStage(Stage):
         rows = self._rows_per_item
         rows -= self._pulled % self.node.multiple if rows > self.node.multiple else 0
         while True:
+            if self._late is not None:
+                error, self._late = self._late[0], None
+                raise error
             block = self.input.next_block(rows, rows)
             if block is None:
                 return None
             first = self._pulled
             self._pulled += block.num_rows
+            if block.num_rows < rows and self.node.function.runs_rows:
+                block = self._joined(block, rows)
             if first not in self._dropped:
                 return block, first
 
+    def _joined(self, block: Block, rows: int) -> Block:
+        """`block` with those that follow, up to `rows`: what goes into functions of images is
+        small, and batches of what comes out should not have to be copied together.  An error
+        waits for the next pull."""
+        parts, have = [block], block.num_rows
+        while have < rows:
+            before = self.save()
+            try:
+                more = self.input.next_block(rows - have, rows - have)
+            except Exception as error:
+                self._late = error, before
+                break
+            if more is None:
+                break
+            parts.append(more)
+            have += more.num_rows
+            self._pulled += more.num_rows
+        return Block.concat(parts)
+
     def save(self) -> State:
         """Where `pull` stands."""
+        if self._late is not None:
+            return self._late[1]
         return {"input": self.input.state(), "position": self._pulled}
 
     def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Exception | None, Any]:
@@ -275,6 +301,7 @@ class _ParallelStage(Stage):
         super().restart()
 
     def _restart(self) -> None:
+        self._late: tuple[Exception, State] | None = None  # an error to raise, and before it
         self._pulled = 0  # rows pulled from the input
         self._given = 0  # rows handed out since the beginning or the restored position
         self._slow = 0  # items in a row that took long enough for a handover

@@ -195,3 +195,45 @@ def test_decoding_does_not_hold_the_lock_of_python():
         thread.join()
     # With the lock held throughout, the other thread would get a turn between calls at most.
     assert during > 2000
+
+
+def test_batches_are_whole_blocks_though_the_source_gives_fewer_rows(monkeypatch, tmp_path):
+    """Inputs are joined before images are made of them; an error in between comes in its place
+    and after any element the state has all that is left."""
+    good = [FILES[k % 30] for k in range(100)]
+    path = tmp_path / "images.tfrecord"
+    with hr.io.TFRecordWriter(str(path)) as writer:
+        for file in good:
+            writer.write(file + b"\0" * 40_000)  # few records to a chunk of the file
+
+    def small(file):
+        return hr.image.resize(hr.io.decode_jpeg(file, channels=3), [8, 8])
+
+    dataset = hr.data.TFRecordDataset(str(path)).map(small)
+    sizes = []
+    run = UserFunction.run_block
+    monkeypatch.setattr(
+        UserFunction,
+        "run_block",
+        lambda self, block, first=0: sizes.append(block.num_rows) or run(self, block, first),
+    )
+    whole = np.concatenate([b.numpy() for b in dataset.batch(32)])
+    assert max(sizes) == 32
+    assert sum(sizes) == 100
+    equal(whole, [small(hr.constant(f)) for f in good])
+
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 4] ^= 255  # a damaged record
+    path.write_bytes(data)
+    for position in (0, 33, 60):
+        iterator = iter(dataset.batch(1))
+        for k in range(position):
+            np.testing.assert_array_equal(next(iterator).numpy()[0], whole[k])
+        fresh = iter(dataset.batch(1))
+        fresh.restore(iterator.state())
+        seen = position
+        with pytest.raises(hr.errors.DataLossError):
+            for batch in fresh:
+                np.testing.assert_array_equal(batch.numpy()[0], whole[seen])
+                seen += 1
+        assert 70 <= seen <= 76
