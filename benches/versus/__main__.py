@@ -33,9 +33,7 @@ def arguments() -> argparse.Namespace:
         "--seconds", type=float, default=0.5, help="least length of a run (default 0.5)"
     )
     parser.add_argument("--only", choices=duel.SIDES, help="run one side; writes no result")
-    parser.add_argument(
-        "--fast", action="store_true", help="rates only: no memory, no equality"
-    )
+    parser.add_argument("--fast", action="store_true", help="rates only; writes no result")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the records")
     parser.add_argument("--readme", action="store_true", help="only render what was measured")
     parser.add_argument("--list", action="store_true", help="only list the jobs")
