@@ -19,7 +19,7 @@ def load(folder: Path, names: list[str]) -> list[dict[str, Any]]:
 
 def _rate(value: float) -> str:
     for size, suffix in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
+        if value >= 0.9995 * size:  # what rounds to it
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
 
