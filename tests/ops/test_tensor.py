@@ -36,7 +36,11 @@ def test_length_and_iteration():
     [
         (5, "shape=(), dtype=int32, numpy=5>"),
         ([1, 2], "shape=(2,), dtype=int32, numpy=array([1, 2], dtype=int32)>"),
-        ([[1.0], [2.0]], "shape=(2, 1), dtype=float32, numpy=\narray([[1.],\n       [2.]], dtype=float32)>"),
+        (
+            [[1.0], [2.0]],
+            "shape=(2, 1), dtype=float32, numpy=\n"
+            "array([[1.],\n       [2.]], dtype=float32)>",
+        ),
         (b"ab", "shape=(), dtype=string, numpy=b'ab'>"),
     ],
     ids=str,
