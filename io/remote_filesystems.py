@@ -30,7 +30,7 @@ from .file_errors import remote_error
 from .filesystems import FileSystem, Stream
 from .read_ahead import ReadAheadStream, with_retries
 
-__all__ = ["ArrowFileSystem", "FsspecFileSystem", "connect", "split_options"]
+__all__ = ["ArrowFileSystem", "FsspecFileSystem", "connect", "for_arrow", "split_options"]
 
 _CONNECT_TIMEOUT_S, _REQUEST_TIMEOUT_S = 5.0, 20.0
 _OPTIONS = re.compile(r"\?((?:(?:endpoint_override|region|anonymous)=[^&]*(?:&|$))+)$")
@@ -55,11 +55,25 @@ def connect(url: str) -> FileSystem:
         bucket = "" if region or endpoint else store
         return _s3(scheme, endpoint, region, _is_true(anonymous), bucket, keys)
     if scheme in ("gs", "gcs"):
-        endpoint = options.get("endpoint_override") or _environment("STORAGE_EMULATOR_HOST")
-        return _gcs(scheme, endpoint, _is_true(options.get("anonymous", "")))
+        emulator = _environment("STORAGE_EMULATOR_HOST")
+        endpoint = options.get("endpoint_override") or emulator
+        # Emulators know no accounts; Google's own clients drop the credentials too.
+        anonymous = options.get("anonymous") or ("true" if emulator else "")
+        return _gcs(scheme, endpoint, _is_true(anonymous))
     if scheme in ("hdfs", "viewfs"):
         return _hdfs(scheme, store)
     return FsspecFileSystem(url)
+
+
+def for_arrow(url: str) -> tuple[Any, str]:
+    """A `pyarrow.fs.FileSystem` and the path in it, for pyarrow's own readers of `url`."""
+    system = connect(url)
+    if isinstance(system, ArrowFileSystem):
+        return system.inner, system.inner_path(url)
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    assert isinstance(system, FsspecFileSystem)
+    return PyFileSystem(FSSpecHandler(system.inner)), system.inner_path(url)
 
 
 def split_options(url: str) -> tuple[str, dict[str, str]]:
@@ -161,21 +175,25 @@ class ArrowFileSystem(_RemoteFileSystem):
     def __init__(
         self, system: Any, scheme: str, prefix: str = "", appears_on_close: bool = False
     ):
-        self._system = system
+        self.inner = system
         self._prefix = prefix or f"{scheme}://"
         self.appears_on_close = appears_on_close
 
-    def _inner(self, path: str) -> str:
+    def inner_path(self, path: str) -> str:
+        """What pyarrow calls the file."""
         return split_options(path)[0].removeprefix(self._prefix)
 
     def _ranges(self, path: str) -> Any:
-        return _ArrowRanges(self._system.open_input_file(self._inner(path)))
+        return _ArrowRanges(self.inner.open_input_file(self.inner_path(path)))
 
     def glob(self, pattern: str) -> list[str]:
         """The files and folders that match; one listing per folder that a wildcard reaches."""
-        inner = self._inner(pattern)
+        inner = self.inner_path(pattern)
         options = pattern[len(self._prefix) + len(inner) :]
-        found = with_retries(lambda: self._matches(inner), pattern)
+        # Arrow lists no folders of GCS but those that somebody made as empty objects.
+        flat = self.inner.type_name == "gcs" and _MAGIC.search(inner.rpartition("/")[0])
+        matches = self._matches_of_all if flat else self._matches
+        found = with_retries(lambda: matches(inner), pattern)
         return sorted({f"{self._prefix}{p}{options}" for p in found})
 
     def _matches(self, inner: str) -> list[str]:
@@ -196,22 +214,47 @@ class ArrowFileSystem(_RemoteFileSystem):
                 # HDFS wants its root's slash, object stores no slash at the end.
                 folder = place.rstrip("/") or root
                 selector = FileSelector(folder, recursive=deep, allow_not_found=True)
-                for info in self._system.get_file_info(selector):
+                for info in self.inner.get_file_info(selector):
                     if fits(info.base_name) and (last or info.type == FileType.Directory):
                         reached.append(info.path + ("" if last else "/"))
             places = reached
         if _MAGIC.search(segments[-1]):
             return places
-        infos = self._system.get_file_info(places) if places else []
+        infos = self.inner.get_file_info(places) if places else []
         return [i.path for i in infos if i.type != FileType.NotFound]
+
+    def _matches_of_all(self, inner: str) -> list[str]:
+        """By one listing of everything below the first wildcard."""
+        from pyarrow.fs import FileSelector
+
+        segments = inner.split("/")
+        fixed = next(i for i, s in enumerate(segments) if _MAGIC.search(s))
+        selector = FileSelector(
+            "/".join(segments[:fixed]), recursive=True, allow_not_found=True
+        )
+        return [
+            info.path
+            for info in self.inner.get_file_info(selector)
+            if _fits(info.path.split("/")[fixed:], segments[fixed:])
+        ]
 
     def open_output(self, path: str) -> Any:
         """A file that appears when it is closed, where the store works so."""
-        return _Guarded(lambda: self._system.open_output_stream(self._inner(path)), path)
+        return _Guarded(lambda: self.inner.open_output_stream(self.inner_path(path)), path)
 
     def rename(self, old: str, new: str) -> None:
         """A move; atomic on HDFS, a copy in object stores."""
-        with_retries(lambda: self._system.move(self._inner(old), self._inner(new)), old)
+        with_retries(lambda: self.inner.move(self.inner_path(old), self.inner_path(new)), old)
+
+
+def _fits(names: list[str], segments: list[str]) -> bool:
+    """Whether the folders and the file in `names` match the segments of a pattern."""
+    if not names or not segments:
+        return not names and not segments
+    first, rest = segments[0], segments[1:]
+    if first == "**":
+        return not rest or any(_fits(names[i:], rest) for i in range(len(names)))
+    return fnmatch.fnmatchcase(names[0], first) and _fits(names[1:], rest)
 
 
 class _ArrowRanges:
@@ -219,6 +262,7 @@ class _ArrowRanges:
 
     def __init__(self, file: Any):
         self._file = file
+        # On GCS Arrow begins a download here, holding Python's lock until the server answers.
         self.size = int(file.size())
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -240,7 +284,7 @@ class FsspecFileSystem(_RemoteFileSystem):
         try:
             from fsspec.core import url_to_fs
 
-            self._system, _ = url_to_fs(url)
+            self.inner, _ = url_to_fs(url)
         except ImportError as error:
             text = str(error)
             if "fsspec" in text and "No module" in text:
@@ -257,13 +301,14 @@ class FsspecFileSystem(_RemoteFileSystem):
             raise remote_error(error, url) from None
         self.appears_on_close = url.partition("://")[0] in _OBJECT_STORES
 
-    def _inner(self, path: str) -> str:
+    def inner_path(self, path: str) -> str:
+        """What fsspec calls the file."""
         from fsspec.core import url_to_fs
 
         return str(url_to_fs(path)[1])
 
     def _ranges(self, path: str) -> Any:
-        return _FsspecRanges(self._system, self._inner(path), path)
+        return _FsspecRanges(self.inner, self.inner_path(path), path)
 
     def glob(self, pattern: str) -> list[str]:
         """The files that match, by fsspec's own rules."""
@@ -271,20 +316,20 @@ class FsspecFileSystem(_RemoteFileSystem):
         scheme = first.partition("://")[0] if "://" in first else rest.partition("://")[0]
         before = "" if "://" in first else first + chained
         after = chained + rest if "://" in first else ""
-        found = with_retries(lambda: self._system.glob(self._inner(pattern)), pattern)
+        found = with_retries(lambda: self.inner.glob(self.inner_path(pattern)), pattern)
         return sorted(
             before + (p if "://" in p else f"{scheme}://{p.lstrip('/')}" if after else
-                      self._system.unstrip_protocol(p)) + after
+                      self.inner.unstrip_protocol(p)) + after
             for p in found
         )  # fmt: skip
 
     def open_output(self, path: str) -> Any:
         """A file; whether it appears at once is the store's."""
-        return _Guarded(lambda: self._system.open(self._inner(path), "wb"), path)
+        return _Guarded(lambda: self.inner.open(self.inner_path(path), "wb"), path)
 
     def rename(self, old: str, new: str) -> None:
         """A move."""
-        with_retries(lambda: self._system.mv(self._inner(old), self._inner(new)), old)
+        with_retries(lambda: self.inner.mv(self.inner_path(old), self.inner_path(new)), old)
 
 
 class _FsspecRanges:
