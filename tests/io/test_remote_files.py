@@ -3,6 +3,7 @@
 import http.server
 import socket
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,6 +209,27 @@ def test_a_glob_keeps_the_options_of_its_url(server):
     assert url == f"s3://bucket/kept/one{options}"
     assert read_all(open_stream(url)) == b"1"
     assert filesystems.locate(url).size(url) == 1
+
+
+def test_streams_dropped_half_way_leave_nothing_behind(server):
+    def open_and_drop():
+        stream = open_stream("s3://bucket/big")
+        assert stream.readinto(bytearray(1000)) == 1000
+        stream.close()
+        assert stream.readinto(bytearray(1000)) == 0
+
+    def held():
+        descriptors = Path("/proc/self/fd")
+        return len(list(descriptors.iterdir())) if descriptors.exists() else 0
+
+    for _ in range(30):
+        open_and_drop()
+    before = held()
+    for _ in range(60):
+        open_and_drop()
+    assert held() <= before + 8  # connections that the client keeps
+    names = [t.name for t in threading.enumerate()]
+    assert sum(n.startswith("headrace-io-read-ahead") for n in names) <= read_ahead._THREADS
 
 
 def test_renaming(server):
