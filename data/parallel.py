@@ -35,7 +35,7 @@ from .transforms.map import locate
 
 __all__ = ["TARGET_BYTES", "ParallelNode"]
 
-TARGET_BYTES = 4 << 20
+TARGET_BYTES = 8 << 20
 _FIRST_ROWS = 32
 _WORTH_S = 150e-6
 _START_S = 3e-3
