@@ -153,8 +153,6 @@ class CsvReader:
         # One byte is found much faster than two.
         if (b"x" in data or b"X" in data) and any(text in data for text in _DIALECT):
             return None
-        if data[0] in b"\n\r":
-            return None  # of several columns, pyarrow would make a row of nulls
         if form.select is None and not form.exclude:
             num_fields = len(form.columns)
         else:
@@ -190,6 +188,8 @@ class CsvReader:
         for k, column in zip(used, table.columns, strict=True):
             array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
             if array.null_count:
+                if num_fields > 1 and _has_empty_line(data, size_bytes):
+                    return None  # pyarrow made it a row of nulls; it lacks fields
                 default = form.columns[k].default
                 if default is None:
                     return None
@@ -256,6 +256,13 @@ def _array(values: list[Any], dtype: Any, kind: Any) -> Any:
         return pa.array(values, kind)
     with np.errstate(over="ignore"):
         return pa.array(np.array(values).astype(dtype.np_dtype), kind)
+
+
+def _has_empty_line(data: bytearray, size_bytes: int) -> bool:
+    """Whether a line of the first bytes has nothing in it (or might, inside quotes)."""
+    return data[0] in b"\n\r" or any(
+        data.find(ends, 0, size_bytes) >= 0 for ends in (b"\n\n", b"\n\r", b"\r\r")
+    )
 
 
 def _well_quoted(data: bytes | bytearray, delimiter: bytes) -> bool:

@@ -67,6 +67,16 @@ def test_both_ways_of_reading_agree(path, case):
     assert drain(CsvReader(path, form)) == drain(exact)
 
 
+@pytest.mark.parametrize("text", [b"1,1\n\n", b"\n1,1\n", b"1,1\r\n\r\n2,2", b"1,1\n\n2,2\n"])
+def test_an_empty_line_lacks_fields(path, text):
+    form = CsvFormat((CsvColumn(dtypes.int64, 7), CsvColumn(dtypes.int64, 7)))
+    with open(path, "wb") as file:
+        file.write(text)
+    (rows, ((at, message),)) = drain(CsvReader(path, form))
+    assert rows[0] == ("1", "1") and ("7", "7") not in rows
+    assert at == (0 if text.startswith(b"\n") else 1) and "field" in message
+
+
 def test_small_chunks_change_nothing(path, monkeypatch):
     from headrace.io import csv_reader
 
