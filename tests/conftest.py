@@ -1,6 +1,7 @@
 """What all tests share: the peers, and no thread or warning left behind by importing them."""
 
 import os
+import sys
 import warnings
 
 import pytest
@@ -23,3 +24,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tf" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.peers)
+
+
+@pytest.fixture(autouse=True)
+def _no_seed_left_behind():
+    """A global seed that a test sets would decide the next test's unseeded shuffles."""
+    yield
+    random_ops = sys.modules.get("headrace.ops.random_ops")
+    if random_ops is not None and random_ops.global_seed() is not None:
+        random_ops._seeds.set(None)
