@@ -62,7 +62,8 @@ def drain(executor):
 
 
 def own_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("headrace")]
+    names = ("headrace-worker", "headrace-prefetch", "headrace-reader")
+    return [t for t in threading.enumerate() if t.name.startswith(names)]
 
 
 def wait_until(condition, timeout_s=2.0):

@@ -16,8 +16,9 @@ from headrace.ops.string_array import StringArray
 
 
 def threads():
-    ours = [t for t in threading.enumerate() if t.name.startswith("headrace")]
-    return [t for t in ours if "llvm" not in t.name and "jit" not in t.name]
+    """Those of pipelines; compilers, products and remote reads have threads of the process."""
+    names = ("headrace-worker", "headrace-prefetch", "headrace-reader")
+    return [t for t in threading.enumerate() if t.name.startswith(names)]
 
 
 def wait_for_no_threads(limit_s=2.0):
