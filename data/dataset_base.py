@@ -6,7 +6,6 @@ made once, when it is first iterated.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -26,7 +25,6 @@ from .options import Options, merge_options
 from .rules import PlanReport, optimize
 from .stats import PipelineStats, Run
 from .transforms.symbolic import SymbolicNode
-from .values import from_raw
 
 __all__ = ["DatasetBase", "DatasetSpec"]
 
@@ -245,13 +243,3 @@ class DatasetSpec(TypeSpec):
 
     def __repr__(self) -> str:
         return f"DatasetSpec({self.element_spec!r}, {self.shape!r})"
-
-
-def warn_unused(what: str) -> None:
-    """Warn, at the user's line, about an argument that has no effect."""
-    warnings.warn(what, stacklevel=3)
-
-
-def as_element(row: list[Any], node: Node) -> Any:
-    """A flat row of raw values as the nested tensors a user sees."""
-    return node.structure.pack([from_raw(v) for v in row])

@@ -55,11 +55,6 @@ def _widened(method: str) -> Any:
 _cumsum, _cumprod = _widened("cumsum"), _widened("cumprod")
 
 
-def cumsum_along(x: Any, axis: int, *, exclusive: bool, reverse: bool) -> Tensor:
-    """`cumsum` of a tensor along an axis counted from the front."""
-    return Cumsum(x, axis=axis, exclusive=exclusive, reverse=reverse)
-
-
 def cumprod_along(x: Any, axis: int, *, exclusive: bool, reverse: bool) -> Tensor:
     """`cumprod` of a tensor along an axis counted from the front."""
     return Cumprod(x, axis=axis, exclusive=exclusive, reverse=reverse)

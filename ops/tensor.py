@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
-from .context import current
 from .dtypes import DType
 from .errors import UntraceableError
 from .string_array import StringArray
@@ -376,8 +375,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bytes):
         return repr(value)
     return str(value)
-
-
-def in_trace() -> bool:
-    """Whether this thread is tracing a function."""
-    return current.trace is not None

@@ -9,7 +9,7 @@ from .. import nest
 from ..composite import as_components, composite_specs
 from ..context import tracing
 from ..convert import to_tensor
-from ..tensor import SymbolicTensor, Tensor
+from ..tensor import SymbolicTensor
 from .graph import Graph
 
 __all__ = ["TracedFunction", "trace"]
@@ -64,8 +64,3 @@ def trace(
             for t in outputs
         ]
     return TracedFunction(graph, (args, kwargs or {}), structure)
-
-
-def eager_tensor(array: Any) -> Tensor:
-    """A raw result as a tensor."""
-    return Tensor.of(array)
