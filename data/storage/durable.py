@@ -138,3 +138,8 @@ class FileLock:
             remove(self.path)  # while it is held: `acquire` checks that it locked this file
             os.close(self._descriptor)
             self._descriptor = None
+
+    def remove_stale(self) -> None:
+        """Remove the lock's file if a process left it behind when it was killed."""
+        if self._descriptor is None and os.path.exists(self.path) and self.acquire():
+            self.release()

@@ -98,6 +98,8 @@ class _FileCacheStage(Stage):
         if self._origin is not None or self._passing:
             return
         self._file = self._existing()
+        if self._file is not None:
+            self._lock.remove_stale()
         self._origin = (
             load_state(self._file.extra["origin"])
             if self._file is not None

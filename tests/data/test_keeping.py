@@ -365,6 +365,15 @@ for turn in range(100):
 """
 
 
+def test_killed_between_the_file_and_the_lock(tmp_path):
+    """The lock file of a writer that died after its file was complete goes, too."""
+    dataset = Dataset.range(9).cache(str(tmp_path / "c"))
+    numbers(dataset)
+    (tmp_path / "c.lockfile").write_text("pid 1\n")
+    assert numbers(dataset) == list(range(9))
+    assert os.listdir(tmp_path) == ["c.elements"]
+
+
 @pytest.mark.parametrize("job", JOBS)
 def test_killed_at_random_moments(tmp_path, job):
     """After every kill -9, what is there is whole, and the next process works."""
