@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from headrace.ops import blas
+from headrace.ops import blas, workers
 
 SIZES = [
     (256, 300, 512),
@@ -20,7 +20,7 @@ SIZES = [
 
 @pytest.fixture
 def three_threads(monkeypatch):
-    monkeypatch.setattr(blas, "_wanted", 3)
+    monkeypatch.setattr(workers, "_wanted", 3)
     monkeypatch.setattr(blas, "_MIN_WORK", 1000)
 
 
@@ -66,21 +66,28 @@ def test_an_error_in_a_part_comes_out(three_threads):
 
 def test_one_thread_and_another_blas_go_straight_to_numpy(monkeypatch):
     x = np.ones((300, 300), "f4")
-    monkeypatch.setattr(blas, "_wanted", 1)
+    monkeypatch.setattr(workers, "_wanted", 1)
     assert blas.gemm(x, x)[0, 0] == 300
     monkeypatch.setattr(blas, "_one_blas_thread", lambda: False)
     assert blas.gemm(x, x)[0, 0] == 300
 
 
 def test_the_number_of_threads(monkeypatch):
-    monkeypatch.setattr(blas, "_wanted", None)
-    assert blas.threads() >= 1
-    blas.set_threads(5)
-    assert blas.threads() == 5
-    blas.set_threads(0)
-    assert blas.threads() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(workers, "_wanted", None)
+    assert workers.count() >= 1
+    workers.set_count(5)
+    assert workers.count() == 5
+    workers.set_count(0)
+    assert workers.count() == len(os.sched_getaffinity(0))
     with pytest.raises(ValueError, match="must not be negative, got -1"):
-        blas.set_threads(-1)
+        workers.set_count(-1)
+
+
+def test_every_part_runs_once_and_the_caller_helps():
+    ran = []
+    workers.spread([lambda i=i: ran.append(i) for i in range(50)])
+    assert sorted(ran) == list(range(50))
+    workers.spread([])
 
 
 @pytest.mark.processes
@@ -92,8 +99,8 @@ def test_a_forked_child_has_threads_of_its_own(three_threads):
     source = """
 import os, warnings, numpy as np
 warnings.simplefilter("ignore")
-from headrace.ops import blas
-blas._wanted, blas._MIN_WORK = 2, 1000
+from headrace.ops import blas, workers
+workers._wanted, blas._MIN_WORK = 2, 1000
 x = np.ones((300, 300), "f4")
 blas.gemm(x, x)
 child = os.fork()
