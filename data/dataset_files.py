@@ -16,11 +16,11 @@ from .fingerprint import fingerprint
 from .functions import UserFunction
 from .iterator import RawIterator
 from .node import Node, user_line
-from .storage.durable import check_local
 from .storage.element_file import check_codec
 from .storage.library import Library, Run
 from .storage.progress import Progress
 from .storage.spec_json import spec_to_json
+from .storage.storage import check_path
 from .transforms.assert_cardinality import AssertCardinalityNode
 from .transforms.elements import ElementsNode
 from .transforms.snapshot import SnapshotNode, shard_numbers
@@ -72,7 +72,7 @@ class Keeping(Grouping):
         [np.int64(0), np.int64(1), np.int64(2)]
         """
         spec_to_json(self.element_spec)
-        folder = check_local("path", path)
+        folder = check_path("path", path)
         codec = check_codec(compression)
         shard = self._shard_function(shard_func, "save")
         progress = None
@@ -125,7 +125,7 @@ class Keeping(Grouping):
             DataLossError: (also while iterating) a file is damaged.
             ValueError: the elements are of another spec.
         """
-        folder = check_local("path", path)
+        folder = check_path("path", path)
         run = Library(folder).latest()
         if run is None and wait:
             run = _waited(folder)
@@ -170,7 +170,7 @@ class Keeping(Grouping):
         spec_to_json(self.element_spec)
         line = user_line()
         return self._derive(
-            SnapshotNode, self._node, check_local("path", path), check_codec(compression),
+            SnapshotNode, self._node, check_path("path", path), check_codec(compression),
             self._shard_function(shard_func, "snapshot"),
             lambda run: _reading(run, reader_func, line), self._node, name=name,
         )  # fmt: skip

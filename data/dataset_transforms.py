@@ -17,8 +17,8 @@ from .functions import UserFunction, check_predicate
 from .node import UNKNOWN, user_line
 from .options import merge_options
 from .pool import usable_cpus
-from .storage.durable import check_local
 from .storage.spec_json import spec_to_json
+from .storage.storage import check_path
 from .transforms.batch import BatchNode
 from .transforms.cache import CacheNode
 from .transforms.concatenate import ConcatenateNode, common_spec
@@ -249,7 +249,7 @@ class Transformations(DatasetBase):
             AlreadyExistsError: (while iterating) another iterator is writing the file.
             DataLossError: (while iterating) the file is damaged.
         """
-        prefix = check_local("filename", filename)
+        prefix = check_path("filename", filename)
         if not prefix:
             return self._derive(CacheNode, self._node, name=name)
         spec_to_json(self.element_spec)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ..ops.errors import DataLossError, InvalidArgumentError, OpError
 from .files import file_error
-from .filesystems import local_path
+from .filesystems import is_remote, local_path
 
 __all__ = ["ArrowReader", "FeatherReader", "ParquetPart", "ParquetReader", "conform",
            "feather_schema", "open_random", "parquet_footer", "reading"]  # fmt: skip
@@ -51,7 +51,7 @@ def open_random(path: str) -> Any:
     import pyarrow as pa
 
     try:
-        if "://" in path and not path.startswith("file://"):
+        if is_remote(path):
             from .arrow_remote import RemoteFile
 
             return pa.PythonFile(RemoteFile(path), mode="r")

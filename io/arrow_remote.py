@@ -10,8 +10,8 @@ import io
 import os
 from typing import Any
 
-from .filesystems import locate
 from .read_ahead import Ranges, with_retries
+from .remote_filesystems import connect
 
 __all__ = ["RemoteFile"]
 
@@ -24,8 +24,8 @@ class RemoteFile(io.RawIOBase):
     """
 
     def __init__(self, path: str):
-        system: Any = locate(path)
-        self._connect = lambda: system._ranges(path)
+        system = connect(path)
+        self._connect = lambda: system.open_ranges(path)
         self._path = path
         self._ranges: Ranges | None = with_retries(self._connect, path)
         assert self._ranges is not None

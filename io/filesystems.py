@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from .file_errors import file_error
 
-__all__ = ["FileSystem", "LocalFileSystem", "Stream", "glob", "locate", "open_output"]
+__all__ = ["FileSystem", "LocalFileSystem", "Stream", "glob", "is_remote", "join", "locate",
+           "open_output", "with_suffix"]  # fmt: skip
 
 
 class Stream(Protocol):
@@ -134,11 +135,40 @@ def locate(path: str) -> FileSystem:
         InvalidArgumentError: no file system is known for its scheme.
         UnimplementedError: its library is not installed.
     """
-    if "://" not in path or path.startswith("file://"):
+    if not is_remote(path):
         return _LOCAL
     from . import remote_filesystems
 
     return remote_filesystems.connect(path)
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` is a URL of anything but the operating system's files."""
+    return "://" in path and not path.startswith("file://")
+
+
+def join(path: str, *names: str) -> str:
+    """The path of what lies below the folder `path`; a URL keeps its options at its end."""
+    if not is_remote(path):
+        return os.path.join(path, *names)
+    plain, options = _apart(path)
+    return "/".join([plain.rstrip("/"), *names]) + options
+
+
+def with_suffix(path: str, suffix: str) -> str:
+    """`path` with `suffix` at the end of its name; a URL keeps its options at its end."""
+    if not is_remote(path):
+        return path + suffix
+    plain, options = _apart(path)
+    return plain + suffix + options
+
+
+def _apart(url: str) -> tuple[str, str]:
+    """A URL without its options, and these as they are written."""
+    from .remote_filesystems import split_options
+
+    plain = split_options(url)[0]
+    return plain, url[len(plain) :]
 
 
 def local_path(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Remote file systems: S3, Google Cloud Storage and HDFS by pyarrow, the others by fsspec.
+"""Remote file systems: S3, Google Cloud Storage and HDFS by pyarrow, others by `fsspec_files`.
 
 Options follow an object's URL as a query, or come from the environment:
 
@@ -18,6 +18,7 @@ are made once per store and options, and shared by all threads.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import os
@@ -25,21 +26,19 @@ import re
 import urllib.parse
 from typing import Any
 
-from ..ops.errors import InvalidArgumentError, UnimplementedError
 from .file_errors import remote_error
-from .filesystems import FileSystem, Stream
-from .read_ahead import ReadAheadStream, with_retries
+from .fsspec_files import FsspecFileSystem
+from .read_ahead import Ranges, with_retries
+from .remote_base import Guarded, RemoteFileSystem
 
-__all__ = ["ArrowFileSystem", "FsspecFileSystem", "connect", "for_arrow", "split_options"]
+__all__ = ["ArrowFileSystem", "connect", "split_options"]
 
 _CONNECT_TIMEOUT_S, _REQUEST_TIMEOUT_S = 5.0, 20.0
 _OPTIONS = re.compile(r"\?((?:(?:endpoint_override|region|anonymous)=[^&]*(?:&|$))+)$")
 _MAGIC = re.compile(r"[*?[]")
-# Written files of these fsspec schemes appear when they are closed.
-_OBJECT_STORES = {"abfs", "abfss", "az", "adl", "oss", "oci", "r2", "memory"}
 
 
-def connect(url: str) -> FileSystem:
+def connect(url: str) -> RemoteFileSystem:
     """The file system that serves `url`, which has a scheme other than ``file``."""
     scheme = url.partition("://")[0]
     inner, options = split_options(url)
@@ -63,17 +62,6 @@ def connect(url: str) -> FileSystem:
     if scheme in ("hdfs", "viewfs"):
         return _hdfs(scheme, store)
     return FsspecFileSystem(url)
-
-
-def for_arrow(url: str) -> tuple[Any, str]:
-    """A `pyarrow.fs.FileSystem` and the path in it, for pyarrow's own readers of `url`."""
-    system = connect(url)
-    if isinstance(system, ArrowFileSystem):
-        return system.inner, system.inner_path(url)
-    from pyarrow.fs import FSSpecHandler, PyFileSystem
-
-    assert isinstance(system, FsspecFileSystem)
-    return PyFileSystem(FSSpecHandler(system.inner)), system.inner_path(url)
 
 
 def split_options(url: str) -> tuple[str, dict[str, str]]:
@@ -146,22 +134,7 @@ def _hdfs(scheme: str, store: str) -> ArrowFileSystem:
     return ArrowFileSystem(system, scheme, f"{scheme}://{store}")
 
 
-class _RemoteFileSystem(FileSystem):
-    """What remote file systems share."""
-
-    def open_input(self, path: str, offset: int = 0) -> Stream:
-        """A stream that reads ahead by ranges and survives dropped connections."""
-        return ReadAheadStream(lambda: self._ranges(path), path, offset)
-
-    def size(self, path: str) -> int:
-        """Bytes of a file."""
-        return int(with_retries(lambda: self._ranges(path), path).size)
-
-    def _ranges(self, path: str) -> Any:
-        raise NotImplementedError
-
-
-class ArrowFileSystem(_RemoteFileSystem):
+class ArrowFileSystem(RemoteFileSystem):
     """A file system of pyarrow's.
 
     Args:
@@ -183,7 +156,8 @@ class ArrowFileSystem(_RemoteFileSystem):
         """What pyarrow calls the file."""
         return split_options(path)[0].removeprefix(self._prefix)
 
-    def _ranges(self, path: str) -> Any:
+    def open_ranges(self, path: str) -> Ranges:
+        """A file of pyarrow's."""
         return _ArrowRanges(self.inner.open_input_file(self.inner_path(path)))
 
     def glob(self, pattern: str) -> list[str]:
@@ -240,11 +214,55 @@ class ArrowFileSystem(_RemoteFileSystem):
 
     def open_output(self, path: str) -> Any:
         """A file that appears when it is closed, where the store works so."""
-        return _Guarded(lambda: self.inner.open_output_stream(self.inner_path(path)), path)
+        return Guarded(lambda: self._open_output(path), path)
+
+    def _open_output(self, path: str) -> Any:
+        # By default pyarrow compresses what is called *.gz once more.
+        return self.inner.open_output_stream(self.inner_path(path), compression=None)
+
+    def _put(self, path: str, data: bytes) -> None:
+        with self._open_output(path) as file:
+            file.write(data)
 
     def rename(self, old: str, new: str) -> None:
-        """A move; atomic on HDFS, a copy in object stores."""
-        with_retries(lambda: self.inner.move(self.inner_path(old), self.inner_path(new)), old)
+        """A move; a copy in object stores."""
+
+        def move() -> None:
+            if not self.appears_on_close:  # HDFS refuses a name that is taken
+                self._delete(new)
+            self.inner.move(self.inner_path(old), self.inner_path(new))
+
+        with_retries(move, old)
+
+    def walk(self, folder: str) -> list[tuple[str, float | None]]:
+        """By one listing."""
+        from pyarrow.fs import FileSelector, FileType
+
+        inner = self.inner_path(folder).rstrip("/")
+        selector = FileSelector(inner, recursive=True, allow_not_found=True)
+        found = with_retries(lambda: self.inner.get_file_info(selector), folder)
+        return [
+            (info.path[len(inner) + 1 :], info.mtime_ns / 1e9 if info.mtime_ns else None)
+            for info in found
+            if info.type == FileType.File
+        ]
+
+    def remove(self, path: str) -> None:
+        """Delete a file if it is there."""
+        with_retries(lambda: self._delete(path), path)
+
+    def _delete(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.inner.delete_file(self.inner_path(path))
+
+    def remove_folder(self, path: str) -> None:
+        """Delete a folder, if it is there."""
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.inner.delete_dir(self.inner_path(path).rstrip("/"))
+
+        with_retries(delete, path)
 
 
 def _fits(names: list[str], segments: list[str]) -> bool:
@@ -270,109 +288,3 @@ class _ArrowRanges:
 
     def close(self) -> None:
         self._file.close()
-
-
-class FsspecFileSystem(_RemoteFileSystem):
-    """A file system of fsspec's, for any URL it knows (``http://``, ``az://``, ``zip::``, ...).
-
-    Raises:
-        InvalidArgumentError: fsspec knows no such scheme.
-        UnimplementedError: fsspec, or the library that it uses for the scheme, is missing.
-    """
-
-    def __init__(self, url: str):
-        try:
-            from fsspec.core import url_to_fs
-
-            self.inner, _ = url_to_fs(url)
-        except ImportError as error:
-            text = str(error)
-            if "fsspec" in text and "No module" in text:
-                text = "fsspec is not installed"
-            raise UnimplementedError(
-                f"{url}; {text}: install headrace[remote] and fsspec's library for this store"
-            ) from None
-        except ValueError as error:
-            raise InvalidArgumentError(
-                f"{url}; no filesystem for this URL: {error}; s3, gs, hdfs, file and fsspec's "
-                "schemes are known"
-            ) from None
-        except Exception as error:
-            raise remote_error(error, url) from None
-        self.appears_on_close = url.partition("://")[0] in _OBJECT_STORES
-
-    def inner_path(self, path: str) -> str:
-        """What fsspec calls the file."""
-        from fsspec.core import url_to_fs
-
-        return str(url_to_fs(path)[1])
-
-    def _ranges(self, path: str) -> Any:
-        return _FsspecRanges(self.inner, self.inner_path(path), path)
-
-    def glob(self, pattern: str) -> list[str]:
-        """The files that match, by fsspec's own rules."""
-        first, chained, rest = pattern.partition("::")
-        scheme = first.partition("://")[0] if "://" in first else rest.partition("://")[0]
-        before = "" if "://" in first else first + chained
-        after = chained + rest if "://" in first else ""
-        found = with_retries(lambda: self.inner.glob(self.inner_path(pattern)), pattern)
-        return sorted(
-            before + (p if "://" in p else f"{scheme}://{p.lstrip('/')}" if after else
-                      self.inner.unstrip_protocol(p)) + after
-            for p in found
-        )  # fmt: skip
-
-    def open_output(self, path: str) -> Any:
-        """A file; whether it appears at once is the store's."""
-        return _Guarded(lambda: self.inner.open(self.inner_path(path), "wb"), path)
-
-    def rename(self, old: str, new: str) -> None:
-        """A move."""
-        with_retries(lambda: self.inner.mv(self.inner_path(old), self.inner_path(new)), old)
-
-
-class _FsspecRanges:
-    """A file of fsspec's by ranges."""
-
-    def __init__(self, system: Any, path: str, url: str):
-        self._system, self._path = system, path
-        info = system.info(path)
-        if info.get("type") == "directory":
-            raise IsADirectoryError(21, "Is a directory")
-        if info.get("size") is None:
-            raise UnimplementedError(
-                f"{url}; the server does not tell the file's size, so ranges of it cannot be "
-                "read: copy the file to a local disk first"
-            )
-        self.size = int(info["size"])
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        return self._system.cat_file(self._path, start=offset, end=offset + size)  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Nothing is open between reads."""
-
-
-class _Guarded:
-    """A file being written, whose errors name the URL."""
-
-    def __init__(self, opened: Any, url: str):
-        self._url = url
-        self._file = with_retries(opened, url)
-
-    def write(self, data: Any) -> int:
-        self._call(self._file.write, data)
-        return len(data)
-
-    def flush(self) -> None:
-        self._call(self._file.flush)
-
-    def close(self) -> None:
-        self._call(self._file.close)
-
-    def _call(self, function: Any, *arguments: Any) -> None:
-        try:
-            function(*arguments)
-        except Exception as error:
-            raise remote_error(error, self._url) from None

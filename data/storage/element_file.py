@@ -12,7 +12,7 @@ A frame is 4 bytes kind, uint32 size of its description, uint64 size of its payl
 uint64 size as it was, uint32 CRC-32 of all the rest; then the description (JSON: rows,
 columns, sizes of the buffers) and the payload (buffers at multiples of 64 bytes).
 
-`ElementWriter` writes under a temporary name until `commit`, so a file with its own name is
+A file appears when its `ElementWriter` commits it (see `storage`), so one that is there is
 complete; `ElementFile` therefore calls one that lacks its tail damaged.  Neither is for use by
 several threads at a time.
 """
@@ -20,7 +20,6 @@ several threads at a time.
 from __future__ import annotations
 
 import json
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -28,13 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from ...io.files import file_error
 from ...ops.errors import DataLossError, InvalidArgumentError
 from ..block import Block
 from ..structure import Structure
 from .codec import decode_column, encode_column
-from .durable import publish, remove, write_error
 from .spec_json import spec_from_json, spec_to_json
+from .storage import storage_of
 
 __all__ = ["ElementFile", "ElementWriter", "check_codec"]
 
@@ -84,30 +82,24 @@ class ElementWriter:
         resume: dict[str, Any] | None = None,
     ):  # fmt: skip
         self.path = path
-        self.temporary = f"{path}.partial"
         self.num_rows = 0
         self._structure = structure
         self._compression = compression
         self._frames: list[list[int]] = []
         self._waiting: list[Block] = []
         self._waiting_rows = self._waiting_bytes = 0
-        self._file: Any = None
-        try:
-            if resume is not None:
-                self._file = open(self.temporary, "r+b", buffering=0)
-                self._file.truncate(resume["size_bytes"])
-                self._file.seek(0, os.SEEK_END)
-                self._frames = [list(f) for f in resume["frames"]]
-                self.num_rows = sum(rows for _, rows in self._frames)
-                return
-            self._file = open(self.temporary, "w+b", buffering=0)
-        except OSError as error:
-            raise write_error(error, self.temporary) from None
+        storage = storage_of(path)
+        if resume is not None:
+            self._file = storage.create(path, resume["file"])
+            self._frames = [list(f) for f in resume["frames"]]
+            self.num_rows = sum(rows for _, rows in self._frames)
+            return
+        self._file = storage.create(path)
         head = {
             "spec": spec_to_json(structure.spec), "compression": compression, "extra": extra,
         }  # fmt: skip
         try:
-            self._write([_MAGIC])
+            self._file.write([_MAGIC])
             self._frame(b"HEAD", head, [])
         except BaseException:
             self.abort()
@@ -134,36 +126,21 @@ class ElementWriter:
         self._frame(b"ROWS", {"rows": block.num_rows, "columns": columns}, buffers)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Flush to the disk; what a later writer needs to go on from here."""
+        """Make what is written last; what a later writer needs to go on from here."""
         self.flush()
-        self._sync()
-        return {"size_bytes": self._file.tell(), "frames": [list(f) for f in self._frames]}
+        return {"file": self._file.checkpoint(), "frames": [list(f) for f in self._frames]}
 
     def commit(self) -> None:
         """Complete the file and let it appear."""
         self.flush()
         tail = self._file.tell()
         self._frame(b"TAIL", {"frames": self._frames}, [])
-        self._write([_LAST.pack(tail, _END)])
-        self._sync()
-        self._file.close()
-        try:
-            publish(self.temporary, self.path)
-        except OSError as error:
-            raise write_error(error, self.path) from None
+        self._file.write([_LAST.pack(tail, _END)])
+        self._file.commit()
 
     def abort(self, keep: bool = False) -> None:
-        """Stop and delete what was written (`keep` leaves the temporary file)."""
-        if self._file is not None and not self._file.closed:
-            self._file.close()
-            if not keep:
-                remove(self.temporary)
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise write_error(error, self.temporary) from None
+        """Stop and delete what was written (`keep` leaves it, to be resumed)."""
+        self._file.abort(keep)
 
     def _frame(
         self, kind: bytes, description: dict[str, Any], buffers: list[np.ndarray]
@@ -184,16 +161,7 @@ class ElementWriter:
         crc = 0
         for part in (head, text, *parts):
             crc = _crc(part, crc)
-        self._write([head, crc.to_bytes(4, "little"), text, *parts])
-
-    def _write(self, parts: list[Any]) -> None:
-        try:
-            for part in parts:
-                view = memoryview(part)
-                while len(view):
-                    view = view[self._file.write(view) :]
-        except OSError as error:
-            raise write_error(error, self.temporary) from None
+        self._file.write([head, crc.to_bytes(4, "little"), text, *parts])
 
 
 class ElementFile:
@@ -215,12 +183,8 @@ class ElementFile:
 
     def __init__(self, path: str):
         self.path = path
-        self._descriptor = -1
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY)
-            self._size = os.fstat(self._descriptor).st_size
-        except OSError as error:
-            raise file_error(error, path) from None
+        self._file = storage_of(path).open(path)
+        self._size = self._file.size
         try:
             self._read_ends()
         except BaseException:
@@ -278,12 +242,7 @@ class ElementFile:
 
     def close(self) -> None:
         """Close the file; harmless when repeated."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
+        self._file.close()
 
     def _frame(self, offset: int, expected: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
         if not 0 <= offset <= self._size:
@@ -308,17 +267,10 @@ class ElementFile:
         return described, buffers
 
     def _read(self, offset: int, size: int) -> np.ndarray:
-        """`size` bytes, by reading, not mapping: a file cut short meanwhile is no SIGBUS."""
         out = np.empty(size, np.uint8)
-        view, done = memoryview(out), 0
-        while done < size:
-            try:
-                got = os.preadv(self._descriptor, [view[done:]], offset + done)
-            except OSError as error:
-                raise file_error(error, self.path) from None
-            if not got:
-                raise self._damaged(offset + done, "it ends too early")
-            done += got
+        got = self._file.read_into(offset, memoryview(out))
+        if got < size:
+            raise self._damaged(offset + got, "it ends too early")
         return out
 
     def _damaged(self, offset: int, why: str) -> DataLossError:

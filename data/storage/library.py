@@ -2,32 +2,31 @@
 
 ::
 
-    path/metadata.json          names the current run; appears by renaming, last of all
+    path/metadata.json          names the current run; replaced at once, last of all
     path/run-<id>/00000000.elements     one file per shard
     path/writer.lock            held while somebody writes
 
 Whatever metadata.json does not name is what a crash left, or the run before: the next writer
-removes it.  (The run just replaced stays until then, for those who still read it.)
+removes it, as far as nobody can be writing it (see `storage`).  The run just replaced stays
+until then, for those who still read it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
-import os
 import secrets
-import shutil
 from typing import Any
 
 import numpy as np
 
-from ...io.files import file_error
-from ...ops.errors import DataLossError, InvalidArgumentError
+from ...io.filesystems import join
+from ...ops.errors import DataLossError, InvalidArgumentError, OpError
 from ..block import Block
 from ..structure import Structure
-from .durable import FileLock, sync_folder, write_error, write_json
 from .element_file import ElementWriter
 from .spec_json import spec_from_json, spec_to_json
+from .storage import Lock, storage_of
 
 __all__ = ["Library", "Run", "RunWriter"]
 
@@ -61,10 +60,8 @@ class Library:
 
     def __init__(self, path: str):
         self.path = path
-
-    @property
-    def _metadata(self) -> str:
-        return os.path.join(self.path, "metadata.json")
+        self._storage = storage_of(path)
+        self._metadata = join(path, "metadata.json")
 
     def latest(self) -> Run | None:
         """The complete run that is there, if any.
@@ -74,25 +71,20 @@ class Library:
             InvalidArgumentError: they are of another format version.
         """
         try:
-            with open(self._metadata, encoding="utf-8") as file:
-                text = file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise file_error(error, self._metadata) from None
-        try:
-            found = json.loads(text)
+            found = self._storage.read_json(self._metadata)
+            if found is None:
+                return None
             version = found["version"]
             if version != VERSION:
                 raise InvalidArgumentError(
                     f"{self._metadata}; it has format version {version}, this Headrace reads "
                     f"version {VERSION}: save the elements again"
                 )
-            folder = os.path.join(self.path, found["run"])
-            shards = tuple((os.path.join(folder, name), rows) for name, rows in found["shards"])
+            run = found["run"]
+            shards = tuple((join(self.path, run, name), rows) for name, rows in found["shards"])
             spec = spec_from_json(found["spec"])
-            return Run(found["run"], spec, found["compression"], shards)
-        except InvalidArgumentError:
+            return Run(run, spec, found["compression"], shards)
+        except OpError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataLossError(
@@ -109,19 +101,17 @@ class Library:
             OpError: the folder cannot be written to.
         """
         spec_to_json(structure.spec)
-        try:
-            os.makedirs(self.path, exist_ok=True)
-        except OSError as error:
-            raise write_error(error, self.path) from None
-        lock = FileLock(os.path.join(self.path, "writer.lock"))
+        lock = self._storage.lock(join(self.path, "writer.lock"))
         if not lock.acquire():
             return None
         try:
             current = self.latest()
             keep = {current.name if current else "", resume["run"] if resume else ""}
-            for name in os.listdir(self.path):
+            for name in self._storage.abandoned(self.path):
                 if name.startswith("run-") and name not in keep:
-                    shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
+                    self._storage.remove_folder(join(self.path, name))
+                elif name.startswith("metadata.json.tmp-"):
+                    self._storage.remove(join(self.path, name))
             return RunWriter(self.path, lock, structure, compression, resume)
         except BaseException:
             lock.release()
@@ -132,25 +122,22 @@ class RunWriter:
     """Writes one run; made by `Library.writer`."""
 
     def __init__(
-        self, path: str, lock: FileLock, structure: Structure, compression: str, resume: Any
+        self, path: str, lock: Lock, structure: Structure, compression: str, resume: Any
     ):
         self.path = path
+        self._storage = storage_of(path)
         self._lock = lock
         self._structure = structure
         self._compression = compression
-        self._committed = False
+        self._published = False
         self._files: dict[int, ElementWriter] = {}
         self.run = resume["run"] if resume else f"run-{secrets.token_hex(8)}"
-        self._folder = os.path.join(path, self.run)
-        try:
-            os.makedirs(self._folder, exist_ok=resume is not None)
-        except OSError as error:
-            raise write_error(error, self._folder) from None
+        self._folder = join(path, self.run)
         for number, saved in (resume["files"] if resume else {}).items():
             self._files[int(number)] = self._open(int(number), saved)
 
     def _open(self, number: int, resume: Any = None) -> ElementWriter:
-        path = os.path.join(self._folder, f"{number:08d}.elements")
+        path = join(self._folder, _shard_name(number))
         return ElementWriter(path, self._structure, self._compression, resume=resume)
 
     def write(self, block: Block, shards: np.ndarray | None = None) -> None:
@@ -173,33 +160,31 @@ class RunWriter:
     def commit(self) -> None:
         """Let the run take the place of the one before."""
         try:
-            shards = []
-            for number in sorted(self._files):
-                file = self._files[number]
+            for file in self._files.values():
                 file.commit()
-                shards.append([os.path.basename(file.path), file.num_rows])
-            sync_folder(self.path)
-            write_json(self._metadata, {
+            shards = [[_shard_name(n), f.num_rows] for n, f in sorted(self._files.items())]
+            metadata = {
                 "version": VERSION, "run": self.run, "compression": self._compression,
                 "shards": shards, "spec": spec_to_json(self._structure.spec),
-            })  # fmt: skip
-        except BaseException:
+            }  # fmt: skip
+            # From here on the run stays: a failure or an interrupt may come when it is named.
+            self._published = True
+            self._storage.write_json(join(self.path, "metadata.json"), metadata)
+        finally:
             self.abort()
-            raise
-        self._committed = True
-        self._lock.release()
-
-    @property
-    def _metadata(self) -> str:
-        return os.path.join(self.path, "metadata.json")
 
     def abort(self, keep: bool = False) -> None:
         """Stop and delete what was written (`keep` leaves it, for `resume`); harmless when
         repeated, or after `commit`."""
-        if self._committed:
-            return
+        keep = keep or self._published
         for file in self._files.values():
-            file.abort(keep)
-        if not keep:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            file.abort(keep=True)
+        if not keep and self._files:
+            with contextlib.suppress(OpError):  # nobody reads it
+                self._storage.remove_folder(self._folder)
+        self._files = {}
         self._lock.release()
+
+
+def _shard_name(number: int) -> str:
+    return f"{number:08d}.elements"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from ...io.filesystems import join
 from ...ops.errors import DataLossError
-from .durable import check_local, remove, write_json
 from .spec_json import dump_state, load_state
+from .storage import check_path, storage_of
 
 __all__ = ["Progress"]
 
@@ -38,10 +38,10 @@ class Progress:
                 "checkpoint_args must have a 'directory' and may have "
                 f"{', '.join(_KNOWN[1:])}; got {sorted(args)}"
             )
-        folder = check_local("directory", args["directory"])
-        os.makedirs(folder, exist_ok=True)
+        folder = check_path("directory", args["directory"])
         name = args.get("checkpoint_name") or "save"
-        self._path = os.path.join(folder, f"{name}-progress.json")
+        self._storage = storage_of(folder)
+        self._path = join(folder, f"{name}-progress.json")
         self.interval = max(1, int(args.get("checkpoint_interval") or 10_000))
         self._counter = args.get("step_counter")
         self._plan = plan
@@ -49,16 +49,11 @@ class Progress:
 
     def load(self) -> dict[str, Any] | None:
         """The state of an interrupted save of the same dataset, if there is one."""
-        import json
-
         try:
-            with open(self._path, encoding="utf-8") as file:
-                found = json.load(file)
-            if found["plan"] != self._plan:
+            found = self._storage.read_json(self._path)
+            if found is None or found["plan"] != self._plan:
                 return None
             return load_state(found["state"])
-        except FileNotFoundError:
-            return None
         except (ValueError, KeyError, TypeError) as error:
             raise DataLossError(
                 f"{self._path}; the file is damaged: {error}; delete it to save from the start"
@@ -74,8 +69,8 @@ class Progress:
     def save(self, state: dict[str, Any]) -> None:
         """Write a state in place of the one before."""
         self._since = 0
-        write_json(self._path, {"plan": self._plan, "state": dump_state(state)})
+        self._storage.write_json(self._path, {"plan": self._plan, "state": dump_state(state)})
 
     def done(self) -> None:
         """All is saved: nothing to go on with."""
-        remove(self._path)
+        self._storage.remove(self._path)

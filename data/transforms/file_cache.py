@@ -1,25 +1,25 @@
 """cache(filename): elements kept in a file once they have all been read.
 
 The file (see `storage.element_file`) appears when an iteration has come to its end, so what
-has its name is complete; an iteration that stops early, or a process that is killed, leaves at
-most ``filename.elements.partial``, which the next writer overwrites.  Its head holds the state
-that the input had at the beginning: a saved iterator that was counted from another state (a
-shuffle of other seeds) is not continued from this file.
+has its name is complete; what an iteration that stops early, or a process that is killed,
+leaves is read by nobody (see `storage.storage`).  Its head holds the state that the input had
+at the beginning: a saved iterator that was counted from another state (a shuffle of other
+seeds) is not continued from this file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import warnings
 
-from ...ops.errors import AlreadyExistsError, InvalidArgumentError
+from ...io.filesystems import with_suffix
+from ...ops.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from ..block import Block
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
-from ..storage.durable import FileLock
 from ..storage.element_file import ElementFile, ElementWriter
 from ..storage.spec_json import dump_state, load_state
+from ..storage.storage import storage_of
 
 __all__ = ["FileCacheNode"]
 
@@ -37,7 +37,7 @@ class FileCacheNode(UnaryNode):
     @property
     def path(self) -> str:
         """The file of the elements."""
-        return f"{self.filename}.elements"
+        return with_suffix(self.filename, ".elements")
 
     @property
     def label(self) -> str:  # type: ignore[override]
@@ -59,7 +59,8 @@ class _FileCacheStage(Stage):
         self._origin: State | None = None
         self._file: ElementFile | None = None
         self._writer: ElementWriter | None = None
-        self._lock = FileLock(f"{node.filename}.lockfile")
+        self._storage = storage_of(node.path)
+        self._lock = self._storage.lock(with_suffix(node.filename, ".lockfile"))
         self._position = 0
         self._passing = False
         self._ended = False
@@ -107,9 +108,10 @@ class _FileCacheStage(Stage):
         )
 
     def _existing(self) -> ElementFile | None:
-        if not os.path.exists(self.node.path):
+        try:
+            file = ElementFile(self.node.path)
+        except NotFoundError:
             return None
-        file = ElementFile(self.node.path)
         if file.spec != self.node.element_spec:
             raise InvalidArgumentError(
                 f"{self.node.path}; the cache file holds elements of spec {file.spec!r}, but "
@@ -122,9 +124,6 @@ class _FileCacheStage(Stage):
         """Begin to write, at the first element."""
         if self._writer is not None or self._passing:
             return
-        folder = os.path.dirname(self.node.path)
-        if folder and not os.path.isdir(folder):
-            os.makedirs(folder, exist_ok=True)
         if not self._lock.acquire():
             raise AlreadyExistsError(
                 f"{self._lock.path}; another iterator is writing this cache; give each "

@@ -8,12 +8,12 @@ the elements and writes them, unless somebody else does already: then it only ma
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
+from ...io.filesystems import join
 from ...ops.errors import InvalidArgumentError, NotFoundError
 from ..block import Block
 from ..fingerprint import fingerprint
@@ -46,7 +46,7 @@ class SnapshotNode(UnaryNode):
     @cached_property
     def folder(self) -> str:
         """The folder of this plan."""
-        return os.path.join(self.path, f"{fingerprint(self.plan):016x}")
+        return join(self.path, f"{fingerprint(self.plan):016x}")
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _SnapshotStage(self, inputs, context)

@@ -131,11 +131,11 @@ def test_cache_continues_to_record_after_restore(tmp_path):
     assert numbers(Dataset.range(3).cache(str(tmp_path / "b"))) == list(range(50))
 
 
-def test_cache_refuses_datasets_and_urls(tmp_path):
+def test_cache_refuses_datasets_and_what_is_no_path(tmp_path):
     with pytest.raises(TypeError, match="cannot be written to files"):
         Dataset.range(5).window(2).cache(str(tmp_path / "c"))
-    with pytest.raises(hr.errors.UnimplementedError, match="s3://"):
-        Dataset.range(5).cache("s3://bucket/c")
+    with pytest.raises(hr.errors.InvalidArgumentError, match=r"^nosuch://x/c\.elements; no f"):
+        list(Dataset.range(5).cache("nosuch://x/c"))
     with pytest.raises(TypeError, match="`filename` must be a path"):
         Dataset.range(5).cache(3)
 
@@ -372,6 +372,41 @@ def test_killed_between_the_file_and_the_lock(tmp_path):
     (tmp_path / "c.lockfile").write_text("pid 1\n")
     assert numbers(dataset) == list(range(9))
     assert os.listdir(tmp_path) == ["c.elements"]
+
+
+def test_killed_while_saving_again(tmp_path):
+    """What a killed `save` left beside complete elements goes with the next one."""
+    Dataset.range(3).save(tmp_path)
+    (tmp_path / "run-killed").mkdir()
+    (tmp_path / "run-killed" / "00000000.elements.partial").write_bytes(b"HREL")
+    (tmp_path / "metadata.json.tmp-1").write_text("{")
+    (tmp_path / "writer.lock").write_text("pid 1\n")
+    assert numbers(Dataset.load(tmp_path)) == [0, 1, 2]
+    Dataset.range(4).save(tmp_path)
+    assert numbers(Dataset.load(tmp_path)) == [0, 1, 2, 3]
+    left = [n for n in os.listdir(tmp_path) if not n.startswith("run-")]
+    assert left == ["metadata.json"]
+    assert not (tmp_path / "run-killed").exists()
+
+
+def test_an_interrupt_while_the_metadata_appear_leaves_whole_elements(tmp_path, monkeypatch):
+    from headrace.data.storage import durable
+
+    Dataset.range(3).save(tmp_path)
+    rename = os.replace
+    for before in (True, False):
+
+        def interrupted(old, new, before=before):
+            if not new.endswith("metadata.json"):
+                return rename(old, new)
+            if not before:
+                rename(old, new)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(durable.os, "replace", interrupted)
+            Dataset.range(5).save(tmp_path)
+        assert numbers(Dataset.load(tmp_path)) == list(range(3 if before else 5))
 
 
 @pytest.mark.parametrize("job", JOBS)

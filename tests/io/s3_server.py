@@ -87,19 +87,24 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 class Proxy:
     """Passes TCP connections on to `port`, cutting the first `cuts` that carry more than
-    `after` bytes of answer.
+    `after` bytes of answer, or of question if `asking`.  The first `slow` requests it answers
+    itself: "SlowDown".
 
     Attributes:
         cut: how many connections were cut.
+        slowed: how many requests were told to slow down.
         ranges: the ``Range`` headers that were asked for.
     """
 
-    def __init__(self, port: int, after: int = 0, cuts: int = 0):
+    def __init__(
+        self, port: int, after: int = 0, cuts: int = 0, asking: bool = False, slow: int = 0
+    ):
         self._target, self._after, self._cuts = port, after, cuts
+        self._asking, self._slow = asking, slow
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self.cut = 0
+        self.cut = self.slowed = 0
         self.ranges: list[tuple[int, int]] = []
         self._listener = socket.create_server((HOST, 0))
         self.endpoint = f"http://{HOST}:{self._listener.getsockname()[1]}"
@@ -115,6 +120,11 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
+                with self._lock:
+                    slow, self._slow = self._slow > 0, max(0, self._slow - 1)
+                if slow:
+                    self._start(self._tell_to_slow_down, client)
+                    continue
                 server = socket.create_connection((HOST, self._target), 10)
                 server.settimeout(None)
             except OSError:
@@ -124,9 +134,42 @@ class Proxy:
             self._start(self._ask, client, server)
             self._start(self._answer, server, client)
 
+    def _tell_to_slow_down(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            data = b""
+            while b"\r\n\r\n" not in data and (more := client.recv(1 << 16)):
+                data += more
+            head, _, body = data.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            missing = int(length.group(1)) - len(body) if length else 0
+            while missing > 0 and (more := client.recv(1 << 16)):
+                missing -= len(more)
+            text = b"<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>"
+            client.sendall(
+                b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\n"
+                b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+            )
+            with self._lock:
+                self.slowed += 1
+        self._end(client)
+
+    def _is_cut(self, passed: int) -> bool:
+        """Whether a connection that carried so many bytes is to be cut."""
+        with self._lock:
+            if self._cuts <= 0 or passed <= self._after:
+                return False
+            self._cuts -= 1
+            self.cut += 1
+        return True
+
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
+                passed += len(data)
+                if self._asking and self._is_cut(passed):
+                    server.sendall(data[: len(data) // 2])
+                    break
                 for low, high in re.findall(rb"(?i)range: *bytes=(\d+)-(\d+)", data):
                     with self._lock:
                         self.ranges.append((int(low), int(high)))
@@ -137,10 +180,7 @@ class Proxy:
         passed = 0
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 14):
-                if self._cuts and passed + len(data) > self._after:
-                    with self._lock:
-                        self._cuts -= 1
-                        self.cut += 1
+                if not self._asking and self._is_cut(passed + len(data)):
                     client.sendall(data[: max(0, self._after - passed)])
                     break
                 client.sendall(data)
