@@ -17,9 +17,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-__all__ = ["HAS_CRC", "copy_bytes", "count_trailing_zeros", "crc_u8", "crc_u64",
-           "int32_array", "int64_array", "int64_table", "load_u8", "load_u32", "load_u64",
-           "store_i64", "store_u8", "store_u32", "uint8_array", "uint64_array"]  # fmt: skip
+__all__ = ["HAS_CLMUL", "HAS_CRC", "HAS_PEXT", "carryless_product", "copy_bytes",
+           "count_trailing_zeros", "crc_u8", "crc_u64", "gather_bits", "int32_array",
+           "int64_array", "int64_table", "load_i64", "load_u8", "load_u32", "load_u64",
+           "store_i64", "store_u8", "store_u32", "uint8_array"]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -55,7 +56,7 @@ def _storer(bits: int, value_type: Any) -> Any:
 
 load_u8 = _loader(8, types.uint8)
 load_u32 = _loader(32, types.uint32)
-load_u64 = _loader(64, types.uint64)
+load_u64, load_i64 = _loader(64, types.uint64), _loader(64, types.int64)
 store_u8 = _storer(8, types.uint8)
 store_u32 = _storer(32, types.uint32)
 store_i64 = _storer(64, types.int64)
@@ -116,8 +117,7 @@ def _viewer(element: Any, axes: int) -> Any:
 
 
 uint8_array, int32_array = _viewer(types.uint8, 1), _viewer(types.int32, 1)
-int64_array, uint64_array = _viewer(types.int64, 1), _viewer(types.uint64, 1)
-int64_table = _viewer(types.int64, 2)
+int64_array, int64_table = _viewer(types.int64, 1), _viewer(types.int64, 2)
 
 
 @intrinsic
@@ -128,6 +128,44 @@ def count_trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+# Some CPUs have the instruction but take hundreds of cycles for it.
+HAS_PEXT = llvm.get_host_cpu_features().get("bmi2", False) and (
+    llvm.get_host_cpu_name() not in ("znver1", "znver2")
+)
+
+
+@intrinsic
+def gather_bits(typingctx, value, mask):  # type: ignore[no-untyped-def]
+    """The bits of `value` where `mask` has ones, moved together; only where `HAS_PEXT`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.FunctionType(_I64, [_I64, _I64])
+        fn = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.bmi.pext.64")
+        return builder.call(fn, args)
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+HAS_CLMUL = bool(llvm.get_host_cpu_features().get("pclmul", False))
+
+
+@intrinsic
+def carryless_product(typingctx, a, b):  # type: ignore[no-untyped-def]
+    """The low 64 bits of the product of two polynomials over GF(2); only where `HAS_CLMUL`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pair = ir.VectorType(_I64, 2)
+        kind = ir.FunctionType(pair, [pair, pair, _I8])
+        fn = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.pclmulqdq")
+        zero = ir.Constant(_I32, 0)
+        vectors = [
+            builder.insert_element(ir.Constant(pair, [0, 0]), value, zero) for value in args
+        ]
+        return builder.extract_element(builder.call(fn, [*vectors, ir.Constant(_I8, 0)]), zero)
+
+    return types.uint64(types.uint64, types.uint64), codegen
 
 
 def _crc_instruction() -> tuple[str, str, bool] | None:

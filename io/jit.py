@@ -43,7 +43,7 @@ _KERNELS = {
     "record_kernel": ("frame_scan", "crc_update"),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
 }
-_HELPERS = ("intrinsics", "crc32c", "jit")
+_HELPERS = ("intrinsics", "wire_kernel", "crc32c", "jit")
 # What code may refer to besides LLVM's intrinsics: every process has these.
 _LIBRARY = {"memcpy", "memmove", "memset"}
 

@@ -10,9 +10,9 @@ marks the row, and the caller gives it to the exact parser (`headrace.io.parse_p
 code need not know what is an error and what merely unusual.  Every length is checked against
 the end of what encloses it before it is used: no byte outside ``[starts[r], ends[r])`` is read.
 
-Records of one file hold the same keys in the same order, mostly: the key at position j is first
-compared with the key that was at position j in the record before, and looked up only if it
-differs.
+Records of one file hold the same keys in the same order, mostly: what stands at position j of a
+record is first compared with what stood at position j of the record before, two words that hold
+its tags, sizes and key at once, and looked up only if it differs.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from numba import int64, uint64
 
 from .intrinsics import (
     copy_bytes,
-    count_trailing_zeros,
     int32_array,
     int64_array,
     int64_table,
+    load_i64,
     load_u8,
     load_u32,
     load_u64,
     store_i64,
     store_u32,
     uint8_array,
-    uint64_array,
 )
+from .wire_kernel import CONTINUED, compress, count_list, decode_list, equal, length, varint
 
 # Fields of a row of the column table, int64 [columns, FIELDS].
 KEY, KEY_SIZE, KIND, WANT, DEFAULT, OUT_A, OUT_B, OUT_C, FIELDS = range(9)
@@ -44,84 +44,16 @@ KEY, KEY_SIZE, KIND, WANT, DEFAULT, OUT_A, OUT_B, OUT_C, FIELDS = range(9)
 # OUT_A, OUT_B: dense: address of the values, or of starts and ends of strings;
 #   lists: address of int64 [rows] bounds of each list's contents.  OUT_C: lists: counts.
 
-PREDICTED = 512  # positions in a record for which the previous record's key is remembered
+PREDICTED = 512  # positions in a record for which something is expected
+# What is expected of an entry (see `_expect`): offsets of 8-byte fields.
+_NEED, _FIRST_MASK, _FIRST, _SECOND, _KEY_SIZE, _KEY_AT = range(0, 48, 8)
+_FORM, _TARGET, _TARGET_ENDS, _SEEN_AT, _COLUMN = range(48, 88, 8)
+HINT_BYTES = 88
+_NEVER = 1 << 62  # more bytes than there are
+_TIMES_L = 0x0100010001000000  # L in bytes 3, 5 and 7
+_UNWANTED, _OTHER = 0, 4  # forms besides KIND's: to be skipped; several values or a list
 
 _inline = numba.njit(nogil=True, error_model="numpy", inline="never")
-_ONES = 0x8080808080808080
-
-
-@_inline
-def _compress(word):  # type: ignore[no-untyped-def]
-    """The value of a varint of at most 8 bytes, given as a word without other bytes."""
-    word = (word & uint64(0x007F007F007F007F)) | (
-        (word & uint64(0x7F007F007F007F00)) >> uint64(1)
-    )
-    word = (word & uint64(0x00003FFF00003FFF)) | (
-        (word & uint64(0x3FFF00003FFF0000)) >> uint64(2)
-    )
-    return (word & uint64(0x000000000FFFFFFF)) | (
-        (word & uint64(0x0FFFFFFF00000000)) >> uint64(4)
-    )
-
-
-@_inline
-def _varint(p, end):  # type: ignore[no-untyped-def]
-    """(value, position after it) of the varint at `p`; position 0 if there is none."""
-    value = uint64(0)
-    if p < end:
-        b = uint64(load_u8(p))
-        if b < uint64(128):
-            return b, p + 1
-    if end - p >= 8:
-        word = load_u64(p)
-        stops = ~word & uint64(_ONES)
-        if stops != uint64(0):
-            bits = count_trailing_zeros(stops)  # 8 * bytes - 1
-            word = word & (uint64(0xFFFFFFFFFFFFFFFF) >> uint64(63 - bits))
-            return _compress(word), p + ((bits + 1) >> 3)
-    shift = uint64(0)
-    while p < end and shift < uint64(70):
-        b = uint64(load_u8(p))
-        p += 1
-        value |= (b & uint64(127)) << shift
-        if b < uint64(128):
-            return value, p
-        shift += uint64(7)
-    return uint64(0), int64(0)
-
-
-@_inline
-def _length(p, end):  # type: ignore[no-untyped-def]
-    """(payload start, payload end) of the length-delimited field whose length is at `p`;
-    start 0 if it does not fit."""
-    if p < end:
-        b = int64(load_u8(p))
-        if b < 128:
-            if b <= end - p - 1:
-                return p + 1, p + 1 + b
-            return int64(0), int64(0)
-    size, q = _varint(p, end)
-    if q == 0 or size > uint64(end - q):
-        return int64(0), int64(0)
-    return q, q + int64(size)
-
-
-@_inline
-def _equal(a, b, size):  # type: ignore[no-untyped-def]
-    if size >= 8:
-        last = size - 8
-        i = 0
-        while i < last:
-            if load_u64(a + i) != load_u64(b + i):
-                return False
-            i += 8
-        return load_u64(a + last) == load_u64(b + last)
-    if size >= 4:
-        return load_u32(a) == load_u32(b) and load_u32(a + size - 4) == load_u32(b + size - 4)
-    for i in range(size):
-        if load_u8(a + i) != load_u8(b + i):
-            return False
-    return True
 
 
 @_inline
@@ -147,7 +79,7 @@ def _lookup(p, size, table, slots):  # type: ignore[no-untyped-def]
         column = int64(slots[at])
         if column < 0:
             return int64(-1)
-        if table[column, KEY_SIZE] == size and _equal(p, table[column, KEY], size):
+        if table[column, KEY_SIZE] == size and equal(p, table[column, KEY], size):
             return column
         at = (at + uint64(1)) & mask
 
@@ -167,95 +99,6 @@ def fill_slots(table_at, columns, slots_at, size):  # type: ignore[no-untyped-de
 
 
 @_inline
-def _count_ints(p, end):  # type: ignore[no-untyped-def]
-    """Number of varints in ``[p, end)``; -1 unless all are whole and at most 10 bytes."""
-    count = int64(0)
-    run = 0
-    while p < end:
-        if run == 0 and end - p >= 8 and load_u64(p) & uint64(_ONES) == uint64(0):
-            count += 8
-            p += 8
-            continue
-        if load_u8(p) < 128:
-            count += 1
-            run = 0
-        else:
-            run += 1
-            if run > 9:
-                return int64(-1)
-        p += 1
-    return count if run == 0 else int64(-1)
-
-
-@_inline
-def _count_list(kind, p, end):  # type: ignore[no-untyped-def]
-    """Number of values of the list with contents ``[p, end)``; -1 if it is not plain."""
-    if p == end:
-        return int64(0)
-    tag = load_u8(p)
-    count = int64(0)
-    if kind == 1:
-        while p < end:
-            if load_u8(p) != 0x0A:
-                return int64(-1)
-            q, p = _length(p + 1, end)
-            if q == 0:
-                return int64(-1)
-            count += 1
-        return count
-    if tag == 0x0A:
-        q, stop = _length(p + 1, end)
-        if q == 0:
-            return int64(-1)
-        if kind == 3:
-            return _count_ints(q, stop)
-        return (stop - q) >> 2 if (stop - q) & 3 == 0 else int64(-1)
-    if kind == 2:
-        while p < end:
-            if load_u8(p) != 0x0D or end - p < 5:
-                return int64(-1)
-            p += 5
-            count += 1
-        return count
-    while p < end:
-        if load_u8(p) != 0x08:
-            return int64(-1)
-        _, p = _varint(p + 1, end)
-        if p == 0:
-            return int64(-1)
-        count += 1
-    return count
-
-
-@_inline
-def _decode_list(kind, p, end, base, count, out_a, out_b):  # type: ignore[no-untyped-def]
-    """Write the values of a list that `_count_list` counted."""
-    if count == 0:
-        return
-    if kind == 1:
-        for i in range(count):
-            q, p = _length(p + 1, end)
-            store_i64(out_a + 8 * i, q - base)
-            store_i64(out_b + 8 * i, p - base)
-        return
-    packed = load_u8(p) == 0x0A
-    if packed:
-        p, end = _length(p + 1, end)
-    if kind == 2:
-        if packed:
-            copy_bytes(out_a, p, 4 * count)
-        else:
-            for i in range(count):
-                store_u32(out_a + 4 * i, load_u32(p + 1 + 5 * i))
-        return
-    for i in range(count):
-        if not packed:
-            p += 1
-        value, p = _varint(p, end)
-        store_i64(out_a + 8 * i, int64(value))
-
-
-@_inline
 def _dense(row, p, end, base, column, table):  # type: ignore[no-untyped-def]
     """Decode the list with contents ``[p, end)`` to row `row`; whether that went plainly."""
     want = table[column, WANT]
@@ -263,7 +106,7 @@ def _dense(row, p, end, base, column, table):  # type: ignore[no-untyped-def]
     out = table[column, OUT_A]
     if want == 1 and p < end and load_u8(p) == 0x0A:
         # The hot case, one value, written as serializers do.
-        q, stop = _length(p + 1, end)
+        q, stop = length(p + 1, end)
         if q == 0:
             return False
         if kind == 1:
@@ -277,16 +120,16 @@ def _dense(row, p, end, base, column, table):  # type: ignore[no-untyped-def]
                 return False
             store_u32(out + 4 * row, load_u32(q))
             return True
-        value, q = _varint(q, stop)
+        value, q = varint(q, stop)
         store_i64(out + 8 * row, int64(value))
         return q == stop
-    if _count_list(kind, p, end) != want:
+    if count_list(kind, p, end) != want:
         return False
     at = row * want
     if kind == 2:
-        _decode_list(kind, p, end, base, want, out + 4 * at, int64(0))
+        decode_list(kind, p, end, base, want, out + 4 * at, int64(0))
     else:
-        _decode_list(kind, p, end, base, want, out + 8 * at, table[column, OUT_B] + 8 * at)
+        decode_list(kind, p, end, base, want, out + 8 * at, table[column, OUT_B] + 8 * at)
     return True
 
 
@@ -308,125 +151,182 @@ def _missing(row, column, table):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _scalar(row, p, value_end, base, column, table):  # type: ignore[no-untyped-def]
-    """Decode a short Feature field at `p` that holds one packed value; whether it does.
+def _expect(hint, key, size, column, table, seen_at):  # type: ignore[no-untyped-def]
+    """Fill in what is expected of the entry at this position in the next record.
 
-    With one value everything but the value's bytes follows from the size:
-    12 size | list tag, size-2 | 0a, size-4 | value.  So six bytes are checked at once.
-    The caller has seen to it that 8 bytes can be read at `p` and that ``value_end - p < 130``.
+    With one value, everything of an entry but the value's bytes follows from the key and from
+    the entry's size L, if that is below 128 (so all sizes have one byte):
+
+        0a L | 0a K key | 12 L-K-4 | list tag, L-K-6 | 0a L-K-8 | value
+
+    `_FIRST` is the word at the entry's beginning, where `_FIRST_MASK` has bits; the one that
+    ends where the value begins is ``_SECOND + L * _TIMES_L``, all of it or, of a feature
+    nobody wants, its lower half.
     """
-    if value_end - p < 6:
-        return False
-    size = uint64(value_end - p - 2)
-    kind = uint64(table[column, KIND])
-    expected = (
-        uint64(0x0A00020012)
-        + (kind << uint64(19))
-        + (size << uint64(8))
-        + ((size - uint64(2)) << uint64(24))
-        + ((size - uint64(4)) << uint64(40))
+    store_i64(hint + _NEED, int64(_NEVER))
+    if size >= 128 or load_u8(key - 2) != 0x0A or int64(load_u8(key - 1)) != size:
+        return
+    first = uint64(0x0A000A) | uint64(size) << uint64(24)
+    mask = uint64(0xFFFF80FF)
+    for i in range(min(size, 4)):
+        first |= uint64(load_u8(key + i)) << uint64(32 + 8 * i)
+        mask |= uint64(0xFF) << uint64(32 + 8 * i)
+    form = int64(_UNWANTED)
+    if column >= 0:
+        form = table[column, KIND] if table[column, WANT] == 1 else int64(_OTHER)
+        store_i64(hint + _TARGET, table[column, OUT_A])
+        store_i64(hint + _TARGET_ENDS, table[column, OUT_B])
+        store_i64(hint + _SEEN_AT, seen_at + 8 * column)
+    if form == 2:
+        first |= uint64(size + 12) << uint64(8)
+        mask |= uint64(0xFF00)
+    tag = uint64(form << 3 | 2)
+    k = uint64(size)
+    second = (
+        uint64(load_u8(key + size - 2))
+        + (uint64(load_u8(key + size - 1)) << uint64(8))
+        + (uint64(0x12) << uint64(16))
+        - ((k + uint64(4)) << uint64(24))
+        + (tag << uint64(32))
+        - ((k + uint64(6)) << uint64(40))
+        + (uint64(0x0A) << uint64(48))
+        - ((k + uint64(8)) << uint64(56))
     )
-    if load_u64(p) & uint64(0xFFFFFFFFFFFF) != expected:
+    store_i64(hint + _FIRST, int64(first))
+    store_i64(hint + _FIRST_MASK, int64(mask))
+    store_i64(hint + _SECOND, int64(second))
+    store_i64(hint + _KEY_AT, key)
+    store_i64(hint + _KEY_SIZE, size)
+    store_i64(hint + _COLUMN, column)
+    store_i64(hint + _FORM, form)
+    store_i64(hint + _NEED, size + 10)
+
+
+@_inline
+def _as_expected(hint, p, end):  # type: ignore[no-untyped-def]
+    """Whether the entry at `p` is the expected one, with one value or unwanted."""
+    if end - p < load_i64(hint + _NEED):
         return False
-    out = table[column, OUT_A]
-    size -= uint64(4)
-    if kind == uint64(3):
+    first = load_u64(p)
+    if first & load_u64(hint + _FIRST_MASK) != load_u64(hint + _FIRST):
+        return False
+    size = (first >> uint64(8)) & uint64(0xFF)
+    if int64(size) > end - p - 2:
+        return False
+    key_size = load_i64(hint + _KEY_SIZE)
+    second = load_u64(hint + _SECOND) + size * uint64(_TIMES_L)
+    different = load_u64(p + 2 + key_size) ^ second
+    if load_i64(hint + _FORM) == _UNWANTED:
+        if int64(size) < key_size + 4:
+            return False
+        different &= uint64(0xFFFFFFFF)
+    if different != uint64(0):
+        return False
+    return key_size <= 6 or equal(load_i64(hint + _KEY_AT) + 4, p + 8, key_size - 6)
+
+
+@_inline
+def _is_key(hint, p, end):  # type: ignore[no-untyped-def]
+    """Whether the expected key begins at `p`, and a value after it."""
+    if end - p < load_i64(hint + _NEED):
+        return False
+    mask = load_u64(hint + _FIRST_MASK) >> uint64(16)
+    if load_u64(p) & mask != load_u64(hint + _FIRST) >> uint64(16):
+        return False
+    size = load_i64(hint + _KEY_SIZE)
+    return size <= 4 or equal(load_i64(hint + _KEY_AT) + 4, p + 6, size - 4)
+
+
+@_inline
+def _take(hint, row, p, entry_end, base):  # type: ignore[no-untyped-def]
+    """Decode the value of an entry that is as expected to row `row`; whether that went."""
+    form = load_i64(hint + _FORM)
+    value = p + load_i64(hint + _NEED)
+    size = uint64(entry_end - value)
+    out = load_i64(hint + _TARGET)
+    if form == 3:
         if size - uint64(1) > uint64(7):
             return False
-        # The field is at least 7 bytes long and follows a key field: 8 bytes end here.
-        word = load_u64(value_end - 8) >> (uint64(64) - (size << uint64(3)))
-        stops = uint64(_ONES) >> (uint64(64) - (size << uint64(3)))
-        if word & stops != stops & ~(uint64(0x80) << ((size - uint64(1)) << uint64(3))):
+        # What comes before the value is longer than 8 bytes.
+        shift = uint64(64) - (size << uint64(3))
+        word = load_u64(entry_end - 8) >> shift
+        more = uint64(CONTINUED) >> shift
+        if word & more != more >> uint64(8):
             return False
-        store_i64(out + 8 * row, int64(_compress(word)))
+        store_i64(out + 8 * row, int64(compress(word)))
         return True
-    if kind == uint64(2):
-        if size != uint64(4):
-            return False
-        store_u32(out + 4 * row, load_u32(p + 6))
+    if form == 2:
+        store_u32(out + 4 * row, load_u32(value))
         return True
-    store_i64(out + 8 * row, p + 6 - base)
-    store_i64(table[column, OUT_B] + 8 * row, value_end - base)
+    if size > uint64(127):  # less than no bytes
+        return False
+    store_i64(out + 8 * row, value - base)
+    store_i64(load_i64(hint + _TARGET_ENDS) + 8 * row, entry_end - base)
     return True
 
 
 @_inline
-def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, words, masks):  # type: ignore[no-untyped-def]
+def _row(row, p, end, base, table, slots, hints, seen_at):  # type: ignore[no-untyped-def]
     """Parse one record to row `row`; whether it was a plain one."""
-    entry = 0
+    hint = hints
+    last = hints + PREDICTED * HINT_BYTES
     found = 0
     while p < end:
         if load_u8(p) != 0x0A:
             return False
-        p, features_end = _length(p + 1, end)
+        p, features_end = length(p + 1, end)
         if p == 0:
             return False
         while p < features_end:
+            here = hint
+            if here < last:
+                hint += HINT_BYTES
+                if _as_expected(here, p, features_end):
+                    entry_end = p + 2 + int64(load_u8(p + 1))
+                    form = load_i64(here + _FORM)
+                    if form == _UNWANTED:
+                        p = entry_end
+                        continue
+                    if form != _OTHER and _take(here, row, p, entry_end, base):
+                        seen = load_i64(here + _SEEN_AT)
+                        if load_i64(seen) == row:
+                            return False
+                        store_i64(seen, row)
+                        found += 1
+                        p = entry_end
+                        continue
             if load_u8(p) != 0x0A:
                 return False
-            p, entry_end = _length(p + 1, features_end)
+            p, entry_end = length(p + 1, features_end)
             if p == 0 or p == entry_end:
                 return False
-            # The first word of the entry holds the key's tag and size and, mostly, the key.
-            if (
-                entry < PREDICTED
-                and entry_end - p >= 8
-                and load_u64(p) & masks[entry] == words[entry]
-                and guess_size[entry] < entry_end - p - 2
-                and (
-                    guess_size[entry] <= 6
-                    or _equal(guess_at[entry] + 6, p + 8, guess_size[entry] - 6)
-                )
-            ):
-                guess_at[entry] = p + 2
-                column = guess[entry]
-                p += 2 + guess_size[entry]
+            if here < last and _is_key(here, p, entry_end):
+                column = load_i64(here + _COLUMN)
+                p += 2 + load_i64(here + _KEY_SIZE)
             else:
                 if load_u8(p) != 0x0A:
                     return False
-                key, p = _length(p + 1, entry_end)
+                key, p = length(p + 1, entry_end)
                 if key == 0 or p == entry_end:
                     return False
-                size = p - key
-                column = _lookup(key, size, table, slots)
-                if entry < PREDICTED:
-                    guess[entry] = column
-                    guess_at[entry] = key
-                    guess_size[entry] = size
-                    masks[entry] = uint64(0)
-                    words[entry] = uint64(1)  # matches nothing
-                    if (
-                        size < 128
-                        and entry_end - key >= 6
-                        and load_u8(key - 2) == 0x0A
-                        and int64(load_u8(key - 1)) == size
-                    ):
-                        if size < 6:
-                            masks[entry] = uint64(0xFFFFFFFFFFFFFFFF) >> uint64(48 - 8 * size)
-                        else:
-                            masks[entry] = uint64(0xFFFFFFFFFFFFFFFF)
-                        words[entry] = load_u64(key - 2) & masks[entry]
-            entry += 1
+                column = _lookup(key, p - key, table, slots)
+                if here < last:
+                    _expect(here, key, p - key, column, table, seen_at)
             if column < 0:
                 # Skipped, once it is seen to be a well-formed entry.
                 if load_u8(p) != 0x12:
                     return False
-                p, value_end = _length(p + 1, entry_end)
+                p, value_end = length(p + 1, entry_end)
                 if p == 0 or value_end != entry_end:
                     return False
                 p = entry_end
                 continue
-            if seen[column] == row:
+            seen = seen_at + 8 * column
+            if load_i64(seen) == row:
                 return False
-            if table[column, WANT] == 1 and entry_end - p < 130 and end - p >= 8:
-                if _scalar(row, p, entry_end, base, column, table):
-                    seen[column] = row
-                    found += 1
-                    p = entry_end
-                    continue
             if load_u8(p) != 0x12:
                 return False
-            p, value_end = _length(p + 1, entry_end)
+            p, value_end = length(p + 1, entry_end)
             if p == 0 or value_end != entry_end:
                 return False
             if p == entry_end:
@@ -434,18 +334,18 @@ def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, wor
                 if table[column, WANT] < 0:
                     return False
                 continue
-            seen[column] = row
+            store_i64(seen, row)
             found += 1
             if int64(load_u8(p)) != (table[column, KIND] << 3 | 2):
                 return False
-            p, list_end = _length(p + 1, entry_end)
+            p, list_end = length(p + 1, entry_end)
             if p == 0:
                 return False
             if table[column, WANT] >= 0:
                 if not _dense(row, p, list_end, base, column, table):
                     return False
             else:
-                count = _count_list(table[column, KIND], p, list_end)
+                count = count_list(table[column, KIND], p, list_end)
                 if count < 0:
                     return False
                 store_i64(table[column, OUT_A] + 8 * row, p)
@@ -455,7 +355,7 @@ def _row(row, p, end, base, table, slots, seen, guess, guess_at, guess_size, wor
         # Further Features messages are merged by the loop.
     if found < len(table):
         for column in range(len(table)):
-            if seen[column] != row:
+            if load_i64(seen_at + 8 * column) != row:
                 if table[column, WANT] < 0:
                     store_i64(table[column, OUT_A] + 8 * row, int64(0))
                     store_i64(table[column, OUT_B] + 8 * row, int64(0))
@@ -470,31 +370,23 @@ def parse_examples(base, size, rows, starts_at, ends_at, table_at, columns, slot
     """Parse all records; how many rows are left to the exact parser, marked in `unusual`.
 
     Args: address and number of the bytes; int64 [rows] bounds; column table; hash table; uint8
-    [rows]; int64 [columns + 5 * PREDICTED] of working memory.
+    [rows]; int64 [columns] and then PREDICTED hints of working memory.
     """
     starts, ends = int64_array(starts_at, rows), int64_array(ends_at, rows)
     table = int64_table(table_at, columns, FIELDS)
     slots = int32_array(slots_at, slots_size)
     unusual = uint8_array(unusual_at, rows)
-    guess = int64_array(scratch_at, PREDICTED)
-    guess_at = int64_array(scratch_at + 8 * PREDICTED, PREDICTED)
-    guess_size = int64_array(scratch_at + 16 * PREDICTED, PREDICTED)
-    words = uint64_array(scratch_at + 24 * PREDICTED, PREDICTED)
-    masks = uint64_array(scratch_at + 32 * PREDICTED, PREDICTED)
-    seen = int64_array(scratch_at + 40 * PREDICTED, columns)
+    seen_at, hints = scratch_at, scratch_at + 8 * columns
     for i in range(PREDICTED):
-        guess_size[i] = 0
-        words[i] = uint64(1)  # with a mask of 0 it matches nothing
-        masks[i] = uint64(0)
+        store_i64(hints + i * HINT_BYTES + _NEED, int64(_NEVER))
     for column in range(columns):
-        seen[column] = -1
+        store_i64(seen_at + 8 * column, int64(-1))
     left = 0
     for row in range(rows):
         inside = starts[row] >= 0 and ends[row] >= starts[row] and ends[row] <= size
         plain = inside and _row(
-            row, base + starts[row], base + ends[row], base, table, slots, seen,
-            guess, guess_at, guess_size, words, masks,
-        )  # fmt: skip
+            row, base + starts[row], base + ends[row], base, table, slots, hints, seen_at
+        )
         unusual[row] = not plain
         if not plain:
             left += 1
@@ -518,7 +410,7 @@ def fill_lists(kind, base, rows, lows_at, highs_at, splits_at, out_a, out_b):  #
     for row in range(rows):
         if lows[row] != highs[row]:
             at = splits[row]
-            _decode_list(
+            decode_list(
                 kind, lows[row], highs[row], base, splits[row + 1] - at,
                 out_a + width * at, out_b + width * at,
             )  # fmt: skip

@@ -21,6 +21,7 @@ of threads; until that is compiled, and for unusual records, by `headrace.io.par
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ __all__ = ["ParseError", "join_lists", "parse_raw", "plan_tables", "read_lists"]
 # Fields of the kernel's table; repeated here because importing the kernel imports numba.
 _KEY, _KEY_SIZE, _KIND, _WANT, _DEFAULT, _OUT_A, _OUT_B, _OUT_C, _FIELDS = range(9)
 _STRING_DEFAULT = 1
-_PREDICTED = 512
+_PREDICTED, _HINT_BYTES = 512, 88
+_LINE = 64
 
 
 def parse_raw(
@@ -66,10 +68,10 @@ def parse_raw(
     data = np.ascontiguousarray(serialized.data)
     base = address(data)
     table = tables.table.copy()
-    outs = [_allocate(column, n, table[i]) for i, column in enumerate(plan.columns)]
+    outs = _allocate(plan.columns, n, table, tables.scalars)
     unusual = np.empty(n, np.uint8)
     slots = tables.slots()
-    scratch = np.empty(len(table) + 5 * _PREDICTED, np.int64)
+    scratch = np.empty(len(table) + _PREDICTED * _HINT_BYTES // 8, np.int64)
     left = kernels[0](
         base, data.size, n, address(starts), address(ends), address(table), len(table),
         address(slots), slots.size, address(unusual), address(scratch),
@@ -81,10 +83,9 @@ def parse_raw(
                 left += 1
                 unusual |= uneven
     exact = {r: rows.parse(r) for r in np.flatnonzero(unusual).tolist()} if left else {}
-    return [
-        _finish(column, i, out, data, exact)
-        for i, (column, out) in enumerate(zip(plan.columns, outs, strict=True))
-    ]
+    for i in range(len(outs)) if exact else tables.to_finish:
+        outs[i] = _finish(plan.columns[i], i, outs[i], data, exact)
+    return outs
 
 
 class Tables:
@@ -95,6 +96,11 @@ class Tables:
         keys = [c.key.encode() for c in columns]
         self.by_key = {k: i for i, k in enumerate(keys)}
         self.table = np.zeros((len(columns), _FIELDS), np.int64)
+        self.scalars = _scalars(columns)
+        # Columns whose outputs are no results yet: of strings and lists.
+        self.to_finish = [
+            i for i, c in enumerate(columns) if c.kind != DENSE or c.dtype is dtypes.string
+        ]
         self._keys = np.frombuffer(b"".join(keys) + b"\0", np.uint8)
         self._defaults: list[np.ndarray] = []
         at = address(self._keys)
@@ -166,7 +172,42 @@ class _Rows:
         return self._all
 
 
-def _allocate(column: Column, n: int, row: np.ndarray) -> Any:
+def _scalars(columns: Sequence[Column]) -> list[tuple[np.dtype[Any], np.ndarray]]:
+    """Positions of the dense columns of one number per record, by dtype."""
+    found: dict[np.dtype[Any], list[int]] = {}
+    for i, column in enumerate(columns):
+        if column.kind == DENSE and not column.shape and column.dtype is not dtypes.string:
+            found.setdefault(column.dtype.np_dtype, []).append(i)
+    return [(dtype, np.array(positions)) for dtype, positions in found.items()]
+
+
+def _allocate(
+    columns: Sequence[Column],
+    n: int,
+    table: np.ndarray,
+    scalars: list[tuple[np.dtype[Any], np.ndarray]],
+) -> list[Any]:
+    """Output arrays of the columns, their addresses put into the table.
+
+    Scalars of one dtype share an allocation: click logs have dozens of them, and making an
+    array and asking for its address takes a microsecond.
+    """
+    outs: list[Any] = [None] * len(columns)
+    for dtype, positions in scalars:
+        # An odd number of cache lines apart: the kernel writes to all of them in turn, and at
+        # powers of two they would evict each other.
+        stride = (-(-n * dtype.itemsize // _LINE) | 1) * _LINE
+        together = np.empty((len(positions), stride // dtype.itemsize), dtype)
+        table[positions, _OUT_A] = address(together) + stride * np.arange(len(positions))
+        for i, out in zip(positions.tolist(), together[:, :n], strict=True):
+            outs[i] = out
+    for i, column in enumerate(columns):
+        if outs[i] is None:
+            outs[i] = _allocate_one(column, n, table[i])
+    return outs
+
+
+def _allocate_one(column: Column, n: int, row: np.ndarray) -> Any:
     """Output arrays of a column, their addresses put into its row of the table."""
     if column.kind != DENSE:
         bounds = np.empty((3, n), np.int64)

@@ -12,7 +12,9 @@ from numba import int64, uint32, uint64
 
 from .crc32c import _position_tables
 from .intrinsics import (
+    HAS_CLMUL,
     HAS_CRC,
+    carryless_product,
     crc_u8,
     crc_u64,
     int64_array,
@@ -24,27 +26,52 @@ from .intrinsics import (
 
 COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
 
-_LANE = 256  # bytes per lane of the three-way hardware CRC
 _TABLES = np.ascontiguousarray(_position_tables()[:8])
-
-
-def _shift_tables(size: int) -> np.ndarray:
-    """[k, v]: state byte k of value v after `size` zero bytes; `uint32` [4, 256]."""
-    return np.ascontiguousarray(_position_tables()[[size - 1 - k for k in range(4)]])
-
-
-_SHIFT_1, _SHIFT_2 = _shift_tables(_LANE), _shift_tables(2 * _LANE)
 _inline = numba.njit(nogil=True, error_model="numpy", inline="never")
 
+if HAS_CLMUL:
+    _FEWEST, _MOST = 4, 64  # words of 8 bytes per lane of the three-way hardware CRC
 
-@_inline
-def _shift(tables, state):  # type: ignore[no-untyped-def]
-    return uint64(
-        tables[0, state & uint64(0xFF)]
-        ^ tables[1, (state >> uint64(8)) & uint64(0xFF)]
-        ^ tables[2, (state >> uint64(16)) & uint64(0xFF)]
-        ^ tables[3, (state >> uint64(24)) & uint64(0xFF)]
-    )
+    def _powers() -> np.ndarray:
+        """[w]: x**(64 * w - 33) modulo the polynomial, lowest power in the highest bit."""
+        powers, value = np.zeros(2 * _MOST + 1, np.uint64), 0x80000000
+        for power in range(64 * 2 * _MOST - 33 + 1):
+            if (power + 33) % 64 == 0:
+                powers[(power + 33) // 64] = value
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+        return powers
+
+    _POWERS = _powers()
+
+    @_inline
+    def _advance(state, words):  # type: ignore[no-untyped-def]
+        """The state after `words` zero words: times x**(64 * words).
+
+        The product of two such reversed numbers is short of one place, and the instruction
+        multiplies by x**32 before it divides: hence 33 less in the table.
+        """
+        return crc_u64(uint64(0), carryless_product(state, _POWERS[words]))
+
+else:
+    _FEWEST = _MOST = 32
+
+    def _shift_tables(size: int) -> np.ndarray:
+        """[k, v]: state byte k of value v after `size` zero bytes; `uint32` [4, 256]."""
+        return np.ascontiguousarray(_position_tables()[[size - 1 - k for k in range(4)]])
+
+    _SHIFTS = np.stack([_shift_tables(8 * _MOST), _shift_tables(16 * _MOST)])
+
+    @_inline
+    def _advance(state, words):  # type: ignore[no-untyped-def]
+        """The state after `words` zero words, which are `_MOST` or twice as many."""
+        lanes = words // _MOST - 1
+        ff = uint64(0xFF)
+        return uint64(
+            _SHIFTS[lanes, 0, state & ff]
+            ^ _SHIFTS[lanes, 1, (state >> uint64(8)) & ff]
+            ^ _SHIFTS[lanes, 2, (state >> uint64(16)) & ff]
+            ^ _SHIFTS[lanes, 3, (state >> uint64(24)) & ff]
+        )
 
 
 if HAS_CRC:
@@ -56,15 +83,17 @@ if HAS_CRC:
         left = size
         # The instruction takes 3 cycles but one starts every cycle: run three lanes, then
         # advance the first two over the bytes that follow them.
-        while left >= 3 * _LANE:
+        while left >= 24 * _FEWEST:
+            words = min(left // 24, _MOST)
+            size = 8 * words
             s0, s1, s2 = state, uint64(0), uint64(0)
-            for i in range(0, _LANE, 8):
+            for i in range(0, size, 8):
                 s0 = crc_u64(s0, load_u64(a + i))
-                s1 = crc_u64(s1, load_u64(a + i + _LANE))
-                s2 = crc_u64(s2, load_u64(a + i + 2 * _LANE))
-            state = _shift(_SHIFT_2, s0) ^ _shift(_SHIFT_1, s1) ^ s2
-            a += 3 * _LANE
-            left -= 3 * _LANE
+                s1 = crc_u64(s1, load_u64(a + size + i))
+                s2 = crc_u64(s2, load_u64(a + 2 * size + i))
+            state = _advance(s0, 2 * words) ^ _advance(s1, words) ^ s2
+            a += 3 * size
+            left -= 3 * size
         while left >= 8:
             state = crc_u64(state, load_u64(a))
             a += 8

@@ -12,7 +12,8 @@ import numba
 from numba import int64
 
 from .intrinsics import int32_array, int64_array, int64_table, load_u8, store_i64
-from .parse_kernel import FIELDS, OUT_A, OUT_B, _count_list, _length, _lookup
+from .parse_kernel import FIELDS, OUT_A, OUT_B, _lookup
+from .wire_kernel import count_list, length
 
 _inline = numba.njit(nogil=True, error_model="numpy", inline="never")
 
@@ -23,14 +24,14 @@ def _entries(row, p, end, table, slots):  # type: ignore[no-untyped-def]
     while p < end:
         if load_u8(p) != 0x0A:
             return False
-        p, entry_end = _length(p + 1, end)
+        p, entry_end = length(p + 1, end)
         if p == 0 or p == entry_end or load_u8(p) != 0x0A:
             return False
-        key, p = _length(p + 1, entry_end)
+        key, p = length(p + 1, entry_end)
         if key == 0 or p == entry_end or load_u8(p) != 0x12:
             return False
         size = p - key
-        p, value_end = _length(p + 1, entry_end)
+        p, value_end = length(p + 1, entry_end)
         if p == 0 or value_end != entry_end:
             return False
         column = _lookup(key, size, table, slots)
@@ -59,7 +60,7 @@ def find_features(base, rows, starts_at, ends_at, context_at, context_columns, c
             tag = load_u8(p)
             if tag != 0x0A and tag != 0x12:
                 return int64(1)
-            p, stop = _length(p + 1, end)
+            p, stop = length(p + 1, end)
             if p == 0:
                 return int64(1)
             if tag == 0x0A:
@@ -82,7 +83,7 @@ def count_steps(rows, lows_at, highs_at, counts_at):  # type: ignore[no-untyped-
         while p < end:
             if load_u8(p) != 0x0A:
                 return int64(1)
-            q, p = _length(p + 1, end)
+            q, p = length(p + 1, end)
             if q == 0:
                 return int64(1)
             count += 1
@@ -100,7 +101,7 @@ def find_steps(rows, lows_at, highs_at, splits_at, step_lows_at, step_highs_at):
         p, end = lows[row], highs[row]
         at = splits[row]
         while p < end:
-            step_lows[at], step_highs[at] = _length(p + 1, end)
+            step_lows[at], step_highs[at] = length(p + 1, end)
             p = step_highs[at]
             at += 1
     return int64(0)
@@ -120,15 +121,15 @@ def measure_features(kind, features, lows_at, highs_at, counts_at):  # type: ign
             continue
         if int64(load_u8(p)) != (kind << 3 | 2):
             return int64(1)
-        p, stop = _length(p + 1, end)
+        p, stop = length(p + 1, end)
         if p == 0 or stop != end:
             return int64(1)
-        count = _count_list(kind, p, end)
+        count = count_list(kind, p, end)
         if count < 0:
             return int64(1)
         if kind != 1 and count > 0 and load_u8(p) == 0x0A:
             # What follows a packed chunk is not skipped here, as it is in an Example.
-            _, chunk_end = _length(p + 1, end)
+            _, chunk_end = length(p + 1, end)
             if chunk_end != end:
                 return int64(1)
         elif count == 0 and p != end:

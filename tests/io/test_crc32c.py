@@ -31,7 +31,10 @@ def one_bit_at_a_time(data):
     return state ^ 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 9, 255, 767, 768, 769, 1023, 1024, 1025, 2600])
+LANES = [95, 96, 97, 119, 120, 255, 640, 767, 768, 769, 1535, 1536, 1537, 1632, 3100]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 9, *LANES, 1023, 1024, 1025, 2600])
 def test_sizes_around_the_lanes_and_segments(form, size):
     data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
     assert crc.crc32c(data) == one_bit_at_a_time(data.tolist())

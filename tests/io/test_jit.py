@@ -134,7 +134,7 @@ def test_constants_written_twice_agree():
     from headrace.io import parse_kernel, parse_raw, parse_sequence, record_kernel, tfrecord
 
     for name in ("KEY", "KEY_SIZE", "KIND", "WANT", "DEFAULT", "OUT_A", "OUT_B", "OUT_C",
-                 "FIELDS", "PREDICTED"):  # fmt: skip
+                 "FIELDS", "PREDICTED", "HINT_BYTES"):  # fmt: skip
         assert getattr(parse_raw, f"_{name}") == getattr(parse_kernel, name)
     assert (parse_sequence._OUT_A, parse_sequence._OUT_B) == (
         parse_kernel.OUT_A,
