@@ -19,6 +19,8 @@ from .clip_ops import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .composite import spec_of as type_spec_from_value  # noqa: F401
 from .context import executing_eagerly as executing_eagerly, init_scope as init_scope
+from .control_flow import case as case, cond as cond, switch_case as switch_case
+from .control_flow_while import while_loop as while_loop
 from .convert import (
     constant as constant,
     convert_to_tensor as convert_to_tensor,

@@ -13,9 +13,10 @@ from .array_basics import ones_like, reshape, zeros_like
 from .array_join import concat, stack
 from .context import current, recording
 from .convert import to_tensor
+from .dtypes import DType, variant
 from .indexed_slices import IndexedSlices
 from .math_ops import add
-from .primitive import Op
+from .primitive import Op, get_primitive
 from .tensor import Tensor
 from .variable import Variable
 
@@ -108,7 +109,7 @@ class GradientTape:
         assert self._ops is not None
         self._ops.append(op)
         for t in op.outputs:
-            if t.dtype.is_floating or t.dtype.is_complex:
+            if carries_gradient(t.dtype):
                 self._watched[id(t)] = t
 
     def record_read(self, variable: Variable, tensor: Tensor) -> None:
@@ -277,7 +278,7 @@ def gradients_of(
             tensor: Any = target
         else:
             tensor = target
-        if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
+        if not carries_gradient(tensor.dtype):
             continue
         seed = ones_like(tensor) if start is None else to_tensor(start, tensor.dtype)
         _accumulate(grads, tensor, seed)
@@ -326,5 +327,13 @@ def _accumulate(grads: dict[int, Any], tensor: Any, grad: Any) -> None:
             concat([have.indices, grad.indices], 0),
             have.dense_shape,
         )
+    elif tensor.dtype is variant:
+        grads[key] = get_primitive("TensorListAdd").call_flat((have, grad), {})
     else:
         grads[key] = add(to_tensor(have, None), to_tensor(grad, None))
+
+
+def carries_gradient(dtype: DType) -> bool:
+    """Whether gradients flow through tensors of `dtype`: floats, complex numbers, and lists of
+    tensors."""
+    return dtype.is_floating or dtype.is_complex or dtype is variant

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..context import tracing
+from ..dtypes import variant
 from ..errors import UnimplementedError
 from ..tensor import SymbolicTensor
 from ..tensor_shape import TensorShape
@@ -93,21 +94,21 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
     """
     batcher = _Batcher(graph.name)
     new = batcher.graph
+    new.exact = graph.exact
     values: dict[int, Any] = {}
     batched: dict[int, bool] = {}
     which = [True] * len(graph.inputs) if batched_inputs is None else batched_inputs
-    is_batched = {id(t): b for t, b in zip(graph.inputs, which, strict=True)}
     with tracing(new):
+        for t, has_axis in zip(graph.inputs, which, strict=True):
+            spec = t.spec
+            if has_axis and spec.dtype is not variant:  # a list's entries have the axis
+                spec = TensorSpec(
+                    TensorShape([None]).concatenate(spec.shape), spec.dtype, spec.name
+                )
+            values[id(t)] = new.placeholder(spec)
+            batched[id(t)] = has_axis
         for node in graph.nodes:
             if node.primitive is Placeholder:
-                out = node.outputs[0]
-                spec = out.spec
-                if is_batched[id(out)]:
-                    spec = TensorSpec(
-                        TensorShape([None]).concatenate(spec.shape), spec.dtype, spec.name
-                    )
-                values[id(out)] = new.placeholder(spec)
-                batched[id(out)] = is_batched[id(out)]
                 continue
             if node.primitive is Const:
                 values[id(node.outputs[0])] = new.add(Const, (), node.attrs)[0]
@@ -143,7 +144,12 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
                 flag = out_flag
                 if type(v) is _Unbatched:
                     v, flag = v.value, False
-                if flag and type(v) is SymbolicTensor and not v.shape.is_fully_defined():
+                if (
+                    flag
+                    and type(v) is SymbolicTensor
+                    and v.dtype is not variant
+                    and not v.shape.is_fully_defined()
+                ):
                     # The element graph may know sizes that a rule could not derive.
                     known = TensorShape([None]).concatenate(t.shape)
                     if v.shape.is_compatible_with(known):

@@ -3,6 +3,10 @@
 A graph is a list of nodes in the order the traced function ran them, which is a topological
 order and also the order in which stateful nodes must run.  A node's inputs are the
 `SymbolicTensor` outputs of earlier nodes.  Passes never change a graph: they build another.
+
+A branch or loop body is a graph of its own with the graph around it as its `parent`.  What it
+uses of the graphs around it becomes an input: `captures` pairs the outer tensor with the
+placeholder that stands for it.
 """
 
 from __future__ import annotations
@@ -10,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from ..context import tracing
+from ..context import current, tracing
 from ..primitive import Primitive
 from ..string_array import StringArray
 from ..tensor import SymbolicTensor, Tensor
 from ..tensor_spec import TensorSpec
 
-__all__ = ["Graph", "Node", "constant_value"]
+__all__ = ["Graph", "Node", "constant_value", "graphs_of"]
 
 
 class Node:
@@ -81,13 +85,31 @@ class Graph:
         inputs: placeholder tensors, in the order `run` takes their values.
         outputs: result tensors.
         nodes: all nodes, placeholders and constants included, in execution order.
+        parent: the graph around this one, whose tensors it may use, or None.
+        captures: ``(tensor outside, placeholder inside)``, in the order of their first use.
+        derived: graphs made from this one (gradients, say), kept by whoever makes them.
+        exact: whether every result must have the bits that the primitives' own array functions
+            give, however many rows a block has; functions of datasets need that.
     """
 
     #: Makes a graph callable; `execute.py`, which stands above the passes, puts itself here.
     compiler: ClassVar[Callable[[Graph], Callable[..., list[Any]]]]
 
-    def __init__(self, name: str = "graph"):
+    def __init__(self, name: str = "graph", parent: Graph | None = None):
         self.name = name
+        self.parent = parent
+        self.exact = parent is not None and parent.exact
+        self.captures: list[tuple[Any, SymbolicTensor]] = []
+        self.derived: dict[Any, Any] = {}
+        # What the tapes around a branch watch is an input of it, though it be a known value.
+        self._outer_tapes = current.tapes if parent is not None else ()
+        if parent is not None:
+            self._outer_tapes += parent._outer_tapes
+        self._children = 0
+        self._place = 0
+        if parent is not None:
+            parent._children += 1
+            self._place = parent.place() * 1_000_003 + parent._children * 7_919
         self.inputs: list[SymbolicTensor] = []
         self.outputs: list[SymbolicTensor] = []
         self.nodes: list[Node] = []
@@ -128,13 +150,18 @@ class Graph:
         return node.outputs[0]
 
     def capture(self, tensor: Any) -> SymbolicTensor:
-        """An eager tensor as a constant of this graph."""
+        """A tensor from outside as one of this graph: an eager one as a constant, one of the
+        graphs around as an input."""
         if type(tensor) is SymbolicTensor:
+            if self.parent is not None:
+                return self._capture_input(tensor)
             raise TypeError(
                 f"{tensor!r} belongs to another traced function and cannot be used here. "
                 "Pass it "
                 f"as an argument, or return it from the function that made it."
             )
+        if self._outer_tapes and any(t.wants((tensor,)) for t in self._outer_tapes):
+            return self._capture_input(tensor)
         raw = tensor._value
         known = self._constants.get(id(raw))
         if known is not None:
@@ -142,6 +169,22 @@ class Graph:
         (out,) = self.add(Const, (), {"value": raw})
         self._constants[id(raw)] = (raw, out)
         return out
+
+    def _capture_input(self, tensor: Any) -> SymbolicTensor:
+        known = self._constants.get(id(tensor))
+        if known is None:
+            outer = tensor
+            if type(tensor) is SymbolicTensor and tensor.graph is not self.parent:
+                outer = self.parent.capture(tensor)  # type: ignore[union-attr]
+            inner = self.placeholder(TensorSpec(tensor.shape, tensor.dtype))
+            self.captures.append((outer, inner))
+            known = self._constants[id(tensor)] = (tensor, inner)
+        return known[1]
+
+    def place(self) -> int:
+        """A number for the next call traced, other than those in the graphs around and in
+        other branches: what random operations are seeded with."""
+        return (self._place + len(self.nodes)) % (1 << 62)
 
     def _unique(self, base: str) -> str:
         base = base.split(":")[0]
@@ -191,8 +234,13 @@ class Graph:
             args = [_short(t) for t in node.inputs]
             args += [f"{k}={_attr(v)}" for k, v in node.attrs.items()]
             lines.append(f"  {outs} = {node.type}({', '.join(args)})")
+            for inner in graphs_of(node):
+                lines.extend("    " + line for line in inner.pretty().split("\n"))
         lines.append(f"  return {', '.join(_short(t) for t in self.outputs)}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.name}>"
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -218,6 +266,9 @@ class Graph:
             if node.primitive is Const:
                 values[id(node.outputs[0])] = Tensor.of(node.attrs["value"])
                 continue
+            if node.type == "ReadVariableOp":
+                values[id(node.outputs[0])] = node.attrs["variable"].read_value()  # tapes watch
+                continue
             result = node.primitive.call_flat(
                 tuple(values[id(t)] for t in node.inputs), node.attrs
             )
@@ -228,20 +279,33 @@ class Graph:
         return [values[id(t)] for t in (self.outputs if outputs is None else outputs)]
 
     def rebuild(
-        self, visit: Callable[[Graph, Node, tuple[Any, ...]], Any], name: str | None = None
+        self,
+        visit: Callable[[Graph, Node, tuple[Any, ...]], Any],
+        name: str | None = None,
+        order: list[Node] | None = None,
     ) -> Graph:
         """A new graph in which `visit(new_graph, node, new_inputs)` says what each node (but
-        placeholders) becomes: its new outputs as a tuple, or None to drop the node."""
+        placeholders) becomes: its new outputs as a tuple, or None to drop the node.
+
+        Args:
+            visit: it may also return a dict from the ids of old tensors to new ones.
+            name: of the new graph.
+            order: the nodes in another order.
+        """
         new = Graph(name or self.name)
         new._tuples = self._tuples
+        new.exact = self.exact
         values: dict[int, Any] = {}
         with tracing(new):
-            for node in self.nodes:
+            for t in self.inputs:  # of a branch they are in another order than their nodes
+                values[id(t)] = new.placeholder(t.spec)
+            for node in self.nodes if order is None else order:
                 if node.primitive is Placeholder:
-                    values[id(node.outputs[0])] = new.placeholder(node.outputs[0].spec)
                     continue
                 made = visit(new, node, tuple(values.get(id(t)) for t in node.inputs))
-                if made is not None:
+                if type(made) is dict:
+                    values.update(made)
+                elif made is not None:
                     for t, v in zip(node.outputs, made, strict=True):
                         values[id(t)] = v
         new.outputs = [_inside(new, values[id(t)]) for t in self.outputs]
@@ -272,7 +336,19 @@ def constant_value(tensor: Any) -> Any:
 def _variables_of(node: Node) -> list[Any]:
     found = node.attrs.get("variable")
     many = node.attrs.get("variables")
-    return ([found] if found is not None else []) + list(many or ())
+    inner = [v for g in graphs_of(node) for v in g.variables()]
+    return ([found] if found is not None else []) + list(many or ()) + inner
+
+
+def graphs_of(node: Node) -> list[Graph]:
+    """The graphs a node runs: branches, loop bodies."""
+    found = []
+    for value in node.attrs.values():
+        if isinstance(value, Graph):
+            found.append(value)
+        elif type(value) is tuple:
+            found.extend(v for v in value if isinstance(v, Graph))
+    return found
 
 
 def _short(t: SymbolicTensor) -> str:
