@@ -1,11 +1,13 @@
-"""parallel_file_reading: sources of several compressed files read them at the same time.
+"""parallel_file_reading: sources of several files that take time read them at the same time.
 
-Records still come one file after the other.  Reading plain files is copying, which a parallel
-map behind them overlaps with its work anyway; decompression is work worth threads of its own.
+Records still come one file after the other.  Reading plain local files is copying, which a
+parallel map behind them overlaps with its work anyway; decompression is work worth threads of
+its own, and a remote file takes several round trips before its first byte comes.
 """
 
 from __future__ import annotations
 
+from ...io.filesystems import is_remote
 from ..node import Node
 from ..parallel_files import ParallelFilesNode
 from ..pool import usable_cpus
@@ -15,6 +17,7 @@ from .common import describe
 __all__ = ["rewrite", "told", "why_not"]
 
 _MOST_READERS = 8
+_REMOTE_READERS = 4  # each reads 12 MiB ahead, whatever the number of CPUs
 
 
 def rewrite(node: Node) -> Node | None:
@@ -23,7 +26,8 @@ def rewrite(node: Node) -> Node | None:
         return None
     in_parts = getattr(node, "in_parts", None)
     node = node if in_parts is None else in_parts()
-    readers = min(len(node.files), max(2, usable_cpus()), _MOST_READERS)
+    least = _REMOTE_READERS if any(map(is_remote, node.files)) else 2
+    readers = min(len(node.files), max(least, usable_cpus()), _MOST_READERS)
     return ParallelFilesNode(node, readers, name=node.name, source=node.source)
 
 
@@ -40,6 +44,8 @@ def why_not(node: Node) -> str | None:
 def _reason(node: FilesNode) -> str | None:
     if len(node.files) < 2 and not _has_parts(node):
         return "there is only one file"
+    if any(map(is_remote, node.files)):
+        return None
     if not node.compression_type:
         if getattr(node, "decodes", False):
             if usable_cpus() > 2:

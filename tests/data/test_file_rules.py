@@ -150,14 +150,24 @@ def test_a_missing_file_is_named(files):
             list(iterator)
 
 
+@pytest.mark.parametrize("kind", [TFRecordNode, TextLineNode])
+def test_remote_files_are_read_at_the_same_time(kind):
+    node = kind(tuple(f"s3://bucket/{k}" for k in range(6)))
+    after = rewrite_plan(node, BY_NAME["parallel_file_reading"])
+    assert isinstance(after, ParallelFilesNode)
+    assert after.readers >= 4
+
+
 @pytest.mark.parametrize(
     ("node", "why"),
     [
         (TFRecordNode(("a.gz",), "GZIP"), "only one file"),
+        (TFRecordNode(("s3://bucket/a",)), "only one file"),
+        (TFRecordNode(("file:///a", "file:///b")), "not compressed"),
         (TFRecordNode(("a", "b")), "not compressed"),
         (TextLineNode(("a", "b")), "not compressed"),
     ],
-    ids=["one file", "plain files", "plain text"],
+    ids=["one file", "one remote file", "file URLs", "plain files", "plain text"],
 )
 def test_other_sources_stay(node, why):
     rule = BY_NAME["parallel_file_reading"]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,34 @@ def test_a_saved_iterator_goes_on(server, at):
     fresh = iter(dataset)
     fresh.restore(state)
     assert done + [x.numpy() for x in fresh] == ALL
+
+
+def files_asked_for(proxy):
+    return {path for method, path in list(proxy.asked) if method == "GET" and ".tfr" in path}
+
+
+@pytest.mark.parametrize("way", ["files", "interleave"])
+def test_the_next_files_are_fetched_while_the_first_is_read(server, way):
+    with Proxy(server.port) as proxy:
+        files = [f"{f}?endpoint_override={proxy.endpoint}" for f in FILES]
+        if way == "files":
+            dataset = hr.data.TFRecordDataset(files)
+            assert "parallel_tf_record" in dataset.explain()
+        else:
+            listed = hr.data.Dataset.from_tensor_slices(files)
+            dataset = listed.interleave(
+                hr.data.TFRecordDataset, cycle_length=3, num_parallel_calls=3
+            )
+        in_turn = [r for three in zip(*RECORDS, strict=True) for r in three]
+        expected = ALL if way == "files" else in_turn
+        with iter(dataset) as iterator:
+            for k in range(1 if way == "files" else 3):
+                assert next(iterator).numpy() == expected[k]
+            limit = time.monotonic() + 20
+            while len(files_asked_for(proxy)) < 3 and time.monotonic() < limit:
+                time.sleep(0.01)
+            assert len(files_asked_for(proxy)) == 3
+            assert [x.numpy() for x in iterator] == expected[k + 1 :]
 
 
 def test_lines_and_records_of_fixed_length(server):

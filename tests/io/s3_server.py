@@ -94,6 +94,7 @@ class Proxy:
         cut: how many connections were cut.
         slowed: how many requests were told to slow down.
         ranges: the ``Range`` headers that were asked for.
+        asked: the methods and paths that were asked for.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self.cut = self.slowed = 0
         self.ranges: list[tuple[int, int]] = []
+        self.asked: list[tuple[str, str]] = []
         self._listener = socket.create_server((HOST, 0))
         self.endpoint = f"http://{HOST}:{self._listener.getsockname()[1]}"
         self._start(self._accept)
@@ -170,6 +172,9 @@ class Proxy:
                 if self._asking and self._is_cut(passed):
                     server.sendall(data[: len(data) // 2])
                     break
+                for method, path in re.findall(rb"(GET|HEAD) (\S+) HTTP/1.1\r\n", data):
+                    with self._lock:
+                        self.asked.append((method.decode(), path.decode()))
                 for low, high in re.findall(rb"(?i)range: *bytes=(\d+)-(\d+)", data):
                     with self._lock:
                         self.ranges.append((int(low), int(high)))
