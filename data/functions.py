@@ -33,14 +33,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.context import tracing
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph
 from ..ops.graph.trace import TracedFunction
 from ..ops.string_array import StringArray
-from ..ops.tensor import SymbolicTensor, Tensor
+from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
 from .block import Block
+from .failures import Failures, graph_failures
 from .nested_trace import trace_function
 from .results import (
     check_result,
@@ -56,7 +56,7 @@ from .results import (
 from .runners import column_runner, first_row
 from .structure import Structure
 
-__all__ = ["UserFunction", "check_predicate", "compose"]
+__all__ = ["UserFunction", "check_predicate"]
 
 _MOST_BYTES = 32 << 20
 
@@ -140,6 +140,14 @@ class UserFunction:
         self._on_blocks = on_blocks
         return on_blocks
 
+    def retraced(self, traced: TracedFunction, input_spec: Any) -> UserFunction:
+        """This function as another graph, for elements of `input_spec`."""
+        other = UserFunction(
+            self.fn, input_spec, what=self.what, line=self.line, traced=traced
+        )
+        other.name = self.name
+        return other
+
     def _row_runner(self, graph: Graph) -> Callable[[list[Any], int], list[Any]]:
         """`run(arrays, element_index)`: the values of the result for one element."""
         leaves = self.output.leaves
@@ -182,6 +190,20 @@ class UserFunction:
     def is_stateful(self) -> bool:
         """Whether it may change something outside: it then runs in order, never ahead."""
         return self.traced is None or self.traced.graph.is_stateful
+
+    @property
+    def is_random(self) -> bool:
+        """Whether results depend on the number of the element among those it gets."""
+        graph = self.traced.graph if self.traced is not None else None
+        return graph is None or any(node.primitive.random for node in graph.nodes)
+
+    @property
+    def failures(self) -> Failures:
+        """What can make it fail."""
+        if self.is_stateful:
+            return Failures.ON_VALUES
+        assert self.traced is not None
+        return graph_failures(self.traced.graph)
 
     def learn(self, row: Sequence[Any], index: int = 0) -> None:
         """Run an eager function on one element (flat raw values) to learn `output_spec`."""
@@ -345,33 +367,6 @@ class UserFunction:
             assert failed is not None or not rows
             return Block([], 0, Structure(())), failed
         return Block(columns_of(done, self.output.leaves), len(done), self.output), failed
-
-
-def compose(first: UserFunction, second: UserFunction) -> UserFunction | None:
-    """The function that applies `first`, then `second`, as one graph.
-
-    None if one of them is not traced or changes state outside.
-    """
-    f, g = first.traced, second.traced
-    if f is None or g is None or f.graph.is_stateful or g.graph.is_stateful:
-        return None
-    if len(f.graph.outputs) != len(g.graph.inputs):
-        return None
-    graph = Graph(f"{f.graph.name}+{g.graph.name}")
-    with tracing(graph):
-        inputs = [graph.placeholder(t.spec) for t in f.graph.inputs]
-        middle = f.graph.replay(inputs)
-        outputs = g.graph.replay(middle)
-    graph.outputs = [
-        t if type(t) is SymbolicTensor and t.graph is graph else graph.capture(t)
-        for t in outputs
-    ]
-    fused = UserFunction(
-        second.fn, first.input.spec, what=second.what, line=second.line,
-        traced=TracedFunction(graph, f.input_specs, g.output_structure),
-    )  # fmt: skip
-    fused.name = f"{first.name}+{second.name}"
-    return fused
 
 
 def predicate_text(spec: Any) -> str:

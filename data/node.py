@@ -10,8 +10,9 @@ import dataclasses
 import re
 import sys
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
+from .failures import Failures
 from .stage import Context, Stage
 from .structure import Structure
 
@@ -31,7 +32,15 @@ class Node:
     Attributes:
         name: the user's ``name=`` argument.
         source: "file:line" of the user's call that made it, "" if unknown.
+        columnwise: whether component c of its elements comes from component c of its input's
+            alone, and which elements there are depends on none of them.
+        random_access: whether its stage hands out any of the elements (`gather`).
+        own_failures: what can go wrong in it, whatever function it is given.
     """
+
+    columnwise: ClassVar[bool] = False
+    random_access: ClassVar[bool] = False
+    own_failures: ClassVar[Failures] = Failures.ON_VALUES
 
     name: str | None = None
     source: str = ""
@@ -66,6 +75,25 @@ class Node:
 
     def _cardinality(self) -> int:
         return UNKNOWN
+
+    # -- what rules ask -------------------------------------------------------------------
+
+    @property
+    def one_to_one(self) -> bool:
+        """Whether element i is made of element i of every input, for all i alike."""
+        return False
+
+    @property
+    def failures(self) -> Failures:
+        """What can go wrong in it, its inputs aside."""
+        return self.own_failures
+
+    def sliced(self, part: slice) -> tuple[Node, slice | None] | None:
+        """A source that reads less for the elements `part`, and what is then still to be cut
+        from its elements (None: nothing); or None if there is none that reads less."""
+        return None
+
+    # -- running --------------------------------------------------------------------------
 
     def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         """The stage that runs this node on `inputs`, the stages of its input nodes."""

@@ -215,19 +215,32 @@ class OptimizationOptions(OptionsBase):
     """
 
     apply_default_optimizations = _Option(bool, "Whether rules left at None may apply.")
-    filter_fusion = _Option(bool, "Fuse filters that follow each other.")
+    filter_fusion = _Option(bool, "Fuse filters that follow each other. Default True.")
     filter_parallelization = _Option(
         bool, "Run traced filters on several threads. Default True."
     )
     inject_prefetch = _Option(bool, "Prefetch at the end. Default True.")
     seq_interleave_prefetch = _Option(bool, "Accepted for compatibility.")
-    map_and_batch_fusion = _Option(bool, "Accepted for compatibility.")
-    map_and_filter_fusion = _Option(bool, "Accepted for compatibility.")
+    map_and_batch_fusion = _Option(
+        bool, "Have parallel maps work on whole batches. Default True."
+    )
+    map_and_filter_fusion = _Option(
+        bool, "Run a filter before or together with the map it follows. Default True."
+    )
     map_fusion = _Option(bool, "Fuse traced maps that follow each other. Default True.")
     map_parallelization = _Option(bool, "Run traced maps on several threads. Default True.")
     noop_elimination = _Option(bool, "Drop stages that change nothing. Default True.")
     parallel_batch = _Option(bool, "Accepted for compatibility.")
-    shuffle_and_repeat_fusion = _Option(bool, "Accepted for compatibility.")
+    shuffle_and_repeat_fusion = _Option(
+        bool, "Fill a shuffle's buffer for the next iteration while the last elements leave. "
+        "Default True.",
+    )
+    slice_pushdown = _Option(
+        bool, "Move take, skip and shard towards the source. Default True. Headrace only."
+    )
+    decode_fusion = _Option(
+        bool, "Decode only the part of an image that is used. Default True. Headrace only."
+    )
     map_vectorization = _Option(
         bool, "Run traced functions on whole blocks. Default True. Headrace only."
     )

@@ -23,6 +23,7 @@ import time
 from functools import cached_property
 from typing import Any
 
+from .applying import apply_function
 from .block import Block
 from .executor import Item, ParallelBlocks
 from .functions import UserFunction
@@ -49,6 +50,7 @@ _AHEAD = 2  # blocks pulled and not yet delivered, per thread
 class ParallelNode(UnaryNode):
     """`function` mapped over the elements, or filtering them, by `parallelism` threads.
 
+    `kind` is "map", "filter" or "map_filter" (see `apply_function`);
     `parallelism` 0 means one thread per usable CPU.
     """
 
@@ -59,7 +61,10 @@ class ParallelNode(UnaryNode):
     multiple: int = 1
 
     def _element_spec(self) -> Any:
-        return self.input.element_spec if self.kind == "filter" else self.function.output_spec
+        if self.kind == "filter":
+            return self.input.element_spec
+        given = self.function.output_spec
+        return given[0] if self.kind == "map_filter" else given
 
     def _cardinality(self) -> int:
         n = self.input.cardinality
@@ -67,7 +72,7 @@ class ParallelNode(UnaryNode):
 
     @cached_property
     def label(self) -> str:
-        """``parallel_map`` or ``parallel_filter``, with the user's name for it."""
+        """``parallel_`` and the kind, with the user's name for it."""
         return f"parallel_{self.kind}:{self.name}" if self.name else f"parallel_{self.kind}"
 
     def describe(self) -> str:
@@ -183,14 +188,10 @@ class _ParallelStage(Stage):
     def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Exception | None, Any]:
         block, first = pulled
         began, cpu = time.perf_counter(), time.thread_time()
-        function = self.node.function
-        if self.node.kind == "map":
-            out, error = function.run_block(block, first)
-            done = out.num_rows
-        else:
-            mask, error = function.run_mask(block, first)
-            done = len(mask)
-            out = block[:done].mask(mask)
+        node = self.node
+        out, done, error = apply_function(
+            node.kind, node.function, block, first, self.structure
+        )
         rest = None
         if error is not None:
             locate(error, block, done)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 
 from ..node import Node
 from ..options import Options
@@ -20,14 +21,19 @@ from ..stats import short_line
 from . import (
     column_projection,
     feature_projection,
+    filter_fusion,
     filter_parallelization,
     inject_prefetch,
+    map_and_batch_fusion,
+    map_and_filter_fusion,
     map_fusion,
     map_parallelization,
     map_vectorization,
     noop_elimination,
     parallel_file_reading,
     predicate_pushdown,
+    shuffle_and_repeat_fusion,
+    slice_pushdown,
 )
 from .common import describe
 
@@ -53,30 +59,28 @@ class Rule:
     at_end: bool = False
 
 
+def _rule(module: ModuleType, title: str, at_end: bool = False) -> Rule:
+    name = module.__name__.rpartition(".")[2]
+    return Rule(name, title, module.rewrite, module.told, module.why_not, at_end)
+
+
 RULES: tuple[Rule, ...] = (
-    Rule("noop_elimination", "drop stages that change nothing",
-         noop_elimination.rewrite, noop_elimination.told, noop_elimination.why_not),
-    Rule("map_fusion", "fuse maps that follow each other",
-         map_fusion.rewrite, map_fusion.told, map_fusion.why_not),
-    Rule("feature_projection", "parse only the features that are used",
-         feature_projection.rewrite, feature_projection.told, feature_projection.why_not),
-    Rule("column_projection", "read only the columns that are used",
-         column_projection.rewrite, column_projection.told, column_projection.why_not),
-    Rule("predicate_pushdown", "skip row groups that a filter drops",
-         predicate_pushdown.rewrite, predicate_pushdown.told, predicate_pushdown.why_not),
-    Rule("map_vectorization", "run functions on whole blocks",
-         map_vectorization.rewrite, map_vectorization.told, map_vectorization.why_not),
-    Rule("parallel_file_reading", "read files ahead on other threads",
-         parallel_file_reading.rewrite, parallel_file_reading.told,
-         parallel_file_reading.why_not),
-    Rule("filter_parallelization", "run predicates on several threads",
-         filter_parallelization.rewrite, filter_parallelization.told,
-         filter_parallelization.why_not),
-    Rule("map_parallelization", "run functions on several threads",
-         map_parallelization.rewrite, map_parallelization.told, map_parallelization.why_not),
-    Rule("inject_prefetch", "prepare elements while the last ones are used",
-         inject_prefetch.rewrite, inject_prefetch.told, inject_prefetch.why_not, at_end=True),
-)  # fmt: skip
+    _rule(noop_elimination, "drop stages that change nothing"),
+    _rule(slice_pushdown, "take, skip and shard at the source"),
+    _rule(map_fusion, "fuse maps that follow each other"),
+    _rule(filter_fusion, "fuse filters that follow each other"),
+    _rule(column_projection, "read and compute only the columns that are used"),
+    _rule(map_and_filter_fusion, "filter before a map or together with it"),
+    _rule(feature_projection, "parse only the features that are used"),
+    _rule(predicate_pushdown, "skip row groups that a filter drops"),
+    _rule(shuffle_and_repeat_fusion, "fill the buffer for the next iteration in time"),
+    _rule(map_vectorization, "run functions on whole blocks"),
+    _rule(parallel_file_reading, "read files ahead on other threads"),
+    _rule(filter_parallelization, "run predicates on several threads"),
+    _rule(map_parallelization, "run functions on several threads"),
+    _rule(map_and_batch_fusion, "make whole batches at a time"),
+    _rule(inject_prefetch, "prepare elements while the last ones are used", at_end=True),
+)
 
 
 @dataclass

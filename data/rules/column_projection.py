@@ -1,16 +1,16 @@
-"""column_projection: columns that no function uses are not read.
+"""column_projection: columns that no function uses are not read, or not computed.
 
 A map that was traced says which components of its elements it needs.  Between it and a source
-of columns (Parquet, IPC, CSV, JSON lines, Arrow data, queries) may stand what hands elements on
-as they are, and traced filters, which say the same.  Source and functions are replaced by such
-that know only the columns in use.
+of columns (Parquet, IPC, CSV, JSON lines, Arrow data, queries), or another map, may stand what
+hands components on as they are (shuffle, batch, prefetch...), and traced filters, which say the
+same.  Source and functions are replaced by such that know only the components in use: the other
+map makes no more, its own source is asked for no more, and a shuffle between keeps no more.
 
 What is not read is not checked: a null in a column that nobody uses is no error.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
@@ -21,51 +21,49 @@ from ...ops.graph.passes import optimize
 from ...ops.graph.passes.dead_nodes import dead_nodes
 from ...ops.graph.trace import TracedFunction
 from ..functions import UserFunction
-from ..node import Node, UnaryNode
-from ..structure import Structure
+from ..node import Node
 from ..transforms.arrow_source import ArrowSourceNode
-from ..transforms.batch import BatchNode
 from ..transforms.filter import FilterNode
 from ..transforms.map import MapNode
-from ..transforms.prefetch import PrefetchNode
-from ..transforms.repeat import RepeatNode
-from ..transforms.shard import ShardNode
-from ..transforms.shuffle import ShuffleNode
-from ..transforms.skip import SkipNode
-from ..transforms.take import TakeNode
 from .common import describe
 
 __all__ = ["inputs_per_leaf", "rewrite", "told", "used_components", "why_not"]
 
-_TRANSPARENT = (
-    BatchNode, PrefetchNode, RepeatNode, ShardNode, ShuffleNode, SkipNode, TakeNode,
-)  # fmt: skip
-
 
 def rewrite(node: Node) -> Node | None:
-    """The map over a source that reads only what is used."""
+    """The map over a source, or another map, that makes only what is used."""
     path = _path(node)
     if path is None or _reason(path) is not None:
         return None
-    keep = _used_columns(path)
-    source = path[-1]
-    assert isinstance(source, ArrowSourceNode)
-    kept = [column in keep for column in source.leaf_columns]
-    plan: Node = source.select([c for c in source.columns if c in keep])
+    kept = _kept(path)
+    origin = path[-1]
+    plan: Node
+    if isinstance(origin, ArrowSourceNode):
+        used = {c for c, keep in zip(origin.leaf_columns, kept, strict=True) if keep}
+        plan = origin.select([c for c in origin.columns if c in used])
+    else:
+        assert isinstance(origin, MapNode)
+        plan = dataclasses.replace(origin, function=_giving(origin.function, kept))
+        while (better := rewrite(plan)) is not None:
+            plan = better
     for one in reversed(path[:-1]):
-        assert isinstance(one, UnaryNode)
         changes: dict[str, Any] = {"input": plan}
         if isinstance(one, (MapNode, FilterNode)):
             changes["function"] = _narrowed(one.function, kept, plan.element_spec)
-        plan = dataclasses.replace(one, **changes)
+        plan = dataclasses.replace(one, **changes)  # type: ignore[arg-type]
     return plan
 
 
 def told(before: Node, after: Node) -> str:
-    """The new source."""
+    """The new source, or what the other map makes now."""
     path = _path(after)
+    while path is not None and isinstance(path[-1], MapNode) and _path(path[-1]) is not None:
+        path = _path(path[-1])
     assert path is not None
-    return describe(path[-1])
+    origin = path[-1]
+    if isinstance(origin, ArrowSourceNode):
+        return describe(origin)
+    return f"{describe(origin)} makes {len(origin.structure.leaves)} components"
 
 
 def why_not(node: Node) -> str | None:
@@ -74,19 +72,24 @@ def why_not(node: Node) -> str | None:
     if path is None:
         below = node.inputs[0] if isinstance(node, MapNode) else node
         return None if below is node else _blocked(below)
-    return _reason(path)
+    return _reason(path) if isinstance(path[-1], ArrowSourceNode) else None
 
 
 def _path(node: Node) -> list[Node] | None:
-    """A map, what stands between it and a source of columns, and the source; or None."""
+    """A map, what stands between it and a source of columns or a map, and that; or None."""
     if not isinstance(node, MapNode):
         return None
-    path: list[Node] = [node]
-    while not isinstance(path[-1], ArrowSourceNode):
-        if len(path) > 1 and not isinstance(path[-1], (FilterNode, *_TRANSPARENT)):
+    path: list[Node] = [node, node.input]
+    while not isinstance(path[-1], (ArrowSourceNode, MapNode)):
+        if not _hands_on(path[-1]):
             return None
         path.append(path[-1].inputs[0])
     return path
+
+
+def _hands_on(node: Node) -> bool:
+    """Whether components pass it independently of each other."""
+    return node.columnwise or isinstance(node, FilterNode)
 
 
 def _blocked(node: Node) -> str | None:
@@ -95,38 +98,44 @@ def _blocked(node: Node) -> str | None:
     while not isinstance(node, ArrowSourceNode):
         if len(node.inputs) != 1 or isinstance(node, MapNode):
             return None  # another map answers for what is below it
-        if not isinstance(node, (FilterNode, *_TRANSPARENT)):
+        if not _hands_on(node):
             blocking = node
         node = node.inputs[0]
     return None if blocking is None else f"{describe(blocking)} takes whole elements"
 
 
 def _reason(path: list[Node]) -> str | None:
-    source = path[-1]
-    assert isinstance(source, ArrowSourceNode)
-    for one in path[:-1]:
-        if isinstance(one, (MapNode, FilterNode)):
-            function = one.function
-            if function.traced is None:
-                return f"{function.name!r} was not traced: {function.why_not}"
-            if inputs_per_leaf(function) is None:
-                return f"{function.name!r} uses tensors of a function around it"
-    if len(_used_columns(path)) == len(source.columns):
-        return f"all {len(source.columns)} columns that are read are used"
+    origin = path[-1]
+    functions = [one.function for one in path if isinstance(one, (MapNode, FilterNode))]
+    for function in functions:
+        if function.traced is None:
+            return f"{function.name!r} was not traced: {function.why_not}"
+        if inputs_per_leaf(function) is None:
+            return f"{function.name!r} uses tensors of a function around it"
+    if isinstance(origin, MapNode) and origin.function.is_stateful:
+        return f"{origin.function.name!r} changes state outside"
+    if all(_kept(path)):
+        if isinstance(origin, ArrowSourceNode):
+            return f"all {len(origin.columns)} columns that are read are used"
+        return f"all that {origin.label} makes is used"
     return None
 
 
-def _used_columns(path: list[Node]) -> set[str]:
-    source = path[-1]
-    assert isinstance(source, ArrowSourceNode)
-    owners = source.leaf_columns
+def _kept(path: list[Node]) -> list[bool]:
+    """For each component of the path's origin whether it is used, or goes with one that is."""
     used = {
-        owners[leaf]
+        leaf
         for one in path[:-1]
         if isinstance(one, (MapNode, FilterNode))
         for leaf in used_components(one.function)
     }
-    return used or {source.columns[0]}  # rows are counted by some column
+    origin = path[-1]  # rows are counted by some component
+    if not isinstance(origin, ArrowSourceNode):
+        used = used or {0}
+        return [leaf in used for leaf in range(len(origin.structure.leaves))]
+    owners = origin.leaf_columns
+    columns = {owners[leaf] for leaf in used} or {origin.columns[0]}
+    return [column in columns for column in owners]
 
 
 def used_components(function: UserFunction) -> list[int]:
@@ -145,13 +154,34 @@ def used_components(function: UserFunction) -> list[int]:
 def inputs_per_leaf(function: UserFunction) -> list[int] | None:
     """How many inputs of the graph each component is, or None if there are others."""
     assert function.traced is not None
-    counts = [
+    counts = _tensors_per_leaf(function.input.leaves)
+    return counts if sum(counts) == len(function.traced.graph.inputs) else None
+
+
+def _tensors_per_leaf(leaves: tuple[Any, ...]) -> list[int]:
+    return [
         len(spec.component_specs())
         if isinstance(spec, CompositeSpec)
         else int(spec is not None)
-        for spec in function.input.leaves
+        for spec in leaves
     ]
-    return counts if sum(counts) == len(function.traced.graph.inputs) else None
+
+
+def _giving(function: UserFunction, kept: list[bool]) -> UserFunction:
+    """`function` with only some components of its results, as a tuple."""
+    traced, leaves = function.traced, function.output.leaves
+    assert traced is not None
+    counts = _tensors_per_leaf(leaves)
+    flags = [flag for flag, n in zip(kept, counts, strict=True) for _ in range(n)]
+    graph = Graph(traced.graph.name)
+    with tracing(graph):
+        inputs = [graph.placeholder(t.spec) for t in traced.graph.inputs]
+        outputs = traced.graph.replay(
+            inputs, [t for t, flag in zip(traced.graph.outputs, flags, strict=True) if flag]
+        )
+    return _retraced(function, graph, outputs, function.input.spec, traced.input_specs, tuple(
+        spec for spec, flag in zip(leaves, kept, strict=True) if flag
+    ))  # fmt: skip
 
 
 def _narrowed(function: UserFunction, kept: list[bool], spec: Any) -> UserFunction:
@@ -168,14 +198,15 @@ def _narrowed(function: UserFunction, kept: list[bool], spec: Any) -> UserFuncti
             for t, flag in zip(old.inputs, flags, strict=True)
         ]
         outputs = old.replay(inputs)
+    args = spec if type(spec) is tuple else (spec,)
+    return _retraced(
+        function, graph, outputs, spec, (args, {}), function.traced.output_structure
+    )
+
+
+def _retraced(function: UserFunction, graph: Graph, outputs: list[Any], spec: Any,
+              input_specs: Any, structure: Any) -> UserFunction:  # fmt: skip
     graph.outputs = [
         t if getattr(t, "graph", None) is graph else graph.capture(t) for t in outputs
     ]
-    smaller = copy.copy(function)
-    smaller.__dict__.pop("_most_rows", None)
-    smaller.input = Structure(spec)
-    smaller._unpacks = type(spec) is tuple
-    smaller._call_row = smaller._call_block = None
-    args = spec if smaller._unpacks else (spec,)
-    smaller.traced = TracedFunction(graph, (args, {}), function.traced.output_structure)
-    return smaller
+    return function.retraced(TracedFunction(graph, input_specs, structure), spec)

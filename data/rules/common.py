@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from ...ops.graph import Node as GraphNode
 from ..functions import UserFunction
 from ..node import Node
 
-__all__ = ["describe", "function_of", "python_step", "walk"]
+__all__ = ["describe", "function_of", "python_step", "row_cost", "walk"]
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -64,3 +65,22 @@ def python_step(node: Node) -> Node | None:
         if getattr(one, "runs_python", False):
             return one
     return None
+
+
+_HEAVY = 1 << 20  # what has no batched form runs row by row: images are decoded, for instance
+_UNKNOWN_SIZE = 1 << 10
+_FREE = ("Placeholder", "Const", "Identity")
+
+
+def row_cost(nodes: Iterable[GraphNode]) -> int:
+    """What operations take per element, roughly, in numbers computed."""
+    total = 0
+    for node in nodes:
+        if node.type in _FREE:
+            continue
+        if node.primitive.batch is None:
+            total += _HEAVY
+        for tensor in node.outputs:
+            size = tensor.shape.num_elements()
+            total += _UNKNOWN_SIZE if size is None else size
+    return total

@@ -7,13 +7,10 @@ them without looking.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 from ...ops.graph import Graph
-from ...ops.graph.passes import optimize
-from ...ops.graph.passes.dead_nodes import dead_nodes
-from ...ops.graph.trace import TracedFunction
+from ..composition import pruned
 from ..node import Node
 from .common import describe, function_of
 
@@ -28,13 +25,10 @@ def rewrite(node: Node) -> Node | None:
     graph = function.traced.graph
     if _unused(graph) == 0:
         return None
-    pruned = optimize(graph, [dead_nodes])
-    if _parsed(pruned) >= _parsed(graph):
+    smaller = pruned(function)
+    assert smaller.traced is not None
+    if _parsed(smaller.traced.graph) >= _parsed(graph):
         return None
-    smaller = copy.copy(function)
-    smaller.traced = TracedFunction(
-        pruned, function.traced.input_specs, function.traced.output_structure
-    )
     return dataclasses.replace(node, function=smaller)  # type: ignore[call-arg]
 
 

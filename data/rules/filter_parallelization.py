@@ -9,17 +9,22 @@ from __future__ import annotations
 from ..node import Node
 from ..parallel import ParallelNode
 from ..transforms.filter import FilterNode
+from ..transforms.map_filter import MapFilterNode
 from .common import describe, python_step
 
 __all__ = ["rewrite", "told", "why_not"]
 
+_FILTERS = (FilterNode, MapFilterNode)
+
 
 def rewrite(node: Node) -> Node | None:
     """The parallel form of a filter."""
-    if isinstance(node, FilterNode) and _reason(node) is None:
+    if isinstance(node, _FILTERS) and _reason(node) is None:
+        asked = node.num_parallel_calls if isinstance(node, MapFilterNode) else None
         return ParallelNode(
-            node.input, node.function, "filter", name=node.name, source=node.source
-        )
+            node.input, node.function, node.kind, parallelism=max(asked or 0, 0),
+            name=node.name, source=node.source,
+        )  # fmt: skip
     return None
 
 
@@ -30,10 +35,10 @@ def told(before: Node, after: Node) -> str:
 
 def why_not(node: Node) -> str | None:
     """Why a filter stays on its consumer's thread."""
-    return _reason(node) if isinstance(node, FilterNode) else None
+    return _reason(node) if isinstance(node, _FILTERS) else None
 
 
-def _reason(node: FilterNode) -> str | None:
+def _reason(node: FilterNode | MapFilterNode) -> str | None:
     function = node.function
     if function.traced is None:
         return f"{function.name!r} was not traced, so it runs in order"

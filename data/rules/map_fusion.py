@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..functions import compose
+from ..composition import compose
 from ..node import Node
 from ..stats import short_line
 from ..transforms.map import MapNode

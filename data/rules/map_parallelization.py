@@ -2,15 +2,12 @@
 
 Maps of traced functions without effects outside become `ParallelNode`s on the shared pool, with
 as many threads as there are CPUs or as `num_parallel_calls` says.  A function that was not
-traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A batch
-that follows makes its size known, so that blocks are cut into whole batches.  A prefetch of
-nothing but batches of a parallel stage's blocks is dropped: that stage works ahead itself, and
-one more thread would only take time from its threads.
+traced runs in parallel only where the user asked for it with `num_parallel_calls`.  A prefetch
+of nothing but batches of a parallel stage's blocks is dropped: that stage works ahead itself,
+and one more thread would only take time from its threads.
 """
 
 from __future__ import annotations
-
-import dataclasses
 
 from ..node import Node
 from ..parallel import ParallelNode
@@ -27,7 +24,7 @@ _VIEWS = (BatchNode, TakeNode, SkipNode)
 
 
 def rewrite(node: Node) -> Node | None:
-    """A parallel form of a map; or a batch whose parallel input knows the batch's size."""
+    """A parallel form of a map; or what a needless prefetch reads."""
     if isinstance(node, MapNode) and _reason(node) is None:
         asked = node.num_parallel_calls
         return ParallelNode(
@@ -36,19 +33,13 @@ def rewrite(node: Node) -> Node | None:
         )  # fmt: skip
     if isinstance(node, PrefetchNode) and works_ahead(node.input):
         return node.input
-    if isinstance(node, BatchNode) and isinstance(node.input, ParallelNode):
-        if node.input.multiple == 1 and node.batch_size > 1:
-            sized = dataclasses.replace(node.input, multiple=node.batch_size)
-            return dataclasses.replace(node, input=sized)
     return None
 
 
 def told(before: Node, after: Node) -> str:
-    """The parallel stage, or the size its blocks are cut to."""
+    """The parallel stage, or the prefetch that was dropped."""
     if isinstance(before, PrefetchNode):
         return f"{describe(before)} dropped: the parallel stage before it works ahead"
-    if isinstance(after, BatchNode):
-        return f"{after.input.label} works on whole batches of {after.batch_size}"
     return describe(after)
 
 

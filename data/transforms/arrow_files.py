@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import Any
 
 from ...io.arrow_files import (
@@ -40,19 +41,56 @@ class ParquetNode(ArrowFilesNode):
 
     def in_parts(self) -> ParquetNode:
         """The same rows from parts of files that are worth reading at the same time."""
-        if len(self.files) > _MOST_FOOTERS or any("://" in file for file in self.files):
+        parts = [
+            p for file, groups in self._row_groups() or () for p in _parts_of(file, groups)
+        ]
+        if len(parts) <= len(self.files):
             return self
+        return dataclasses.replace(self, files=tuple(parts))
+
+    def sliced(self, part: slice) -> tuple[ParquetNode, slice | None] | None:
+        """The row groups that hold those rows."""
+        files = self._row_groups()
+        if files is None or self.predicate or part.step not in (None, 1):
+            return None
+        wanted = range(sum(rows for _, groups in files for _, rows in groups))[part]
         parts: list[str] = []
+        position = before = read = 0  # rows passed, those of them not read, and those read
+        for file, groups in files:
+            kept = []
+            for number, rows in groups:
+                if position + rows <= wanted.start:
+                    before += rows
+                elif position < wanted.stop:
+                    kept.append(number)
+                    read += rows
+                position += rows
+            if len(kept) == len(groups):
+                parts.append(file)
+            elif kept:
+                parts.append(ParquetPart(file, kept[0], kept[-1] + 1))
+        if len(parts) == len(self.files) and all(map(operator.is_, parts, self.files)):
+            return None
+        rest = slice(wanted.start - before, wanted.stop - before)
+        source = dataclasses.replace(self, files=tuple(parts))
+        return source, None if len(wanted) == read else rest
+
+    def _row_groups(self) -> list[tuple[str, list[tuple[int, int]]]] | None:
+        """For every file its row groups' numbers and sizes; None where asking takes long."""
+        if len(self.files) > _MOST_FOOTERS or any("://" in file for file in self.files):
+            return None
+        found = []
         for file in self.files:
             try:
                 footer = parquet_footer(file)
             except Exception:  # reading will tell
-                return self
-            parts += _parts_of(file, footer.metadata)
+                return None
+            metadata, numbers = footer.metadata, range(footer.metadata.num_row_groups)
+            if isinstance(file, ParquetPart):
+                numbers = numbers[file.start : file.stop]
+            found.append((file, [(k, metadata.row_group(k).num_rows) for k in numbers]))
             footer.close(force=True)
-        if len(parts) == len(self.files):
-            return self
-        return dataclasses.replace(self, files=tuple(parts))
+        return found
 
     def _keep(self) -> Any:
         if not self.predicate:
@@ -60,21 +98,10 @@ class ParquetNode(ArrowFilesNode):
         return lambda group: all(one.may_hold(group) for one in self.predicate)
 
     def _cardinality(self) -> int:
-        if (
-            self.predicate
-            or len(self.files) > _MOST_FOOTERS
-            or any("://" in f for f in self.files)
-        ):
+        files = None if self.predicate else self._row_groups()
+        if files is None:
             return UNKNOWN
-        try:
-            total = 0
-            for file in self.files:
-                footer = parquet_footer(file)
-                total += footer.metadata.num_rows
-                footer.close(force=True)
-        except Exception:  # reading will tell
-            return UNKNOWN
-        return total
+        return sum(rows for _, groups in files for _, rows in groups)
 
     def _notes(self) -> list[str]:
         if not self.predicate:
@@ -82,15 +109,16 @@ class ParquetNode(ArrowFilesNode):
         return [f"row groups with {' and '.join(map(str, self.predicate))}"]
 
 
-def _parts_of(path: str, metadata: Any) -> list[str]:
+def _parts_of(path: str, groups: list[tuple[int, int]]) -> list[str]:
     """Runs of row groups of at least `_PART_ROWS` rows, all of a file's."""
     parts: list[str] = []
-    start = rows = 0
-    for group in range(metadata.num_row_groups):
-        rows += metadata.row_group(group).num_rows
-        if rows >= _PART_ROWS or group == metadata.num_row_groups - 1:
-            parts.append(ParquetPart(path, start, group + 1))
-            start, rows = group + 1, 0
+    start = groups[0][0] if groups else 0
+    total = 0
+    for number, rows in groups:
+        total += rows
+        if total >= _PART_ROWS or number == groups[-1][0]:
+            parts.append(ParquetPart(path, start, number + 1))
+            start, total = number + 1, 0
     return parts if len(parts) > 1 else [path]
 
 

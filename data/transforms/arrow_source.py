@@ -20,6 +20,7 @@ from ...ops.errors import InvalidArgumentError
 from ..arrow_columns import NullError, Nulls, columns_from_batch
 from ..arrow_specs import element_spec
 from ..block import Block
+from ..failures import Failures
 from ..node import Node
 from ..stage import Context, Stage, State
 from .files import FilesNode
@@ -40,6 +41,7 @@ class ArrowSourceNode(Node):
     schema: Any = dataclasses.field(repr=False, default=None)
     nulls: Nulls = dataclasses.field(repr=False, default_factory=Nulls)
     all_columns: int = 0
+    own_failures = Failures.ON_DATA
 
     @property
     @abstractmethod
@@ -165,6 +167,19 @@ class _ArrowStage(Stage):
                 error, self._error = self._error, None
                 self._row += 1  # the rest goes on behind the bad row
                 raise InvalidArgumentError(error.message)
+
+    def _skip(self, count: int) -> int:
+        """Rows are read by the batch, but not converted, so nulls in them are no errors."""
+        skipped = 0
+        while skipped < count and (self._batch is not None or self._read()):
+            step = min(count - skipped, self._batch.num_rows - self._row)
+            self._row += step
+            skipped += step
+            if self._block is not None and self._row > self._begin + self._block.num_rows:
+                self._block = self._error = None
+            if self._row >= self._batch.num_rows:
+                self._batch = self._block = self._error = None
+        return skipped
 
     def _read(self) -> bool:
         """Have the next batch; False at the end."""

@@ -67,6 +67,15 @@ class ArrowStream:
         else:
             self._reader, self._data = stream, None
 
+    def sliced(self, part: slice) -> ArrowStream | None:
+        """The rows `part` if they follow each other in a table, else None."""
+        import pyarrow as pa
+
+        if not isinstance(self._data, pa.Table) or part.step not in (None, 1):
+            return None
+        rows = range(self._data.num_rows)[part]
+        return ArrowStream(self._data.slice(rows.start, len(rows)))
+
     def batches(self, names: list[str], start: int) -> Any:
         """An iterator over RecordBatches from row `start` on.
 
@@ -145,6 +154,11 @@ class ArrowTableNode(ArrowSourceNode):
     def open_batches(self, part: str, position: list[int] | None) -> ArrowReader:
         """A reader of the rows from `position` on."""
         return _TableReader(self.stream, self.schema, (position or [0])[0])
+
+    def sliced(self, part: slice) -> tuple[ArrowTableNode, slice | None] | None:
+        """Those rows of a table, if they follow each other."""
+        stream = self.stream.sliced(part)
+        return None if stream is None else (dataclasses.replace(self, stream=stream), None)
 
     def _cardinality(self) -> int:
         rows = self.stream.num_rows

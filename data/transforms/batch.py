@@ -12,8 +12,10 @@ from typing import Any
 from ...ops import nest
 from ...ops.errors import InvalidArgumentError
 from ...ops.ragged_tensor import RaggedTensorSpec
+from ...ops.tensor_spec import TensorSpec
 from ..block import Block
 from ..columns import column_rows, group_rows, row_shape
+from ..failures import Failures
 from ..node import UnaryNode
 from ..ragged import group_ragged, ragged_spec
 from ..stage import Context, Stage, State
@@ -37,6 +39,16 @@ class BatchNode(UnaryNode):
     drop_remainder: bool = False
     num_parallel_calls: int | None = None
     deterministic: bool | None = None
+    columnwise = True
+
+    @property
+    def failures(self) -> Failures:
+        """Elements of different shapes."""
+        same = all(
+            isinstance(spec, TensorSpec) and spec.shape.is_fully_defined()
+            for spec in self.input.structure.leaves
+        )
+        return Failures.NEVER if same else Failures.ON_DATA
 
     def _element_spec(self) -> Any:
         size = self.batch_size if self.drop_remainder else None

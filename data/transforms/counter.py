@@ -10,6 +10,7 @@ import numpy as np
 from ...ops import dtypes
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..failures import Failures
 from ..node import INFINITE, Node
 from ..stage import Context, Stage, State
 
@@ -23,6 +24,7 @@ class CounterNode(Node):
     start: int
     step: int
     output_type: dtypes.DType = dtypes.int64
+    own_failures = Failures.NEVER
 
     def _element_spec(self) -> Any:
         return TensorSpec([], self.output_type)

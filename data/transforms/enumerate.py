@@ -10,6 +10,7 @@ import numpy as np
 from ...ops import dtypes
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..failures import Failures
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
@@ -21,6 +22,7 @@ class EnumerateNode(UnaryNode):
     """Pairs ``(number, element)``, counting from `start`."""
 
     start: int = 0
+    own_failures = Failures.NEVER
 
     def _element_spec(self) -> Any:
         return TensorSpec([], dtypes.int64), self.input.element_spec

@@ -21,6 +21,7 @@ from ...ops.errors import InvalidArgumentError
 from ...ops.string_array import StringArray
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..failures import Failures
 from ..node import Node
 from ..stage import Context, Stage, State
 
@@ -53,6 +54,7 @@ class FilesNode(Node):
     files: tuple[str, ...]
     compression_type: str = ""
     reads_files = True
+    own_failures = Failures.ON_DATA
 
     @abstractmethod
     def open(self, path: str, record: int, offset: int) -> Reader:

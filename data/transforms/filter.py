@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+from ..applying import apply_function
 from ..block import Block
+from ..failures import Failures
 from ..functions import UserFunction
 from ..node import UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
 from .map import locate
 
-__all__ = ["FilterNode"]
+__all__ = ["FilterNode", "FilterStage"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,18 +21,26 @@ class FilterNode(UnaryNode):
     """Elements for which `function` returns True."""
 
     function: UserFunction = dataclasses.field(repr=False)
+    kind = "filter"
+
+    @property
+    def failures(self) -> Failures:
+        """The function's."""
+        return self.function.failures
 
     def _cardinality(self) -> int:
         return 0 if self.input.cardinality == 0 else UNKNOWN
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _FilterStage(self, inputs, context)
+        return FilterStage(self, inputs, context)
 
 
-class _FilterStage(Stage):
-    node: FilterNode
+class FilterStage(Stage):
+    """Rows behind a failing one are held back until the error has been raised."""
 
-    def __init__(self, node: FilterNode, inputs: list[Stage], context: Context):
+    node: Any  # FilterNode or MapFilterNode
+
+    def __init__(self, node: Any, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         self.pure = self.pure and not node.function.is_stateful
         self._index = 0
@@ -40,10 +51,10 @@ class _FilterStage(Stage):
             block = self._pull(max_rows, need_rows)
             if block is None:
                 return None
-            keep, error = self.node.function.run_mask(block, self._index)
-            done = len(keep)
+            kept, done, error = apply_function(
+                self.node.kind, self.node.function, block, self._index, self.structure
+            )
             self._index += done
-            kept = block[:done].mask(keep)
             if error is not None:
                 self._index += 1
                 rest = block[done + 1 :]

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from ..block import Block
+from ..failures import Failures
 from ..functions import UserFunction
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
@@ -32,6 +33,16 @@ class MapNode(UnaryNode):
     function: UserFunction = dataclasses.field(repr=False)
     num_parallel_calls: int | None = None
     deterministic: bool | None = None
+
+    @property
+    def one_to_one(self) -> bool:
+        """Unless the function does more than compute."""
+        return not self.function.is_stateful
+
+    @property
+    def failures(self) -> Failures:
+        """The function's."""
+        return self.function.failures
 
     def _element_spec(self) -> Any:
         if self.function.output_spec is None:

@@ -11,6 +11,7 @@ import threading
 
 from ..block import Block
 from ..executor import Prefetcher
+from ..failures import Failures
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
@@ -25,6 +26,13 @@ class PrefetchNode(UnaryNode):
     """The same elements, made ahead; `buffer_size` -1 means the engine's choice."""
 
     buffer_size: int
+    own_failures = Failures.NEVER
+    columnwise = True
+
+    @property
+    def one_to_one(self) -> bool:
+        """It is."""
+        return True
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return PrefetchStage(self, inputs, context)

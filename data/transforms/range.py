@@ -10,6 +10,7 @@ import numpy as np
 from ...ops import dtypes
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..failures import Failures
 from ..node import Node
 from ..stage import Context, Stage, State
 
@@ -24,12 +25,20 @@ class RangeNode(Node):
     stop: int
     step: int
     output_type: dtypes.DType = dtypes.int64
+    own_failures = Failures.NEVER
+    random_access = True
 
     def _element_spec(self) -> Any:
         return TensorSpec([], self.output_type)
 
     def _cardinality(self) -> int:
         return len(range(self.start, self.stop, self.step))
+
+    def sliced(self, part: slice) -> tuple[Node, slice | None]:
+        """A range of those numbers."""
+        numbers = range(self.start, self.stop, self.step)[part]
+        start, stop, step = numbers.start, numbers.stop, numbers.step
+        return dataclasses.replace(self, start=start, stop=stop, step=step), None
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _RangeStage(self, inputs, context)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..block import Block
+from ..failures import Failures
 from ..node import INFINITE, UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
 
@@ -21,6 +22,8 @@ class RepeatNode(UnaryNode):
     """`count` iterations one after the other; without end if `count` is negative."""
 
     count: int
+    own_failures = Failures.NEVER
+    columnwise = True
 
     def _cardinality(self) -> int:
         n = self.input.cardinality

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..block import Block
+from ..failures import Failures
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
@@ -17,6 +18,8 @@ class ShardNode(UnaryNode):
 
     num_shards: int
     index: int
+    own_failures = Failures.NEVER
+    columnwise = True
 
     def _cardinality(self) -> int:
         n = self.input.cardinality

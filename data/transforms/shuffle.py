@@ -16,16 +16,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..block import Block
+from ..failures import Failures
 from ..node import UnaryNode
 from ..row_store import RowStore
 from ..shuffle_draws import Draws, exchange
 from ..stage import Context, Stage, State
 
-__all__ = ["Epochs", "ShuffleNode"]
+__all__ = ["Epochs", "ShuffleNode", "ShuffleStage"]
 
 _FIRST_ROWS, _PULL_BYTES = 256, 1 << 20
 
@@ -64,12 +66,14 @@ class ShuffleNode(UnaryNode):
     seeds: tuple[int, int]
     reshuffle_each_iteration: bool = True
     epochs: Epochs = dataclasses.field(default_factory=Epochs, repr=False)
+    own_failures = Failures.NEVER
+    columnwise = True
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _ShuffleStage(self, inputs, context)
+        return ShuffleStage(self, inputs, context)
 
 
-class _ShuffleStage(Stage):
+class ShuffleStage(Stage):
     """After `_fed` input rows, ``_fed - buffer_size`` draws were made (none before it is full).
 
     Physical rows of the store are numbered; `_contents[slot]` is the row in a slot and
@@ -78,7 +82,7 @@ class _ShuffleStage(Stage):
 
     node: ShuffleNode
 
-    def __init__(self, node: ShuffleNode, inputs: list[Stage], context: Context):
+    def __init__(self, node: ShuffleNode, inputs: Sequence[Stage], context: Context):
         super().__init__(node, inputs, context)
         self._size = node.buffer_size
         if self._size < 0:
@@ -178,6 +182,42 @@ class _ShuffleStage(Stage):
         self._free = np.concatenate([rows, self._free])
         return self._store.get(rows)
 
+    # -- one iteration after the other (shuffle_repeat) -------------------------------------
+
+    @property
+    def drains(self) -> bool:
+        """Whether the input has ended, so that the last rows leave."""
+        return self._ended
+
+    @property
+    def next_fill(self) -> int:
+        """How many rows `fill` asks for; 0 once the buffer is full or the input has ended."""
+        return 0 if self._ended else min(self._size - self._fed, self._pull_rows)
+
+    def fill(self) -> int:
+        """Read some rows into the buffer before they are asked for; returns how many."""
+        fed = self._fed
+        self._fill(0)
+        return self._fed - fed
+
+    def take_room(self, previous: ShuffleStage) -> None:
+        """Use the places in the store from which rows of the iteration before have left."""
+        if self._store is None:
+            self._store, self._pull_rows = previous._store, previous._pull_rows
+            self._element = np.empty(len(previous._element), np.int64)
+        self._free = np.concatenate([previous._free, self._free])
+        previous._free = np.empty(0, np.int64)
+
+    def take_turn(self, previous: ShuffleStage) -> None:
+        """Be the iteration that follows the one of `previous`."""
+        self.take_room(previous)
+        self._epoch = previous._epoch
+        self._count_iteration()
+
+    def begin_next(self) -> None:
+        """Forget the rows and be the next iteration; the input has been restarted."""
+        self._restart()
+
     # -- state ----------------------------------------------------------------------------
 
     def _remember(self) -> None:
@@ -261,10 +301,13 @@ class _ShuffleStage(Stage):
         self._fed = fed
 
     def _restart(self) -> None:
+        self._count_iteration()
+        self._clear()
+
+    def _count_iteration(self) -> None:
         if self.node.reshuffle_each_iteration and self._epoch is not None:
             self._epoch += 1
             self.node.epochs.passed(self._epoch)
-        self._clear()
 
     def buffered(self) -> tuple[int, int]:
         """Elements and bytes held."""

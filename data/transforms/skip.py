@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..block import Block
+from ..failures import Failures
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
@@ -16,6 +17,8 @@ class SkipNode(UnaryNode):
     """What follows the first `count` elements; nothing if `count` is -1."""
 
     count: int
+    own_failures = Failures.NEVER
+    columnwise = True
 
     def _cardinality(self) -> int:
         n = self.input.cardinality

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..block import Block
+from ..failures import Failures
 from ..node import INFINITE, UnaryNode
 from ..stage import Context, Stage, State
 
@@ -16,6 +17,8 @@ class TakeNode(UnaryNode):
     """At most `count` elements; all if `count` is -1."""
 
     count: int
+    own_failures = Failures.NEVER
+    columnwise = True
 
     def _cardinality(self) -> int:
         n = self.input.cardinality

@@ -11,6 +11,7 @@ from ...ops.string_array import StringArray
 from ...ops.tensor import SymbolicTensor
 from ..block import Block
 from ..columns import ListColumn, unstack_row
+from ..failures import Failures
 from ..node import Node
 from ..stage import Context, Stage, State
 from ..values import Components
@@ -24,6 +25,8 @@ class TensorsNode(Node):
     """One element: the given value."""
 
     components: Components = dataclasses.field(repr=False)
+    own_failures = Failures.NEVER
+    random_access = True
 
     def _element_spec(self) -> Any:
         return self.components.spec
@@ -49,12 +52,20 @@ class TensorSlicesNode(Node):
     columns: tuple[Any, ...] = dataclasses.field(repr=False)
     spec: Any = dataclasses.field(repr=False)
     num_rows: int
+    own_failures = Failures.NEVER
+    random_access = True
 
     def _element_spec(self) -> Any:
         return self.spec
 
     def _cardinality(self) -> int:
         return self.num_rows
+
+    def sliced(self, part: slice) -> tuple[Node, slice | None]:
+        """Those rows of the columns."""
+        rows = len(range(self.num_rows)[part])
+        columns = tuple(column[part] for column in self.columns)
+        return dataclasses.replace(self, columns=columns, num_rows=rows), None
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return ColumnsStage(self, self.columns, self.num_rows, context)

@@ -21,6 +21,7 @@ class BlockNode(Node):
     """The rows of a block, as a source."""
 
     block: Block = dataclasses.field(repr=False)
+    random_access = True
 
     def _element_spec(self) -> Any:
         return self.block.structure.spec

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...ops import nest
 from ..block import Block
+from ..failures import Failures
 from ..node import INFINITE, UNKNOWN, Node
 from ..stage import Context, Stage, State
 
@@ -24,6 +25,12 @@ class ZipNode(Node):
 
     datasets: tuple[Node, ...]
     layout: Any = dataclasses.field(repr=False)
+    own_failures = Failures.NEVER
+
+    @property
+    def one_to_one(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def inputs(self) -> tuple[Node, ...]:

@@ -120,7 +120,7 @@ def test_projection_can_be_switched_off(folder):
     options.experimental_optimization.column_projection = False
     dataset = parquet(folder).map(lambda e: e["id"]).with_options(options)
     assert len(source(dataset._report.after).columns) == 5
-    assert "column_projection       off" in dataset.explain()
+    assert "column_projection          off" in dataset.explain()
 
 
 def test_columns_that_are_left_out_are_not_read(folder, monkeypatch):

@@ -51,12 +51,12 @@ As it runs:
     )
     told = [line for line in rules.splitlines() if "nothing to do" not in line]
     assert told == [
-        "  noop_elimination        + take(-1) dropped",
-        "  map_fusion              + map(scale+shift, num_parallel_calls=2)",
-        "  map_vectorization       + map(scale+shift, num_parallel_calls=2) runs by the block",
-        "  map_parallelization     + parallel_map(scale+shift, threads=2)",
-        "                          + parallel_map works on whole batches of 5",
-        "  inject_prefetch         off: switched off by the options",
+        "  noop_elimination           + take(-1) dropped",
+        "  map_fusion                 + map(scale+shift, num_parallel_calls=2)",
+        "  map_vectorization          + map(scale+shift, num_parallel_calls=2) runs by the block",
+        "  map_parallelization        + parallel_map(scale+shift, threads=2)",
+        "  map_and_batch_fusion       + parallel_map works on whole batches of 5",
+        "  inject_prefetch            off: switched off by the options",
     ]
 
 

@@ -9,7 +9,8 @@ import pytest
 import headrace as hr
 from headrace.data.block import Block
 from headrace.data.columns import ListColumn, RaggedColumn
-from headrace.data.functions import UserFunction, check_predicate, compose
+from headrace.data.composition import compose
+from headrace.data.functions import UserFunction, check_predicate
 from headrace.data.structure import Structure
 from headrace.ops import errors
 from headrace.ops.string_array import StringArray

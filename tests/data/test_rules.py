@@ -161,10 +161,10 @@ def test_map_vectorization_leaves_python_functions_and_says_why():
     assert "test_rules.py" in why
 
 
-def test_map_parallelization_of_a_traced_map_keeps_order_and_learns_the_batch_size():
+def test_a_parallel_map_keeps_order_and_learns_the_batch_size():
     source = numbers(10_000)
     node = BatchNode(mapped(source, double), 128)
-    after = apply("map_parallelization", node)
+    after = apply("map_and_batch_fusion", apply("map_parallelization", node))
     assert kinds(after) == ["batch", "parallel", "range"]
     assert after.input.multiple == 128
     assert run(after) == run(node)
@@ -173,7 +173,8 @@ def test_map_parallelization_of_a_traced_map_keeps_order_and_learns_the_batch_si
 def test_filter_parallelization_of_a_traced_filter():
     source = mapped(numbers(10_000), lambda x: (x, x % 3 == 0))
     node = BatchNode(FilterNode(source, function(lambda x, y: y, source)), 128)
-    after = apply("map_parallelization", apply("filter_parallelization", node))
+    for rule in ("filter_parallelization", "map_parallelization", "map_and_batch_fusion"):
+        after = apply(rule, node if rule == "filter_parallelization" else after)
     assert kinds(after) == ["batch", "parallel", "parallel", "range"]
     assert after.input.kind == "filter"
     assert after.input.multiple == 128
