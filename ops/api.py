@@ -55,6 +55,7 @@ from .special_functions import *  # noqa: F403
 from .string_ops import *  # noqa: F403
 from .tape import GradientTape as GradientTape, UnconnectedGradients as UnconnectedGradients
 from .tensor import Tensor as Tensor, is_symbolic as is_symbolic, is_tensor as is_tensor
+from .tensor_array import TensorArray as TensorArray, TensorArraySpec as TensorArraySpec
 from .tensor_shape import TensorShape as TensorShape
 from .tensor_spec import TensorSpec as TensorSpec, TypeSpec as TypeSpec
 from .trigonometry import *  # noqa: F403

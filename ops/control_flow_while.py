@@ -33,6 +33,7 @@ from .graph.graph import Graph
 from .math_ops import add
 from .tape import GradientTape, carries_gradient
 from .tensor import Tensor
+from .tensor_array import TensorArraySpec
 from .tensor_list import (
     LIST,
     TensorListPopBack,
@@ -244,6 +245,7 @@ def loop_node(
     body_graph, after = inner_trace(run, (), make, "body")
     for name, before, then in zip(names, leaves, after, strict=True):
         _check(name, before, then)
+    leaves = [_learnt(before, then) for before, then in zip(leaves, after, strict=True)]
     captured = align([cond_graph, body_graph], len(start))
     attrs = {"cond": cond_graph, "body": body_graph}
     found = choose(cond_graph, body_graph).call_flat((*start, *captured), attrs)
@@ -264,6 +266,13 @@ def _widened(spec: Any, invariant: Any) -> Any:
             f"initial shape: it has shape {spec.shape}, and the invariant is {shape}."
         )
     return TensorSpec(shape, spec.dtype)
+
+
+def _learnt(before: Any, after: Any) -> Any:
+    """The spec of a result: an array that was empty has elements of the shape written to it."""
+    if isinstance(before, TensorArraySpec) and before.element_shape.rank is None:
+        return after
+    return before
 
 
 def _check(name: str, before: Any, after: Any) -> None:

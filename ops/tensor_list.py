@@ -17,7 +17,8 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import zeros_like
-from .errors import InvalidArgumentError, OutOfRangeError
+from .block_axis import broadcast_to_block
+from .errors import InvalidArgumentError, OutOfRangeError, UnimplementedError
 from .primitive import Primitive
 from .string_array import StringArray
 from .tensor_shape import TensorShape
@@ -283,8 +284,6 @@ def _get_vjp(op: Any, g: Any) -> Any:
 
 def _unbatched_index(ctx: Any, at: int = 1) -> bool:
     if ctx.batched[at]:
-        from .errors import UnimplementedError
-
         raise UnimplementedError(
             f"primitive {ctx.primitive.name}: elements of a block use different indices",
             op=ctx.primitive.name,
@@ -319,28 +318,37 @@ GetLike = Primitive(
 )
 
 
-def _set_impl(a: ListValue, i: Any, x: Any) -> ListValue:
+def _set_impl(a: ListValue, i: Any, x: Any, *, grow: bool = False) -> ListValue:
     i = _index(i)
+    if grow and i >= a.length:
+        return a.put(i, x, i + 1)
     a._check(i)
     return a.put(i, x)
 
 
-def _set_batch(ctx: Any, a: Any, i: Any, x: Any) -> Any:
-    from .batch_rules import broadcast_to_block
-
+def _set_batch(ctx: Any, a: Any, i: Any, x: Any, **attrs: Any) -> Any:
     _unbatched_index(ctx)
     if not ctx.batched[2]:
         x = broadcast_to_block(x, ctx.element_index())
-    return TensorListSetItem.call_flat((a, i, x), {})
+    return TensorListSetItem.call_flat((a, i, x), attrs)
 
 
+#: `grow`: an index past the end makes the list longer.
 TensorListSetItem = Primitive(
     "TensorListSetItem",
     "input_handle: variant, index: int32, item: T",
     impl=_set_impl,
     shape=_one_list,
     vjp=lambda op, g: (
-        Clear.call_flat((g, op.inputs[1]), {}),
+        TensorListResize.call_flat(
+            (
+                Clear.call_flat((g, op.inputs[1]), {}),
+                TensorListLength.call_flat((op.inputs[0],), {}),
+            ),
+            {},
+        )
+        if op.attrs.get("grow")
+        else Clear.call_flat((g, op.inputs[1]), {}),
         None,
         GetLike.call_flat((g, op.inputs[1], op.inputs[2]), {}),
     ),
