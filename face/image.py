@@ -77,6 +77,7 @@ from ..ops.image_shapes import (
     resize_with_crop_or_pad,
     stateless_random_crop,
 )
+from ..ops.space_ops import extract_patches
 
 __all__ = [
     "ResizeMethod",
@@ -99,6 +100,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "extract_jpeg_shape",
+    "extract_patches",
     "flip_left_right",
     "flip_up_down",
     "grayscale_to_rgb",

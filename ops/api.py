@@ -21,6 +21,7 @@ from .composite import spec_of as type_spec_from_value  # noqa: F401
 from .context import executing_eagerly as executing_eagerly, init_scope as init_scope
 from .control_flow import case as case, cond as cond, switch_case as switch_case
 from .control_flow_while import while_loop as while_loop
+from .conv_ops import *  # noqa: F403
 from .convert import (
     constant as constant,
     convert_to_tensor as convert_to_tensor,
@@ -41,7 +42,9 @@ from .math_ops import *  # noqa: F403
 from .nn_activations import *  # noqa: F403
 from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
+from .norm_ops import *  # noqa: F403
 from .one_hot import *  # noqa: F403
+from .pool_ops import *  # noqa: F403
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
@@ -50,6 +53,7 @@ from .scans import *  # noqa: F403
 from .segments import *  # noqa: F403
 from .sequences import *  # noqa: F403
 from .softmax_ops import *  # noqa: F403
+from .space_ops import *  # noqa: F403
 from .sparse_tensor import SparseTensor as SparseTensor, SparseTensorSpec as SparseTensorSpec
 from .special_functions import *  # noqa: F403
 from .string_ops import *  # noqa: F403
