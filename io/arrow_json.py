@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ops.errors import InvalidArgumentError
 from .csv_chunks import TextChunks
 from .csv_reader import RecordError
@@ -28,8 +30,10 @@ def json_schema(path: str, compression: str = "") -> Any:
     chunks = TextChunks(path, compression)
     try:
         chunks.fill(_SCHEMA_BYTES)
-        data = bytes(chunks.data)
-        if not chunks.at_end:
+        data = chunks.view().tobytes()
+        if not data:
+            chunks.check()
+        if not chunks.final:
             data = data[: data.rfind(b"\n") + 1]
         if not data.strip():
             raise InvalidArgumentError(
@@ -101,12 +105,13 @@ class JsonLinesReader:
             if self._bad is not None:
                 self._raise_bad()
             self._chunks.fill(size)
-            data = bytes(self._chunks.data)
-            if not data:
-                return None
-            whole = self._chunks.at_end and len(data) <= size
+            data = self._chunks.view().tobytes()
+            whole = self._chunks.final and len(data) <= size
             cut = len(data) if whole else data.rfind(b"\n", 0, size) + 1
             if not cut:
+                if self._chunks.at_end and len(data) <= size:
+                    self._chunks.check()
+                    return None
                 size *= 2
                 continue
             table = _parse(data[:cut], self._schema) if data[:cut].strip() else None
@@ -120,7 +125,7 @@ class JsonLinesReader:
                 return batch.select(self._schema.names)
 
     def _use(self, size_bytes: int) -> None:
-        self._line += self._chunks.data.count(b"\n", 0, size_bytes)
+        self._line += int(np.count_nonzero(self._chunks.view(size_bytes) == 10))
         self._chunks.advance(size_bytes)
 
     def _up_to_error(self, data: bytes) -> tuple[int, Any]:
@@ -143,6 +148,6 @@ class JsonLinesReader:
     def _raise_bad(self) -> None:
         error, self._bad = self._bad, None
         line, offset = self._line, self._chunks.offset
-        end = self._chunks.data.find(b"\n") + 1
-        self._use(end or len(self._chunks.data))
+        end = self._chunks.view().tobytes().find(b"\n") + 1
+        self._use(end or self._chunks.kept)
         raise RecordError(f"{error} [{self._path}, line {line}, byte {offset}]")

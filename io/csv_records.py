@@ -6,9 +6,11 @@ take differently: it says which record is wrong and why, and reads on behind it.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from ..ops import dtypes
@@ -163,15 +165,20 @@ def _quoted(data: bytes, start: int, delimiter: bytes) -> tuple[bytes, int, str 
             position = quote + 1
 
 
-def row_of(record: Record, form: CsvFormat) -> tuple[list[Any], str | None]:
-    """The values of a record, or the first thing that is wrong with it."""
+def row_of(
+    record: Record, form: CsvFormat, used: Sequence[int]
+) -> tuple[list[Any], str | None]:
+    """The values of a record (None for components not `used`), and the first thing that is
+    wrong with it."""
     count = len(form.columns)
     wanted = form.wanted(len(record.fields))
     values: list[Any] = []
-    for k, column in zip(wanted, form.columns, strict=False):
+    for at, (k, column) in enumerate(zip(wanted, form.columns, strict=False)):
         if record.error is not None and record.wrong_field <= k:
             return values, record.error
-        value, error = field_value(record.fields[k], column, len(values), form.na_value)
+        value, error = None, None
+        if at in used:
+            value, error = field_value(record.fields[k], column, at, form.na_value)
         if error is not None:
             return values, error
         values.append(value)
@@ -214,7 +221,24 @@ def _number(field: bytes, dtype: Any) -> Any:
         limit = _LIMITS[dtype.name]
         return value if -limit <= value < limit else None
     if found := _FLOAT.match(field):
-        return float(found[1])
+        value = float(found[1])
+        return _for_float32(found[1], value) if dtype is dtypes.float32 else value
     if found := _HEX.match(field):
         return float.fromhex(found[1].decode())
     return None
+
+
+def _for_float32(text: bytes, nearest: float) -> float:
+    """A double that the conversion to float32 rounds as it should round `text`.
+
+    Rounding to a double first is wrong where that lies between two float32s.
+    """
+    size = abs(nearest)
+    if not 1e-46 < size < 3.5e38:
+        return nearest
+    _, exponent = math.frexp(size)
+    halves = math.ldexp(size, 25 - max(exponent, -125))  # in halves of a float32's last place
+    exact = Fraction(text.decode())
+    if halves % 2 != 1 or exact == Fraction(nearest):
+        return nearest
+    return math.nextafter(nearest, math.inf if exact > Fraction(nearest) else -math.inf)

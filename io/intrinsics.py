@@ -17,10 +17,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-__all__ = ["HAS_CLMUL", "HAS_CRC", "HAS_PEXT", "carryless_product", "copy_bytes",
-           "count_trailing_zeros", "crc_u8", "crc_u64", "gather_bits", "int32_array",
-           "int64_array", "int64_table", "load_i64", "load_u8", "load_u32", "load_u64",
-           "store_i64", "store_u8", "store_u32", "uint8_array"]  # fmt: skip
+__all__ = ["HAS_CLMUL", "HAS_CRC", "HAS_PEXT", "bits_of_double", "carryless_product",
+           "copy_bytes", "count_leading_zeros", "count_ones", "count_trailing_zeros", "crc_u8",
+           "crc_u64", "double_of_bits", "gather_bits", "int32_array", "int64_array",
+           "int64_table", "load_i64", "load_u8", "load_u32", "load_u64", "match_64",
+           "multiply_high", "store_f32", "store_f64", "store_i64", "store_u8", "store_u32",
+           "uint8_array", "uint64_array"]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -45,7 +47,7 @@ def _storer(bits: int, value_type: Any) -> Any:
     @intrinsic
     def store(typingctx, address, value):  # type: ignore[no-untyped-def]
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            pointer = builder.inttoptr(args[0], args[1].type.as_pointer())
             builder.store(args[1], pointer, align=1)
             return context.get_dummy_value()
 
@@ -60,6 +62,8 @@ load_u64, load_i64 = _loader(64, types.uint64), _loader(64, types.int64)
 store_u8 = _storer(8, types.uint8)
 store_u32 = _storer(32, types.uint32)
 store_i64 = _storer(64, types.int64)
+store_f32 = _storer(32, types.float32)
+store_f64 = _storer(64, types.float64)
 
 
 @intrinsic
@@ -117,7 +121,8 @@ def _viewer(element: Any, axes: int) -> Any:
 
 
 uint8_array, int32_array = _viewer(types.uint8, 1), _viewer(types.int32, 1)
-int64_array, int64_table = _viewer(types.int64, 1), _viewer(types.int64, 2)
+int64_array, uint64_array = _viewer(types.int64, 1), _viewer(types.uint64, 1)
+int64_table = _viewer(types.int64, 2)
 
 
 @intrinsic
@@ -128,6 +133,75 @@ def count_trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def count_leading_zeros(typingctx, value):  # type: ignore[no-untyped-def]
+    """Number of zero bits above the highest set bit of a `uint64`; 64 for zero."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def count_ones(typingctx, value):  # type: ignore[no-untyped-def]
+    """Number of set bits of a `uint64`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def multiply_high(typingctx, a, b):  # type: ignore[no-untyped-def]
+    """The upper 64 bits of the product of two `uint64`s."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(value, wide) for value in args))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), _I64)
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+@intrinsic
+def double_of_bits(typingctx, bits):  # type: ignore[no-untyped-def]
+    """The `float64` with the bits of a `uint64`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.uint64), codegen
+
+
+@intrinsic
+def bits_of_double(typingctx, value):  # type: ignore[no-untyped-def]
+    """The bits of a `float64` as a `uint64`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], _I64)
+
+    return types.uint64(types.float64), codegen
+
+
+@intrinsic
+def match_64(typingctx, address, byte):  # type: ignore[no-untyped-def]
+    """A bit for each of the 64 bytes at `address`, lowest first: whether it is `byte`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.VectorType(_I8, 64)
+        found = builder.load(builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        one = builder.insert_element(
+            ir.Constant(kind, ir.Undefined), args[1], ir.Constant(_I32, 0)
+        )
+        places = ir.Constant(ir.VectorType(_I32, 64), [0] * 64)
+        wanted = builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), places)
+        return builder.bitcast(builder.icmp_unsigned("==", found, wanted), _I64)
+
+    return types.uint64(types.int64, types.uint8), codegen
 
 
 # Some CPUs have the instruction but take hundreds of cycles for it.

@@ -41,9 +41,10 @@ __all__ = ["address", "compile_function", "ensure_compiled", "kernel", "kernels"
 _KERNELS = {
     "parse_kernel": ("fill_slots", "fill_lists", "parse_examples"),
     "record_kernel": ("frame_scan", "crc_update"),
+    "csv_kernel": ("csv_index", "csv_rows", "csv_unescape", "csv_cut"),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
 }
-_HELPERS = ("intrinsics", "wire_kernel", "crc32c", "jit")
+_HELPERS = ("intrinsics", "wire_kernel", "decimal_kernel", "crc32c", "jit")
 # What code may refer to besides LLVM's intrinsics: every process has these.
 _LIBRARY = {"memcpy", "memmove", "memset"}
 

@@ -9,7 +9,6 @@ from ...io.arrow_files import ArrowReader
 from ...io.csv_reader import CsvReader
 from ...io.csv_records import CsvFormat
 from ...ops.tensor_spec import TensorSpec
-from ..arrow_columns import from_arrow
 from .arrow_source import ArrowFilesNode
 
 __all__ = ["CsvNode"]
@@ -52,10 +51,7 @@ class CsvNode(ArrowFilesNode):
 
     def pack(self, batch: Any) -> list[Any]:
         """The components, in order."""
-        return [
-            from_arrow(array, self.nulls, name)
-            for name, array in zip(batch.schema.names, batch.columns, strict=True)
-        ]
+        return list(batch.columns)
 
     def _element_spec(self) -> Any:
         return tuple(TensorSpec([], self.form.columns[k].dtype) for k in self.used)

@@ -1,6 +1,9 @@
 """CSV: what pyarrow reads and what is read exactly are the same; parity with TensorFlow."""
 
 import random
+import struct
+from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 import headrace as hr
 from headrace.data.experimental import CsvDataset
+from headrace.io import csv_reader, jit
+from headrace.io.csv_fields import Parsed
 from headrace.io.csv_reader import CsvReader, RecordError
 from headrace.io.csv_records import CsvColumn, CsvFormat
 from headrace.ops import dtypes
@@ -47,7 +52,7 @@ def drain(reader):
         if batch is None:
             reader.close()
             return rows, errors
-        columns = [column.to_pylist() for column in batch.columns]
+        columns = [column.tolist() for column in batch.columns]
         rows += [tuple(map(repr, row)) for row in zip(*columns, strict=True)]
 
 
@@ -56,15 +61,100 @@ def path(tmp_path_factory):
     return str(tmp_path_factory.mktemp("csv") / "t.csv")
 
 
-@settings(max_examples=150, deadline=None)
+def exactly(path, form, **options):
+    """The outcome of reading record by record."""
+    exact = CsvReader(path, form, **options)
+    exact._parse = lambda size_bytes, final: Parsed(None, 0, 0, True)
+    return drain(exact)
+
+
+@settings(max_examples=300, deadline=None)
 @given(case=texts())
-def test_both_ways_of_reading_agree(path, case):
+def test_all_ways_of_reading_agree(path, compiled, case):
     text, form = case
     with open(path, "wb") as file:
         file.write(text)
-    exact = CsvReader(path, form)
-    exact._parse = lambda data, size_bytes: None
-    assert drain(CsvReader(path, form)) == drain(exact)
+    expected = exactly(path, form)
+    assert drain(CsvReader(path, form)) == expected
+    with mock.patch.object(jit, "kernel", lambda name: None):
+        assert drain(CsvReader(path, form)) == expected
+
+
+def decimals(rng):
+    """Texts of numbers, most of them floats."""
+    whole, fraction = rng.getrandbits(rng.randint(1, 80)), rng.getrandbits(rng.randint(1, 70))
+    return rng.choice([
+        f"{rng.uniform(-9, 9):.{rng.randint(0, 24)}f}", f"{whole}.{fraction}", f"-.{fraction}",
+        f"{rng.uniform(-9, 9):.{rng.randint(0, 20)}e}", f"{whole}e{rng.randint(-30, 20)}",
+        repr(struct.unpack("d", struct.pack("Q", rng.getrandbits(64)))[0]),
+        # Halfway between two float32s, or next to it.
+        str(2**24 + 1 + 2 * rng.getrandbits(22)) + rng.choice(["", ".0", ".00000000001"]),
+        str(rng.getrandbits(rng.randint(1, 70)) - 2**63), "Infinity", "-inf", "1e-320", "1e400",
+    ])  # fmt: skip
+
+
+def nearest_float32(text):
+    """By the distances of the candidates, exactly."""
+    value = Fraction(text)
+    with np.errstate(over="ignore"):
+        near = np.float32(float(text))
+    if not np.isfinite(near):
+        return near
+    around = [np.nextafter(near, np.float32(s) * np.float32(np.inf)) for s in (-1, 1)]
+    finite = [x for x in (near, *around) if np.isfinite(x)]
+    return min(finite, key=lambda x: (abs(Fraction(float(x)) - value), x.view(np.int32) & 1))
+
+
+def test_numbers_are_the_nearest(path, compiled):
+    rng = random.Random(3)
+    texts = [decimals(rng) for _ in range(3000)]
+    with open(path, "w") as file:
+        file.writelines(f"{text},{text}\n" for text in texts)
+    form = CsvFormat((CsvColumn(dtypes.float64), CsvColumn(dtypes.float32)))
+    rows, errors = drain(CsvReader(path, form))
+    assert not errors
+    expected = [
+        (repr(float(t)), repr(float(t if "n" in t.lower() else nearest_float32(t))))
+        for t in texts
+    ]
+    assert rows == expected
+
+
+@pytest.mark.parametrize("kind", [dtypes.int32, dtypes.int64])
+def test_integers_within_limits(path, compiled, kind):
+    rng = random.Random(4)
+    limit = np.iinfo(kind.np_dtype)
+    edge = [limit.max, limit.min, limit.max + 1, limit.min - 1, 0, 10**18, 10**19, -(10**20)]
+    values = edge + [
+        rng.getrandbits(rng.randint(1, 68)) * rng.choice([-1, 1]) for _ in range(999)
+    ]
+    with open(path, "w") as file:
+        file.writelines(f"{value}\n" for value in values)
+    rows, errors = drain(CsvReader(path, CsvFormat((CsvColumn(kind),))))
+    good = [v for v in values if limit.min <= v <= limit.max]
+    assert [int(row[0]) for row in rows] == good and len(errors) == len(values) - len(good)
+
+
+@st.composite
+def quoted_texts(draw):
+    """Longer records whose quotes, delimiters and line ends lie across words of 64 bytes."""
+    field = st.text('ab,"\n\r', max_size=40).map(lambda t: '"' + t.replace('"', '""') + '"')
+    rows = draw(
+        st.lists(st.lists(field | st.just("plain"), min_size=2, max_size=2), max_size=9)
+    )
+    text = draw(ENDS).join(",".join(row) for row in rows)
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from(["", "", '"', ",", "\n"])) + text[at:]
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=quoted_texts(), size=st.sampled_from([7, 70, 1 << 14]))
+def test_quotes_anywhere(path, compiled, text, size):
+    form = CsvFormat((CsvColumn(dtypes.string), CsvColumn(dtypes.string, b'"none"')))
+    with open(path, "w", newline="") as file:
+        file.write(text)
+    with mock.patch.object(csv_reader, "_FIRST_BYTES", size):
+        assert drain(CsvReader(path, form)) == exactly(path, form)
 
 
 @pytest.mark.parametrize("text", [b"1,1\n\n", b"\n1,1\n", b"1,1\r\n\r\n2,2", b"1,1\n\n2,2\n"])
@@ -78,8 +168,6 @@ def test_an_empty_line_lacks_fields(path, text):
 
 
 def test_small_chunks_change_nothing(path, monkeypatch):
-    from headrace.io import csv_reader
-
     form = CsvFormat((CsvColumn(dtypes.int32), CsvColumn(dtypes.string)))
     with open(path, "w", newline="") as file:
         file.write("".join(f'{i},"line {i}\n""{i * i}"""\r\n' for i in range(300)))
