@@ -175,6 +175,8 @@ class _Digest:
         inner = getattr(value, "_node", None)
         if isinstance(inner, Node):
             self.node(inner)
+        elif hasattr(value, "_fingerprint_parts"):  # lookup tables: what they hold
+            self.add(value._fingerprint_parts())
         elif type(value).__module__.split(".")[0] != "headrace":
             for name, item in sorted(getattr(value, "__dict__", {}).items()):
                 self._say(name)

@@ -9,7 +9,7 @@ A view of the registry, so a primitive declared anywhere in the ops room appears
 
 from typing import Any
 
-from ..ops import api as _api  # noqa: F401  (declares the primitives)
+from ..ops import api as _api, lookup_ops as _lookup_ops  # noqa: F401  (declare the primitives)
 from ..ops.primitive import REGISTRY as _REGISTRY
 
 

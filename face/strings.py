@@ -1,5 +1,6 @@
 """`hr.strings`: operations on string tensors."""
 
+from ..io import lookup_kernels as _lookup_kernels  # noqa: F401  (announces the kernels)
 from ..ops.api import (
     as_string,
     regex_full_match,
@@ -9,6 +10,9 @@ from ..ops.api import (
     string_lower as lower,
     string_split as split,
     string_strip as strip,
+    string_to_hash_bucket as to_hash_bucket,
+    string_to_hash_bucket_fast as to_hash_bucket_fast,
+    string_to_hash_bucket_strong as to_hash_bucket_strong,
     string_to_number as to_number,
     string_upper as upper,
     substr,
@@ -24,6 +28,9 @@ __all__ = [
     "split",
     "strip",
     "substr",
+    "to_hash_bucket",
+    "to_hash_bucket_fast",
+    "to_hash_bucket_strong",
     "to_number",
     "upper",
 ]

@@ -43,6 +43,7 @@ _KERNELS = {
     "record_kernel": ("frame_scan", "crc_update"),
     "csv_kernel": ("csv_index", "csv_rows", "csv_unescape", "csv_cut"),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
+    "lookup_kernel": ("fingerprint_strings", "find_numbers", "find_strings"),
 }
 _HELPERS = ("intrinsics", "wire_kernel", "decimal_kernel", "crc32c", "jit")
 # What code may refer to besides LLVM's intrinsics: every process has these.

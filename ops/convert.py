@@ -223,6 +223,7 @@ def _from_sequence(value: Any, dtype: DType | None) -> Tensor:
             if kinds and (
                 (float in kinds and not (dtype.is_floating or dtype.is_complex))
                 or (dtype.is_bool and kinds != {bool})
+                or dtype is dtypes.string
             ):
                 raise TypeError(
                     f"Cannot convert {value!r} to EagerTensor of dtype {dtype.name}"

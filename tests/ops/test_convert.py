@@ -127,3 +127,10 @@ def test_dlpack_and_array_protocols():
     x = hr.constant([1.0, 2.0])
     assert np.from_dlpack(x).tolist() == [1.0, 2.0]
     assert np.asarray(x, np.float64).dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [[1], [True], [[1, 2]], [1.5]], ids=str)
+def test_a_list_of_numbers_is_no_list_of_strings(value):
+    with pytest.raises(TypeError, match="dtype string"):
+        hr.constant(value, "string")
+    assert hr.constant([], "string").dtype is hr.string

@@ -1,0 +1,5 @@
+"""`hr.lookup.experimental`: tables that change."""
+
+from ..ops.lookup_mutable import DenseHashTable, MutableHashTable
+
+__all__ = ["DenseHashTable", "MutableHashTable"]
