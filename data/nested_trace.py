@@ -37,8 +37,9 @@ class _InnerGraph(Graph):
 def trace_function(fn: Callable[..., Any], args: Any, name: str) -> TracedFunction:
     """What `trace` gives, also inside of another trace."""
     if current.trace is None:
-        return trace(fn, args, name=name, lists_are_tensors=True)
+        return trace(fn, args, name=name, lists_are_tensors=True, exact=True)
     graph = _InnerGraph(name)
+    graph.exact = True
     with tracing(graph):
         (call_args,) = composite_specs((tuple(args),), graph.placeholder)
         result = nest.lists_to_tensors(fn(*call_args), to_tensor)

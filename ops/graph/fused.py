@@ -1,251 +1,323 @@
-"""Fused: a chain of elementwise calls as one kernel.
+"""Fused: a chain of elementwise calls and reductions as one kernel.
 
-A `Program` is a straight list of steps on one output shape.  It runs through NumPy, step by
-step, until its kernel (LLVM IR, one loop over rows and one over columns) has been compiled in
-the background; small arrays and unusual layouts go through NumPy always.  Both forms give the
-same bits.
+A `Program` holds the chain twice: as the primitives' own array functions, which run at once and
+on anything, and as the steps of `loops`, for which LLVM code is made per layout of the inputs.
+Small arrays and unusual layouts always take the first way.
+
+A chain whose kernel gives the bits NumPy gives is compiled in the background and the kernel
+swapped in.  Where they differ in the last place (sums in another order, exponentials) the first
+large call waits for the kernel, some 20 ms: so results never depend on when it was ready.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
+import math
 import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import recycling
+from .. import recycling, workers
 from ..dtypes import DType
 from ..primitive import Primitive
 from ..tensor_spec import TensorSpec
 from . import llvm
-from .scalar_code import Emitter, register_type, storage_type
+from .loop_code import kept_rows, kernel_code, start_of
+from .loops import LoopNest, Step, loop_nest
+from .scalar_code import is_exact
 
-__all__ = ["Fused", "Program"]
+__all__ = ["MIN_SIZE", "Fused", "Program"]
 
 MIN_SIZE = 2048  # elements; below, a NumPy call or two cost less than the kernel's arguments
+_SPREAD = 3_000_000  # units of 20 ps, 60 us of one thread: below, waking another costs more
+_KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_UFUNCS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
 
-# A step: (primitive, references to inputs or earlier results, attributes, dtype of the result).
-Step = tuple[Primitive, tuple[int, ...], dict[str, Any], DType]
+# A call of the array form: (function, references, number of results).
+Call = tuple[Any, tuple[int, ...]]
+
+
+class _Plan(NamedTuple):
+    """How a kernel runs on arrays of certain shapes."""
+
+    letters: str
+    nest: LoopNest
+    shape: tuple[int, ...]
+    rows: int
+    cols: int
+    outputs: tuple[tuple[int, ...], ...]  # shapes
 
 
 class Program:
-    """The steps of a fused chain.
+    """A fused chain.
 
-    Attributes:
+    Args:
         inputs: dtypes of the inputs.
-        steps: calls; a reference r < len(inputs) is an input, else the result of step
-            r - len(inputs).  The last step gives the result.
+        dropped: for each input, whether it is a number per row without the columns' axis.
+        calls: the array form; a reference r < len(inputs) is an input, else the result of
+            call r - len(inputs).
+        results: references of the results among the calls.
+        steps: the kernel's form, likewise.
+        outputs: references of the results among the steps, each a step's.
+        name: for messages.
     """
 
-    def __init__(self, inputs: tuple[DType, ...], steps: tuple[Step, ...]):
-        self.inputs = inputs
-        self.steps = steps
-        self.output = steps[-1][3]
+    def __init__(
+        self,
+        inputs: Sequence[DType],
+        dropped: Sequence[bool],
+        calls: Sequence[Call],
+        results: Sequence[int],
+        steps: Sequence[Step],
+        outputs: Sequence[int],
+        name: str,
+    ):
+        self.inputs = tuple(inputs)
+        self.dropped = tuple(dropped)
+        self.calls = tuple(calls)
+        self.results = tuple(results)
+        self.steps = tuple(steps)
+        self.outputs = tuple(outputs)
+        self.name = name
+        self.exact = all(
+            is_exact(s.what) if s.kind == "map" else s.kind != "reduce" or s.what in _EXACT
+            for s in steps
+        )
+        self._weight = 6 + sum(
+            1 if s.kind != "map" or is_exact(s.what) else 10 for s in steps
+        )  # of an element
         self._kernels: dict[str, Any] = {}
+        self._plans: dict[Any, _Plan | None] = {}
         self._lock = threading.Lock()
-        self._calls = [(p.kernel(attrs), refs) for p, refs, attrs, _ in steps]
 
     def __repr__(self) -> str:
-        return "[" + ", ".join(p.name for p, *_ in self.steps) + "]"
+        return f"[{self.name}]"
 
-    def run(self, arrays: tuple[Any, ...]) -> Any:
-        """The result for raw input arrays."""
-        plan = self._layout(arrays)
-        if plan is None:
-            return self.run_steps(arrays)
-        pattern, shape, rows, cols, row_strides, arrays = plan
-        kernel = self._kernels.get(pattern)
+    def run(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The results for raw input arrays."""
+        shapes = []
+        for a in arrays:
+            if type(a) is not np.ndarray:
+                return self.run_calls(arrays)
+            shapes.append(a.shape)
+        key = tuple(shapes)
+        plan = self._plans.get(key, _Plan)
+        if plan is _Plan:
+            if len(self._plans) > 64:
+                self._plans.clear()
+            plan = self._plans[key] = self._plan(shapes)
+        if plan is None or not llvm.enabled():
+            return self.run_calls(arrays)
+        kernel = self._kernels.get(plan.letters)
         if kernel is None:
-            if pattern not in self._kernels:
-                self._request(pattern)
-            return self.run_steps(arrays)
-        out = recycling.empty(shape, self.output.np_dtype)
-        args = [rows, cols]
-        for a, stride in zip(arrays, row_strides, strict=True):
-            args.append(a.__array_interface__["data"][0])
-            args.append(stride)
-        kernel(*args, out.__array_interface__["data"][0])
-        return out
+            if plan.letters not in self._kernels:
+                self._request(plan)
+                kernel = self._kernels.get(plan.letters)
+            if kernel is None:
+                return self.run_calls(arrays)
+        return self._launch(kernel, plan, arrays)
 
-    def run_steps(self, arrays: tuple[Any, ...]) -> Any:
-        """The result, call by call."""
+    def run_calls(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The results, call by call."""
         values = list(arrays)
-        for call, refs in self._calls:
+        for call, refs in self.calls:
             values.append(call(*[values[r] for r in refs]))
-        return values[-1]
+        return tuple(values[r] for r in self.results)
 
     # -- layouts --------------------------------------------------------------------------
 
-    def _layout(self, arrays: tuple[Any, ...]) -> Any:
-        """How to walk the inputs: a letter per input, sizes and row strides in elements; None
-        where the kernel does not fit.
-
-        ``f``: a full array, ``r``: one row for all rows, ``c``: one number per row, ``s``: one
-        number; ``F``: all inputs are contiguous, so that rows and columns are one loop.
-        """
-        shape: tuple[int, ...] = ()
-        for a in arrays:
-            if type(a) is not np.ndarray:
-                return None
-            if a.size > 1 and (
-                len(a.shape) > len(shape) or a.size > np.prod(shape, dtype=np.int64)
-            ):
-                shape = a.shape
-        size = 1
-        for d in shape:
-            size *= d
-        if size < MIN_SIZE or not llvm.enabled():
+    def _plan(self, shapes: list[tuple[int, ...]]) -> _Plan | None:
+        """How to walk arrays of these shapes; None where no kernel fits."""
+        try:
+            shape = np.broadcast_shapes(
+                *[s for s, d in zip(shapes, self.dropped, strict=True) if not d]
+            )
+        except ValueError:
+            return None  # the array form raises the error
+        size = math.prod(shape)
+        if size < MIN_SIZE:
             return None
+        letters = "".join(
+            _letter(s, shape, d) for s, d in zip(shapes, self.dropped, strict=True)
+        )
+        if "?" in letters:
+            return None
+        nest = loop_nest(letters, self.steps)
+        if nest is None:
+            return None
+        made = []
+        for ref in self.outputs:
+            letter = nest.classes[ref]
+            if letter in "rs":
+                return None
+            made.append(_shape_of(letter, shape, self.steps[ref - len(self.inputs)]))
         cols = shape[-1]
-        rows = size // cols
-        letters, strides, out = [], [], []
-        flat = True
-        for a in arrays:
-            if a.shape == shape:
-                if not a.flags.c_contiguous:
-                    if (
-                        a.ndim == 2
-                        and a.strides[1] == a.itemsize
-                        and a.strides[0] % a.itemsize == 0
-                    ):
-                        flat = False
-                        letters.append("f")
-                        strides.append(a.strides[0] // a.itemsize)
-                        out.append(a)
-                        continue
-                    a = np.ascontiguousarray(a)
-                letters.append("f")
-                strides.append(cols)
-            elif a.size == 1:
-                letters.append("s")
-                strides.append(0)
-            elif a.size == cols and a.shape[-1] == cols and a.flags.c_contiguous:
-                letters.append("r")
-                strides.append(0)
-                flat = False
-            elif a.shape == (*shape[:-1], 1) and a.flags.c_contiguous:
-                letters.append("c")
-                strides.append(1)
-                flat = False
-            else:
-                return None
-            if a.ndim > len(shape):
-                return None
-            out.append(a)
-        if flat:
-            rows, cols = 1, size
-        return "".join(letters), shape, rows, cols, strides, tuple(out)
+        rows, cols = (1, size) if nest.flat else (size // cols, cols)
+        return _Plan(letters, nest, shape, rows, cols, tuple(made))
 
     # -- the kernel -----------------------------------------------------------------------
 
-    def _request(self, pattern: str) -> None:
+    def _launch(self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        rows, cols = plan.rows, plan.cols
+        addresses: list[int] = []
+        alive = []
+        for a, letter in zip(arrays, plan.letters, strict=True):
+            stride = cols
+            if letter == "f":
+                if a.shape != plan.shape:
+                    a = np.broadcast_to(a, plan.shape)
+                if not a.flags.c_contiguous:
+                    if not plan.nest.flat and a.ndim == 2 and _rows_have_gaps(a):
+                        stride = a.strides[0] // a.itemsize
+                    else:
+                        a = np.ascontiguousarray(a)
+            elif not a.flags.c_contiguous:
+                a = np.ascontiguousarray(a)
+            alive.append(a)
+            addresses += (a.__array_interface__["data"][0], stride)
+        parts = 1
+        if plan.rows * plan.cols * self._weight > _SPREAD:
+            parts = min(workers.count(), 64 if plan.nest.flat else rows)
+        outs, sums = [], []
+        for ref, shape in zip(self.outputs, plan.outputs, strict=True):
+            step = self.steps[ref - len(self.inputs)]
+            kind = step.dtype.np_dtype
+            if plan.nest.classes[ref] in "RS":
+                out = np.full((parts, *shape), _start(step.what, step.dtype), kind)
+                sums.append((len(outs), step))
+            else:
+                out = recycling.empty(shape, kind)
+            outs.append(out)
+        self._spread(kernel, plan, addresses, outs, parts)
+        for place, step in sums:
+            total = _UFUNCS[step.what].reduce(outs[place], 0)
+            if step.what == "mean":
+                total = total / step.dtype.np_dtype.type(
+                    rows if plan.nest.classes[self.outputs[place]] == "R" else rows * cols
+                )
+            outs[place] = np.asarray(total, step.dtype.np_dtype)
+        return tuple(outs)
+
+    def _spread(
+        self, kernel: Any, plan: _Plan, addresses: list[int], outs: list[Any], parts: int
+    ) -> None:
+        """Run the kernel on parts of the rows, or of the columns where all is one row."""
+        rows, cols, classes = plan.rows, plan.cols, plan.nest.classes
+        keep = kept_rows(plan.nest, self.outputs)
+        runs = []
+        for part in range(parts):
+            first, last = rows * part // parts, rows * (part + 1) // parts
+            width, shift = cols, 0
+            table = list(addresses)
+            if plan.nest.flat:
+                first, last = 0, 1
+                shift = cols * part // parts & ~15
+                end = cols if part == parts - 1 else cols * (part + 1) // parts & ~15
+                width = end - shift
+                for i, letter in enumerate(plan.letters):
+                    if letter == "f":
+                        table[2 * i] += shift * self.inputs[i].size
+            for out, ref in zip(outs, self.outputs, strict=True):
+                address = out.__array_interface__["data"][0]
+                if classes[ref] in "RS":
+                    address += part * (out.nbytes // parts)
+                else:
+                    address += shift * out.itemsize
+                table.append(address)
+            scratch = np.empty(8 * cols * len(keep), np.uint8) if keep else None
+            if scratch is not None:
+                start = scratch.__array_interface__["data"][0]
+                table += [start + 8 * cols * i for i in range(len(keep))]
+            numbers = (first, last, width, rows * cols, *table)
+            runs.append(functools.partial(_run, kernel, numbers, scratch))
+        if parts == 1:
+            runs[0]()
+        else:
+            workers.spread(runs)
+
+    def _request(self, plan: _Plan) -> None:
         with self._lock:
-            if pattern in self._kernels:
+            if plan.letters in self._kernels:
                 return
-            self._kernels[pattern] = None
-        ir = self.ir(pattern)
+            self._kernels[plan.letters] = None
+            name, ir = self.ir(plan.letters)
+
+            def done(address: int) -> None:
+                self._kernels[plan.letters] = _KERNEL(address)
+
+            if self.exact:
+                llvm.request(name, ir, done)
+            else:
+                llvm.load(name, ir, done)
+
+    def ir(self, letters: str) -> tuple[str, str]:
+        """Name and LLVM IR of the kernel for inputs of the classes `letters`."""
+        nest = loop_nest(letters, self.steps)
+        assert nest is not None
+        ir = kernel_code("kernel", self.inputs, self.steps, self.outputs, nest)
         name = "k" + hashlib.sha256(ir.encode()).hexdigest()[:16]
-        kind = ctypes.CFUNCTYPE(
-            None,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            *([ctypes.c_void_p, ctypes.c_int64] * len(self.inputs)),
-            ctypes.c_void_p,
-        )
-
-        def done(address: int) -> None:
-            self._kernels[pattern] = kind(address)
-
-        llvm.request(name, ir.replace("@kernel", "@" + name), done)
-
-    def ir(self, pattern: str) -> str:
-        """LLVM IR of the kernel for a layout pattern."""
-        n = len(self.inputs)
-        emit = Emitter()
-        params = ["i64 %rows", "i64 %cols"]
-        for i in range(n):
-            params += [f"ptr noalias readonly %p{i}", f"i64 %rs{i}"]
-        params.append("ptr noalias %out")
-        entry: list[str] = []
-        row: list[str] = []
-        values: list[tuple[str, DType]] = []
-
-        def load(lines: list[str], i: int, pointer: str, tag: str) -> str:
-            kind = storage_type(self.inputs[i])
-            lines.append(f"    %{tag}{i} = load {kind}, ptr {pointer}")
-            if not self.inputs[i].is_bool:
-                return f"%{tag}{i}"
-            lines.append(f"    %{tag}{i}b = icmp ne i8 %{tag}{i}, 0")
-            return f"%{tag}{i}b"
-
-        for i, letter in enumerate(pattern):
-            kind = storage_type(self.inputs[i])
-            if letter == "s":
-                values.append((load(entry, i, f"%p{i}", "s"), self.inputs[i]))
-            elif letter == "c":
-                row.append(f"    %cp{i} = getelementptr {kind}, ptr %p{i}, i64 %i")
-                values.append((load(row, i, f"%cp{i}", "c"), self.inputs[i]))
-            else:
-                if letter == "f":
-                    row.append(f"    %off{i} = mul i64 %i, %rs{i}")
-                    row.append(f"    %q{i} = getelementptr {kind}, ptr %p{i}, i64 %off{i}")
-                base = f"%q{i}" if letter == "f" else f"%p{i}"
-                emit.lines.append(f"    %e{i} = getelementptr {kind}, ptr {base}, i64 %j")
-                values.append((load(emit.lines, i, f"%e{i}", "l"), self.inputs[i]))
-        for primitive, refs, _attrs, dtype in self.steps:
-            if primitive.name == "Cast":
-                values.append(emit.cast(values[refs[0]], dtype))
-            else:
-                values.append(emit.expression(primitive.elementwise, [values[r] for r in refs]))  # type: ignore[arg-type]
-        result, dtype = values[-1]
-        kind = storage_type(dtype)
-        if dtype.is_bool:
-            result = emit.new(f"zext {register_type(dtype)} {result} to i8")
-        body = "\n".join(emit.lines)
-        start = "\n".join(entry)
-        begin_row = "\n".join(row)
-        return "\n".join(
-            [
-                *sorted(emit.intrinsics),
-                f"define void @kernel({', '.join(params)}) {{",
-                "entry:",
-                start,
-                "    %empty = icmp slt i64 %cols, 1",
-                "    br i1 %empty, label %done, label %row",
-                "row:",
-                "    %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]",
-                begin_row,
-                "    %orow.off = mul i64 %i, %cols",
-                f"    %orow = getelementptr {kind}, ptr %out, i64 %orow.off",
-                "    br label %col",
-                "col:",
-                "    %j = phi i64 [ 0, %row ], [ %j.next, %col ]",
-                body,
-                f"    %o = getelementptr {kind}, ptr %orow, i64 %j",
-                f"    store {kind} {result}, ptr %o",
-                "    %j.next = add nuw nsw i64 %j, 1",
-                "    %j.more = icmp slt i64 %j.next, %cols",
-                "    br i1 %j.more, label %col, label %row.end",
-                "row.end:",
-                "    %i.next = add nuw nsw i64 %i, 1",
-                "    %i.more = icmp slt i64 %i.next, %rows",
-                "    br i1 %i.more, label %row, label %done",
-                "done:",
-                "    ret void",
-                "}",
-            ]
-        )
+        return name, ir.replace("@kernel", "@" + name)
 
 
-def _fused_shape(*tensors: Any, program: Program, spec: TensorSpec) -> TensorSpec:
-    return spec
+_EXACT = ("max", "min")
+
+
+def _run(kernel: Any, numbers: tuple[int, ...], scratch: Any) -> None:
+    kernel((ctypes.c_int64 * len(numbers))(*numbers))
+
+
+def _start(what: str, dtype: DType) -> Any:
+    if what in ("sum", "mean"):
+        return 0
+    if dtype.is_floating:
+        return -math.inf if what == "max" else math.inf
+    return dtype.min if what == "max" else dtype.max
+
+
+def _letter(have: tuple[int, ...], shape: tuple[int, ...], dropped: bool) -> str:
+    """The class of an input (see `loops`); ``?`` if it has none."""
+    if dropped:
+        return "k" if have == shape[:-1] else "s" if math.prod(have) == 1 else "?"
+    size = math.prod(have)
+    if have == shape:
+        return "f"
+    if size == 1:
+        return "s"
+    if have[-1] == shape[-1]:
+        # What broadcasts in any other way is repeated before the kernel runs.
+        return "r" if size == shape[-1] else "f"
+    return "c" if have == (*shape[:-1], 1) else "f"
+
+
+def _shape_of(letter: str, shape: tuple[int, ...], step: Step) -> tuple[int, ...]:
+    if letter == "f":
+        return shape
+    if letter == "c":
+        return (*shape[:-1], 1)
+    if letter == "k":
+        return shape[:-1]
+    if letter == "R":
+        return ((1,) * (len(shape) - 1) if step.keepdims else ()) + shape[-1:]
+    return (1,) * len(shape) if step.keepdims else ()
+
+
+def _rows_have_gaps(a: np.ndarray) -> bool:
+    return a.strides[1] == a.itemsize and a.strides[0] % a.itemsize == 0
+
+
+def _fused_shape(
+    *tensors: Any, program: Program, specs: tuple[TensorSpec, ...]
+) -> tuple[TensorSpec, ...]:
+    return specs
 
 
 Fused = Primitive(
     "_Fused",
     "inputs: N * T",
-    impl=lambda *arrays, program, spec: program.run(arrays),
+    impl=lambda *arrays, program, specs: program.run(arrays),
     shape=_fused_shape,
 )

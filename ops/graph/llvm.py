@@ -1,7 +1,7 @@
-"""LLVM through llvmlite: IR text to a callable, compiled in the background and kept on disk.
+"""LLVM through llvmlite: IR text to a callable, kept on disk.
 
 `request(name, ir, done)` returns at once; `done(address)` is called, on the compiling thread,
-when the machine code is there.  Objects are keyed by the IR, the CPU and its features.  The
+when the machine code is there.  `load` does the same on the calling thread.  Objects are keyed by the IR, the CPU and its features.  The
 thread lives only while there is work and is no daemon: a process that ends while LLVM runs
 would crash in its destructors.
 """
@@ -18,8 +18,9 @@ from typing import Any
 
 from ..kernel_cache import cache_folder
 
-__all__ = ["enabled", "request", "wait"]
+__all__ = ["enabled", "load", "request", "wait"]
 
+_compiling = threading.Lock()  # LLVM's modules share a context
 _lock = threading.Lock()
 _queue: deque[tuple[str, str, Callable[[int], None]]] = deque()
 _worker: threading.Thread | None = None
@@ -40,6 +41,18 @@ def request(name: str, ir: str, done: Callable[[int], None]) -> None:
         if _worker is None:
             _worker = threading.Thread(target=_work, name="headrace-llvm")
             _worker.start()
+
+
+def load(name: str, ir: str, done: Callable[[int], None]) -> None:
+    """Compile `ir` now; `done` gets the address of its function `name`.
+
+    If that fails, `done` is not called, and `wait` raises the error.
+    """
+    try:
+        done(_load(name, ir))
+    except Exception as error:
+        # The NumPy form goes on serving; `failures` and the tests show what happened.
+        failures.append((name, error))
 
 
 def wait(timeout_s: float = 60.0) -> None:
@@ -64,11 +77,7 @@ def _work() -> None:
                 _worker = None
                 return
             name, ir, done = _queue.popleft()
-        try:
-            done(_load(name, ir))
-        except Exception as error:
-            # The NumPy form goes on serving; `failures` and the tests show what happened.
-            failures.append((name, error))
+        load(name, ir, done)
 
 
 @functools.cache
@@ -86,6 +95,11 @@ def _target() -> tuple[Any, Any, str]:
 
 
 def _load(name: str, ir: str) -> int:
+    with _compiling:
+        return _loaded(name, ir)
+
+
+def _loaded(name: str, ir: str) -> int:
     llvm, machine, where = _target()
     key = hashlib.sha256((where + ir).encode()).hexdigest()[:32]
     path = cache_folder() / "llvm" / f"{key}.o"

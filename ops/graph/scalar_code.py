@@ -1,7 +1,8 @@
 """Scalar expressions of elementwise primitives as LLVM IR.
 
-A primitive's ``elementwise`` text is a Python expression in its inputs a, b, c ...; here it is
-read with `ast` and written as typed IR.  No fast-math: the result has the bits NumPy gives.
+A primitive's ``elementwise`` text is a Python expression in its inputs a, b, c ... and its
+numeric attributes; here it is read with `ast` and written as typed IR.  No fast-math: the
+result has the bits NumPy gives, but for the functions of `scalar_math` (`is_exact` tells).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType
+from . import scalar_math
 
-__all__ = ["Emitter", "Unsupported", "can_cast", "storage_type", "supports"]
+__all__ = ["Emitter", "Unsupported", "can_cast", "is_exact", "storage_type", "supports"]
 
 _TYPES = {
     "float32": "float",
@@ -69,9 +71,17 @@ class Emitter:
         self.lines.append(f"    {name} = {code}")
         return name
 
-    def expression(self, text: str, inputs: list[tuple[str, DType]]) -> tuple[str, DType]:
-        """The value of an ``elementwise`` text on the given inputs."""
-        names = {chr(ord("a") + i): v for i, v in enumerate(inputs)}
+    def expression(
+        self,
+        text: str,
+        inputs: list[tuple[str, DType]],
+        numbers: dict[str, float] | None = None,
+    ) -> tuple[str, DType]:
+        """The value of an ``elementwise`` text on the given inputs; `numbers` are constants
+        it names."""
+        names: dict[str, Any] = {chr(ord("a") + i): v for i, v in enumerate(inputs)}
+        for name, value in (numbers or {}).items():
+            names[name] = ast.Constant(value)
         return self._visit(_parsed(text), names, inputs[0][1])
 
     def cast(self, value: tuple[str, DType], to: DType) -> tuple[str, DType]:
@@ -99,7 +109,8 @@ class Emitter:
         if isinstance(node, ast.Name):
             if node.id not in names:
                 raise Unsupported(node.id)
-            return names[node.id]
+            found = names[node.id]
+            return found if type(found) is tuple else self._visit(found, names, dtype)
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             return _literal(node.value, dtype), dtype
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -108,6 +119,16 @@ class Emitter:
             v, t = self._visit(node.operand, names, dtype)
             kind = register_type(t)
             return self.new(f"fneg {kind} {v}" if t.is_floating else f"sub {kind} 0, {v}"), t
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
+            v, t = self._visit(node.operand, names, dtype)
+            if t.is_floating or isinstance(node.op, ast.Not) is not t.is_bool:
+                raise Unsupported("not")
+            return self.new(f"xor {register_type(t)} {v}, {'true' if t.is_bool else '-1'}"), t
+        if isinstance(node, ast.BoolOp) and len(node.values) == 2:
+            a, b, t = self._pair(node.values[0], node.values[1], names, dtype)
+            if not t.is_bool:
+                raise Unsupported("and, or")
+            return self.new(f"{type(node.op).__name__.lower()} i1 {a}, {b}"), t
         if isinstance(node, ast.BinOp):
             return self._binary(node, names, dtype)
         if isinstance(node, ast.Compare) and len(node.ops) == 1:
@@ -120,9 +141,7 @@ class Emitter:
         self, left: ast.expr, right: ast.expr, names: Any, dtype: DType
     ) -> tuple[str, str, DType]:
         # A literal takes the type of what stands beside it.
-        if isinstance(left, ast.Constant) or (
-            isinstance(left, ast.UnaryOp) and isinstance(left.operand, ast.Constant)
-        ):
+        if _is_literal(left, names):
             b, t = self._visit(right, names, dtype)
             a, _ = self._visit(left, names, t)
         else:
@@ -140,8 +159,9 @@ class Emitter:
         table = (
             {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"}
             if t.is_floating
-            else {"Add": "add", "Sub": "sub", "Mult": "mul"}
-        )
+            else {"Add": "add", "Sub": "sub", "Mult": "mul", "BitAnd": "and", "BitOr": "or",
+                  "BitXor": "xor"}
+        )  # fmt: skip
         if op not in table:
             raise Unsupported(op)
         return self.new(f"{table[op]} {register_type(t)} {a}, {b}"), t
@@ -182,16 +202,48 @@ class Emitter:
             sign = "u" if t.is_unsigned or t.is_bool else "s"
             better = self.new(f"icmp {sign}{'gt' if name == 'max' else 'lt'} {kind} {a}, {b}")
             return self.new(f"select i1 {better}, {kind} {a}, {kind} {b}"), t
-        if name in ("sqrt", "abs") and len(node.args) == 1:
-            v, t = self._visit(node.args[0], names, dtype)
-            if not t.is_floating:
-                raise Unsupported(name)
-            kind = register_type(t)
-            suffix = "f32" if kind == "float" else "f64"
-            intrinsic = f"llvm.{'fabs' if name == 'abs' else name}.{suffix}"
-            self.intrinsics.add(f"declare {kind} @{intrinsic}({kind})")
-            return self.new(f"call {kind} @{intrinsic}({kind} {v})"), t
+        if len(node.args) != 1:
+            raise Unsupported(name)
+        v, t = self._visit(node.args[0], names, dtype)
+        if not t.is_floating:
+            raise Unsupported(name)
+        if name in ("sqrt", "abs", "floor", "ceil", "rint"):
+            return self.intrinsic("fabs" if name == "abs" else name, t, v), t
+        kind = register_type(t)
+        if name in ("isinf", "isfinite"):
+            size = self.intrinsic("fabs", t, v)
+            test = "oeq" if name == "isinf" else "one"
+            return self.new(f"fcmp {test} {kind} {size}, 0x7FF0000000000000"), dtypes.bool
+        if name in scalar_math.FUNCTIONS and kind == "float":
+            return scalar_math.FUNCTIONS[name](self, v), t
         raise Unsupported(name)
+
+    def intrinsic(self, name: str, dtype: DType, *values: str) -> str:
+        """A call of ``llvm.<name>`` on floats or integers of one dtype."""
+        kind = register_type(dtype)
+        short = {"float": "f32", "double": "f64"}.get(kind, kind)
+        self.intrinsics.add(
+            f"declare {kind} @llvm.{name}.{short}({', '.join([kind] * len(values))})"
+        )
+        args = ", ".join(f"{kind} {v}" for v in values)
+        return self.new(f"call {kind} @llvm.{name}.{short}({args})")
+
+
+def _is_literal(node: ast.expr, names: dict[str, Any]) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    if isinstance(node, ast.Name):
+        return isinstance(names.get(node.id), ast.Constant)
+    return isinstance(node, ast.Constant)
+
+
+@functools.cache
+def is_exact(text: str) -> bool:
+    """Whether the compiled expression has the bits NumPy gives."""
+    return not any(
+        isinstance(n, ast.Name) and n.id in scalar_math.FUNCTIONS
+        for n in ast.walk(_parsed(text))
+    )
 
 
 def can_cast(have: DType, to: DType) -> bool:
@@ -215,11 +267,20 @@ def _literal(value: Any, dtype: DType) -> str:
     return str(int(value))
 
 
-@functools.cache
-def supports(text: str, inputs: tuple[DType, ...], output: DType) -> bool:
+def supports(
+    text: str,
+    inputs: tuple[DType, ...],
+    output: DType,
+    numbers: dict[str, float] | None = None,
+) -> bool:
     """Whether the expression has an IR form on inputs of these dtypes, with that result."""
+    return _supports(text, inputs, output, tuple((numbers or {}).items()))
+
+
+@functools.cache
+def _supports(text: str, inputs: tuple[DType, ...], output: DType, numbers: Any) -> bool:
     try:
-        _, t = Emitter().expression(text, [("%x", d) for d in inputs if register_type(d)])
-        return t is output
+        values = [("%x", d) for d in inputs if register_type(d)]
+        return Emitter().expression(text, values, dict(numbers))[1] is output
     except Unsupported:
         return False

@@ -37,6 +37,7 @@ def trace(
     *,
     name: str | None = None,
     lists_are_tensors: bool = False,
+    exact: bool = False,
 ) -> TracedFunction:
     """Run `fn` on placeholders and return what it did as a graph.
 
@@ -48,11 +49,13 @@ def trace(
         kwargs: keyword arguments, likewise.
         name: the graph's name; the function's by default.
         lists_are_tensors: treat lists in the result as tensors, as `Dataset.map` does.
+        exact: see `Graph.exact`.
 
     Raises:
         UntraceableError: the function needs a value that is not there yet.
     """
     graph = Graph(name or getattr(fn, "__name__", "function").replace("<lambda>", "lambda"))
+    graph.exact = exact
     with tracing(graph):
         call_args, call_kwargs = composite_specs((tuple(args), kwargs or {}), graph.placeholder)
         result = fn(*call_args, **call_kwargs)

@@ -79,6 +79,7 @@ def test_the_kernel_is_really_used():
     run(x)
     llvm.wait()
     assert program._kernels["fss"] is not None
+    assert program.exact
     assert run(x)[0].tolist() == [3.0] * 10000
 
 

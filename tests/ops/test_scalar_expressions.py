@@ -9,6 +9,7 @@ import pytest
 from headrace.ops import api as hr, dtypes
 from headrace.ops.graph import llvm
 from headrace.ops.graph.fused import Program
+from headrace.ops.graph.loops import Step
 from headrace.ops.graph.scalar_code import supports
 from headrace.ops.primitive import REGISTRY
 from headrace.ops.quiet import quietly
@@ -129,34 +130,63 @@ def test_expression_says_what_the_array_form_does(name):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_kernel_has_the_same_bits(name):
+def signature(name, dtype):
+    """Dtypes of the inputs and of the result, and attributes, where the text has a kernel."""
     primitive = REGISTRY[name]
-    if name == "SelectV2":
-        inputs = (dtypes.bool, dtypes.float32, dtypes.float32)
-    else:
-        inputs = tuple(a.dtype or dtypes.float32 for a in primitive.args)
-    tensors = [hr.TensorSpec([4], d) for d in inputs]
     group = next(a.group for a in primitive.args if a.group)
-    if primitive.types.get(group) is not None and dtypes.float32 not in primitive.types[group]:
-        pytest.skip("takes no floats")
-    if "alpha" in primitive.elementwise:
-        pytest.skip("has attributes, and stays a NumPy call")
-    out = primitive.shape(*tensors)
-    if not supports(primitive.elementwise, inputs, out.dtype):
-        pytest.skip("the compiler does not take it")
+    allowed = primitive.types.get(group)
+    if allowed is not None and dtype not in allowed:
+        return None
     if name == "SelectV2":
-        arrays = [np.resize(BOOLS, len(FLOATS)), FLOATS, FLOATS[::-1].copy()]
+        inputs = (dtypes.bool, dtype, dtype)
     else:
-        arrays = arguments(primitive, FLOATS)
-    arrays = [np.resize(a, 4096) for a in arrays]  # small arrays are left to NumPy
-    program = Program(inputs, ((primitive, tuple(range(len(arrays))), {}, out.dtype),))
-    want = quietly(program.run, tuple(arrays))
+        inputs = tuple(a.dtype or dtype for a in primitive.args)
+    numbers = {"alpha": 0.3} if "alpha" in primitive.elementwise else {}
+    out = primitive.shape(*[hr.TensorSpec([4], d) for d in inputs], **numbers)
+    if not supports(primitive.elementwise, inputs, out.dtype, numbers):
+        return None
+    return inputs, out.dtype, numbers
+
+
+CASES = [
+    (name, dtype)
+    for name in NAMES
+    for dtype in (dtypes.float32, dtypes.float64, dtypes.int32, dtypes.bool)
+    if signature(name, dtype) is not None
+]
+
+
+@pytest.mark.parametrize("name,dtype", CASES, ids=lambda x: getattr(x, "name", x))
+def test_kernel_and_array_form_agree(name, dtype):
+    primitive = REGISTRY[name]
+    inputs, out, numbers = signature(name, dtype)
+    base = BOOLS if dtype.is_bool else INTS if dtype.is_integer else FLOATS
+    base = base.astype(dtype.np_dtype)
+    if name == "SelectV2":
+        arrays = [np.resize(BOOLS, len(base)), base, base[::-1].copy()]
+    else:
+        arrays = arguments(primitive, base)
+    arrays = tuple(np.resize(a, 4096) for a in arrays)  # small ones are left to NumPy
+    refs = tuple(range(len(inputs)))
+    step = Step("map", refs, out, primitive.elementwise, "", False, tuple(numbers.items()))
+    program = Program(
+        inputs, [False] * len(inputs), [(primitive.kernel(numbers), refs)], [len(inputs)],
+        [step], [len(inputs)], name,
+    )  # fmt: skip
+    (want,) = quietly(program.run_calls, arrays)
+    quietly(program.run, arrays)
     llvm.wait()
     assert any(program._kernels.values())
-    got = program.run(tuple(arrays))
+    (got,) = program.run(arrays)
     assert got.dtype == want.dtype
-    equal = (got == want) | ((got != got) & (want != want))
+    if program.exact:
+        equal = (got == want) | ((got != got) & (want != want))
+    else:
+        equal = np.isclose(got, want, rtol=1e-6, atol=1e-37, equal_nan=True)
     assert equal.all(), (
         f"{name}: {[a[~equal] for a in arrays]} gave {got[~equal]}, NumPy {want[~equal]}"
     )
+
+
+def test_most_texts_have_a_kernel():
+    assert len({name for name, _ in CASES}) > 55

@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from ..graph import Graph
 from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
-from .fuse_elementwise import fuse_elementwise
+from .fold_constants import fold_constants
+from .fuse_loops import fuse_loops
+from .simplify import simplify
 
 __all__ = ["PASSES", "optimize"]
 
 Pass = Callable[[Graph], Graph]
 
-PASSES: list[Pass] = [dead_nodes, common_subexpressions, dead_nodes, fuse_elementwise]
+PASSES: list[Pass] = [
+    dead_nodes, fold_constants, simplify, common_subexpressions, dead_nodes, fuse_loops,
+]  # fmt: skip
 
 
 def optimize(graph: Graph, passes: Sequence[Pass] | None = None) -> Graph:

@@ -1,0 +1,193 @@
+"""Loop fusion: elementwise calls, reductions along the rows or down the columns, and what is
+made of both (softmax, normalisation, their gradients) become one `Fused` call each.
+
+A group grows downwards from its first call: a call joins the group of one of its inputs if the
+shapes fit the group's rows and columns and no path from the group to the call leads through
+anything else.  What is used outside is a result of the group.  `loops` says what a group can
+hold, `loop_steps` what each call becomes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from ..fused import MIN_SIZE, Fused, Program
+from ..graph import Graph, Node, copy_node
+from ..loop_steps import Group, is_heavy
+
+__all__ = ["fuse_loops"]
+
+
+def fuse_loops(graph: Graph) -> Graph:
+    """`graph` with its elementwise calls and reductions fused."""
+    units = _Units(graph)
+    groups = [u for u in units.all if u.group is not None and u.worth_it]
+    if not groups:
+        return graph
+    ends = {id(u.nodes[-1]): u for u in groups}
+    inside = {id(n) for u in groups for n in u.nodes}
+    used: dict[int, set[int]] = {}  # nodes that read a tensor
+    for node in graph.nodes:
+        for t in node.inputs:
+            used.setdefault(id(t), set()).add(id(node))
+    returned = {id(t) for t in graph.outputs}
+    mapped: dict[int, Any] = {}
+
+    def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
+        if id(node) not in inside:
+            return copy_node(new, node, inputs)
+        for old, t in zip(node.inputs, inputs, strict=True):
+            if t is not None:
+                mapped.setdefault(id(old), t)
+        unit = ends.get(id(node))
+        if unit is None or unit.group is None:
+            return None
+        own = {id(n) for n in unit.nodes}
+        results = [
+            t
+            for n in unit.nodes
+            for t in n.outputs
+            if id(t) in returned or used.get(id(t), set()) - own
+        ]
+        program = _program(unit.group, unit.nodes, results)
+        made = new.add(
+            Fused,
+            tuple(mapped[id(t)] for t in unit.group.inputs),
+            {"program": program, "specs": tuple(t.spec for t in results)},
+        )
+        return {id(old): t for old, t in zip(results, made, strict=True)}
+
+    return graph.rebuild(visit, order=[n for u in units.in_order() for n in u.nodes])
+
+
+def _program(group: Group, nodes: list[Node], results: list[Any]) -> Program:
+    place = {id(t): i for i, t in enumerate(group.inputs)}
+    calls = []
+    for node in nodes:
+        refs = tuple(place[id(t)] for t in node.inputs)
+        calls.append((node.primitive.kernel(node.attrs), refs))
+        place[id(node.outputs[0])] = len(group.inputs) + len(calls) - 1
+    steps, outputs = group.steps_for(results)
+    return Program(
+        [t.dtype for t in group.inputs],
+        [group.dropped(t) for t in group.inputs],
+        calls,
+        [place[id(t)] for t in results],
+        steps,
+        outputs,
+        ", ".join(n.type for n in nodes),
+    )
+
+
+class _Unit:
+    """A node, or the nodes of a group, as one point of the graph."""
+
+    __slots__ = ("before", "group", "nodes", "number", "place")
+
+    def __init__(self, number: int, node: Node, place: int, group: Group | None):
+        self.number = number
+        self.nodes = [node]
+        self.place = place  # of its last node
+        self.group = group
+        self.before = 0  # bits of the units that must run before it
+
+    @property
+    def worth_it(self) -> bool:
+        return len(self.nodes) > 1 or is_heavy(self.nodes[0])
+
+
+class _Units:
+    """The graph's nodes, grouped, with who must run before whom."""
+
+    def __init__(self, graph: Graph):
+        self.all: list[_Unit] = []
+        self._of: dict[int, _Unit] = {}  # by node
+        self._exact = graph.exact
+        writer: _Unit | None = None  # the last node that changed state
+        readers: list[_Unit] = []  # those that read state since
+        for place, node in enumerate(graph.nodes):
+            group = Group.found(node, self._exact, MIN_SIZE)
+            unit = _Unit(len(self.all), node, place, group)
+            self.all.append(unit)
+            self._of[id(node)] = unit
+            for t in node.inputs:
+                self._after(unit, self._of[id(t.node)])
+            if node.primitive.stateful:
+                if writer is not None:
+                    self._after(unit, writer)
+                if node.type == "ReadVariableOp":
+                    readers.append(unit)
+                else:
+                    for reader in readers:
+                        self._after(unit, reader)
+                    writer, readers = unit, []
+            self._join_inputs(unit, node)
+        self.all = [u for u in self.all if u.nodes]
+
+    def _after(self, unit: _Unit, earlier: _Unit) -> None:
+        unit.before |= earlier.before | 1 << earlier.number
+
+    def _join_inputs(self, unit: _Unit, node: Node) -> None:
+        """Let a new node join the groups of its inputs, as many as it can."""
+        for t in node.inputs:
+            host = self._of[id(t.node)]
+            own = self._of[id(node)]
+            if host is own or host.group is None or not self._may_join(host, own):
+                continue
+            joined = host.group.joined(own.group, own.nodes, self._exact)
+            if joined is not None:
+                self._merge(host, own, joined)
+
+    def _may_join(self, host: _Unit, guest: _Unit) -> bool:
+        """Whether nothing stands between the two: no unit after `host` and before `guest`."""
+        between = guest.before & ~(host.before | 1 << host.number)
+        bit = 1 << host.number
+        while between:
+            lowest = between & -between
+            if self.all[lowest.bit_length() - 1].before & bit:
+                return False
+            between ^= lowest
+        return True
+
+    def _merge(self, host: _Unit, guest: _Unit, group: Group) -> None:
+        host.group = group
+        host.nodes += guest.nodes
+        host.place = max(host.place, guest.place)
+        for n in guest.nodes:
+            self._of[id(n)] = host
+        guest.nodes = []
+        guest.group = None
+        gone, kept = 1 << guest.number, 1 << host.number
+        host.before = (host.before | guest.before) & ~(gone | kept)
+        for unit in self.all:
+            if unit.before & (gone | kept):
+                unit.before = (unit.before & ~gone) | host.before | kept
+
+    def in_order(self) -> list[_Unit]:
+        """Every unit after those before it, else in the order of their last nodes."""
+        left = {u.number: u.before.bit_count() for u in self.all}
+        after: dict[int, list[_Unit]] = {}
+        alive = {u.number for u in self.all}
+        for unit in self.all:
+            bits, count = unit.before, 0
+            while bits:
+                lowest = bits & -bits
+                number = lowest.bit_length() - 1
+                bits ^= lowest
+                if number in alive:
+                    after.setdefault(number, []).append(unit)
+                    count += 1
+            left[unit.number] = count
+        ready = [(u.place, u.number, u) for u in self.all if not left[u.number]]
+        heapq.heapify(ready)
+        order = []
+        while ready:
+            _, number, unit = heapq.heappop(ready)
+            order.append(unit)
+            for later in after.get(number, ()):
+                left[later.number] -= 1
+                if not left[later.number]:
+                    heapq.heappush(ready, (later.place, later.number, later))
+        assert len(order) == len(self.all), "fused groups wait for each other"
+        return order
