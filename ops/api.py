@@ -38,6 +38,7 @@ from .indexed_slices import (
     IndexedSlicesSpec as IndexedSlicesSpec,
 )
 from .linalg_ops import *  # noqa: F403
+from .lookup_hash_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
 from .nn_activations import *  # noqa: F403
 from .nn_losses import *  # noqa: F403
