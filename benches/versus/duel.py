@@ -38,26 +38,27 @@ class Player:
                 stderr=stderr,
                 text=True,
                 env=environment,
+                process_group=0,  # the workers that a library starts stop with it
             )
 
     def tell(self, command: str, **arguments: Any) -> Any:
         """The answer to a command, the process running only meanwhile."""
         assert self._process.stdin and self._process.stdout
-        os.kill(self._process.pid, signal.SIGCONT)
+        os.killpg(self._process.pid, signal.SIGCONT)
         self._process.stdin.write(json.dumps([command, arguments]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise SideError(f"{self.library} died in {command}({arguments})")
-        os.kill(self._process.pid, signal.SIGSTOP)
+        os.killpg(self._process.pid, signal.SIGSTOP)
         answer = json.loads(line)
         if "error" in answer:
             raise SideError(f"{self.library}: {answer['error']}")
         return answer["value"]
 
     def close(self) -> None:
-        """Ends the process."""
-        self._process.kill()
+        """Ends the process and those it started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def __enter__(self) -> Player:

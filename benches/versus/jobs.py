@@ -8,12 +8,14 @@ against what users write), `peer` says how.
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import columnar
+import grain_peer
 import models
 import numpy as np
 import pictures
@@ -123,6 +125,11 @@ def _iterate_numpy(lib: Any, data: Path) -> Callable[[], int]:
     return lambda: sum(1 for _ in dataset.as_numpy_iterator())
 
 
+def _own_features_full(lib: Any, data: Path) -> Any:
+    """Headrace in the peer's process."""
+    return pipelines.features_full(importlib.import_module("headrace"), data)
+
+
 JOBS = {
     job.name: job
     for job in (
@@ -143,19 +150,53 @@ JOBS = {
         _batches(
             "images-best",
             "images against tf.data's best formulation",
-            4,
+            6,
             pipelines.images_as_written,
             peer=pipelines.images_best,
             same="rows",
             files=True,
         ),
         _batches(
+            "images-shuffle-best",
+            "images with `shuffle(10000)` against tf.data's best formulation",
+            6,
+            pipelines.images_shuffled,
+            peer=pipelines.images_shuffled_best,
+            same="rows",
+            files=True,
+        ),
+        _batches(
             "numbers-best",
             "ints + floats against tf.data's best formulation",
-            3,
+            6,
             pipelines.numbers_as_written,
             peer=pipelines.numbers_best,
             same="rows",
+            files=True,
+        ),
+        _batches(
+            "numbers-1024-best",
+            "the same, batch 1024",
+            4,
+            pipelines.numbers_as_written_1024,
+            peer=pipelines.numbers_best_1024,
+            same="rows",
+            files=True,
+        ),
+        _batches(
+            "features-3of28",
+            "28 features parsed, 3 of them used by the next map",
+            150,
+            pipelines.features_used,
+            files=True,
+        ),
+        _batches(
+            "features-3of28-own",
+            "the same against Headrace with all 28 used",
+            2,
+            pipelines.features_used,
+            peer=_own_features_full,
+            same=None,
             files=True,
         ),
         _batches(
@@ -225,3 +266,4 @@ JOBS = {
 }
 
 JOBS |= columnar.jobs(Job)
+JOBS |= grain_peer.jobs(Job)

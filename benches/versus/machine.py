@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-DISTRIBUTIONS = ("headrace", "tensorflow-cpu", "keras", "numpy", "numba", "pyarrow")
+DISTRIBUTIONS = (
+    "headrace", "tensorflow-cpu", "keras", "grain", "array_record", "numpy", "numba", "pyarrow"
+)  # fmt: skip
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""The files every comparison reads: 100,000 records of images and as many of ints and floats.
+"""The files every comparison reads: 100,000 records of images, of ints and floats, of clicks.
 
 Written once per folder by Headrace itself (the writer is an argument only so that the same
 code can be tried with TensorFlow's), the same bytes on every machine.
@@ -29,6 +29,11 @@ def number_files(folder: Path) -> list[str]:
     return _shards(folder, "numbers")
 
 
+def click_files(folder: Path) -> list[str]:
+    """Paths of the shards with 28 scalar features: `INTS` (int64) and `price` (float32)."""
+    return _shards(folder, "clicks")
+
+
 def write(lib: Any, folder: Path) -> None:
     """Writes whichever shards `folder` lacks, each appearing under its name when complete."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,6 +41,8 @@ def write(lib: Any, folder: Path) -> None:
         _write_shard(lib, path, _images(lib, shard))
     for shard, path in enumerate(number_files(folder)):
         _write_shard(lib, path, _numbers(lib, shard))
+    for shard, path in enumerate(click_files(folder)):
+        _write_shard(lib, path, _numbers(lib, shard, ("price",)))
 
 
 def _shards(folder: Path, kind: str) -> list[str]:
@@ -53,24 +60,29 @@ def _write_shard(lib: Any, path: str, examples: Any) -> None:
     os.replace(path + ".partial", path)
 
 
-def _images(lib: Any, shard: int) -> Any:
+def images(shard: int) -> Any:
+    """(uint8 [784], int64) of each record of a shard of images."""
     rng = np.random.Generator(np.random.PCG64([1, shard]))
     count = RECORDS // SHARDS
     pixels = rng.integers(0, 256, (count, PIXELS), np.uint8)
-    labels = rng.integers(0, 10, count)
-    for image, label in zip(pixels, labels.tolist(), strict=True):
-        yield _example(lib, {"image": _bytes(lib, image.tobytes()), "label": _ints(lib, label)})
+    return zip(pixels, rng.integers(0, 10, count), strict=True)
 
 
-def _numbers(lib: Any, shard: int) -> Any:
+def _images(lib: Any, shard: int) -> Any:
+    for image, label in images(shard):
+        feature = {"image": _bytes(lib, image.tobytes()), "label": _ints(lib, int(label))}
+        yield _example(lib, feature)
+
+
+def _numbers(lib: Any, shard: int, float_keys: tuple[str, ...] = FLOATS) -> Any:
     rng = np.random.Generator(np.random.PCG64([2, shard]))
     count = RECORDS // SHARDS
     # Sizes of a click log: small counts, hashed categories, a few large values.
     ints = rng.integers(0, 1 << rng.integers(1, 40, len(INTS)), (count, len(INTS)))
-    floats = rng.standard_normal((count, len(FLOATS)), np.float32)
+    floats = rng.standard_normal((count, len(float_keys)), np.float32)
     for int_row, float_row in zip(ints.tolist(), floats.tolist(), strict=True):
         features = {key: _ints(lib, value) for key, value in zip(INTS, int_row, strict=True)}
-        for key, value in zip(FLOATS, float_row, strict=True):
+        for key, value in zip(float_keys, float_row, strict=True):
             features[key] = lib.train.Feature(float_list=lib.train.FloatList(value=[value]))
         yield _example(lib, features)
 

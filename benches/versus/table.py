@@ -33,7 +33,7 @@ def render(results: list[dict[str, Any]]) -> str:
     if not results:
         return "*Not measured yet.*"
     lines = [
-        "| job | Headrace /s | TensorFlow /s | ratio (range) | aim |",
+        "| job | Headrace /s | TensorFlow (or who is named) /s | ratio (range) | aim |",
         "|---|---:|---:|---:|---:|",
     ]
     for result in results:
