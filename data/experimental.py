@@ -30,6 +30,11 @@ from .experimental_apply import (
     save,
     snapshot,
 )
+from .lookup_tables import (
+    DatasetInitializer,
+    index_table_from_dataset,
+    table_from_dataset,
+)
 from .node import INFINITE as INFINITE_CARDINALITY, UNKNOWN as UNKNOWN_CARDINALITY, user_line
 from .optional import Optional
 from .options import (
@@ -61,6 +66,7 @@ __all__ = [
     "AutotuneOptions",
     "Counter",
     "CsvDataset",
+    "DatasetInitializer",
     "DistributeOptions",
     "ExternalStatePolicy",
     "OptimizationOptions",
@@ -86,6 +92,7 @@ __all__ = [
     "group_by_reducer",
     "group_by_window",
     "ignore_errors",
+    "index_table_from_dataset",
     "load",
     "make_batched_features_dataset",
     "make_csv_dataset",
@@ -100,6 +107,7 @@ __all__ = [
     "scan",
     "shuffle_and_repeat",
     "snapshot",
+    "table_from_dataset",
     "take_while",
     "unbatch",
     "unique",

@@ -9,9 +9,6 @@ import pytest
 import headrace as hr
 
 MISSING = {
-    "DatasetInitializer": "lookup tables do not exist",
-    "index_table_from_dataset": "lookup tables do not exist",
-    "table_from_dataset": "lookup tables do not exist",
     "ServiceOptions": "the data service belongs to hr.distribute",
     "service": "the data service belongs to hr.distribute",
     "distributed_save": "the data service belongs to hr.distribute",
