@@ -76,17 +76,19 @@ class DatasetArrow(DatasetBase):
         """The rows of a database query as dicts of tensors, one per column.
 
         Args:
-            query: SQL.  It is run once to learn the columns and once per iteration; resuming
-                is exact if it fixes an order (ORDER BY).
+            query: SQL.  It is run once per iteration, and once before to learn the columns
+                where the database cannot tell them (PostgreSQL can); resuming is exact if it
+                fixes an order (ORDER BY).
             uri: path of a SQLite file, ``sqlite:///path``, ``postgresql://...`` or another
-                that an installed ADBC driver knows.  SQLite's is in the extra `sql`; without
+                that an installed ADBC driver knows.  The extra `sql` has those two; without
                 it Python's own module reads SQLite.
             columns: the columns wanted; all by default.
             nulls: what becomes of nulls; see `from_arrow`.
             name: of the source.
 
         Raises:
-            UnavailableError: the database's driver is not installed.
+            UnavailableError: the database's driver is not installed, or the server does not
+                answer.
             InvalidArgumentError: the query failed.
         """
         from ..io.sql_query import ArrowQuery

@@ -6,16 +6,24 @@ module stands in where the driver is not installed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Any
 
 from ..ops import dtypes
-from ..ops.errors import InvalidArgumentError, NotFoundError, UnavailableError, UnknownError
+from ..ops.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    OpError,
+    UnavailableError,
+    UnknownError,
+)
 
-__all__ = ["ArrowQuery", "SqliteRows", "open_sqlite", "sql_value"]
+__all__ = ["ArrowQuery", "Rows", "open_rows", "sql_value"]
 
 _BATCH_ROWS = 1 << 14
 _DRIVERS = {
@@ -28,14 +36,59 @@ _DRIVERS = {
 }
 
 
-def open_sqlite(path: str, query: str, columns: int, skip: int = 0) -> SqliteRows:
+class Rows(ABC):
+    """The rows of a query as tuples of Python values.
+
+    Attributes:
+        names: of the columns; None where the statement gives no rows.
+    """
+
+    names: list[str] | None
+
+    def __init__(self) -> None:
+        self._unread: list[Any] = []
+
+    def fetch(self, most: int) -> list[Any]:
+        """The next rows, none at the end."""
+        if self._unread:
+            rows, self._unread = self._unread[:most], self._unread[most:]
+            return rows
+        return self._fetch(most)
+
+    def unread(self, rows: list[Any]) -> None:
+        """Have `fetch` give `rows` again."""
+        self._unread = list(rows) + self._unread
+
+    def skip(self, count: int) -> None:
+        """Drop the next rows."""
+        while count and (rows := self.fetch(min(count, _BATCH_ROWS))):
+            count -= len(rows)
+
+    @abstractmethod
+    def _fetch(self, most: int) -> list[Any]:
+        """Up to `most` new rows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the database."""
+
+
+def open_rows(driver: str, source: str, query: str, columns: int, skip: int = 0) -> Rows:
     """The rows of a query from row `skip` on.
+
+    Args:
+        driver: ``"sqlite"`` or ``"postgresql"``.
+        source: a path, or a URI.
+        query: SQL.
+        columns: how many there should be.
+        skip: rows to leave out.
 
     Raises:
         InvalidArgumentError: the query is wrong or gives another number of columns.
         NotFoundError: there is no such database.
+        UnavailableError: the server does not answer.
     """
-    rows = SqliteRows(path, query)
+    rows = SqliteRows(source, query) if driver == "sqlite" else AdbcRows(source, query)
     if rows.names is not None and len(rows.names) != columns:
         found = len(rows.names)
         rows.close()
@@ -47,14 +100,11 @@ def open_sqlite(path: str, query: str, columns: int, skip: int = 0) -> SqliteRow
     return rows
 
 
-class SqliteRows:
-    """The rows of a query in a SQLite file, read only.
-
-    Attributes:
-        names: of the columns.
-    """
+class SqliteRows(Rows):
+    """The rows of a query in a SQLite file, read only."""
 
     def __init__(self, path: str, query: str):
+        super().__init__()
         import sqlite3  # some builds of Python lack it
 
         self._error = sqlite3.Error
@@ -67,7 +117,6 @@ class SqliteRows:
         except sqlite3.Error as error:
             raise UnknownError(f"{path}; {error}") from None
         self._connection.text_factory = bytes
-        self._unread: list[Any] = []
         self._path = path
         try:
             self._connection.execute("PRAGMA query_only = ON")
@@ -78,24 +127,11 @@ class SqliteRows:
         description = self._cursor.description
         self.names = None if description is None else [d[0] for d in description]
 
-    def fetch(self, most: int) -> list[Any]:
-        """The next rows, none at the end."""
-        if self._unread:
-            rows, self._unread = self._unread[:most], self._unread[most:]
-            return rows
+    def _fetch(self, most: int) -> list[Any]:
         try:
             return self._cursor.fetchmany(most)
         except self._error as error:
             raise UnknownError(f"{self._path}; {error}") from None
-
-    def unread(self, rows: list[Any]) -> None:
-        """Have `fetch` give `rows` again."""
-        self._unread = list(rows) + self._unread
-
-    def skip(self, count: int) -> None:
-        """Drop the next rows."""
-        while count and (rows := self.fetch(min(count, _BATCH_ROWS))):
-            count -= len(rows)
 
     def close(self) -> None:
         """Close the database."""
@@ -103,12 +139,36 @@ class SqliteRows:
         self._connection.close()
 
 
+class AdbcRows(Rows):
+    """The rows of a query that an ADBC driver runs."""
+
+    def __init__(self, uri: str, query: str):
+        super().__init__()
+        self._batches = ArrowQuery(query, uri).batches(None)
+        self.names = list(next(self._batches).names)
+
+    def _fetch(self, most: int) -> list[Any]:
+        """The rows of one batch; those beyond `most` come next."""
+        batch = next(self._batches, None)
+        if batch is None:
+            return []
+        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        self.unread(rows[most:])
+        return rows[:most]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._batches.close()
+
+
 def sql_value(value: Any, kind: Any, column: int) -> Any:
-    """A SQLite value as one of `kind`, converted as SQLite does; NULL is 0 or empty."""
+    """A database's value as one of `kind`, converted as SQLite does; NULL is 0 or empty."""
     if kind is dtypes.string:
         if value is None:
             return b""
         return value if isinstance(value, bytes) else str(value).encode()
+    if isinstance(value, str):
+        value = value.encode()
     if isinstance(value, bytes):
         value = _leading_number(value)
     number = 0 if value is None else value
@@ -167,45 +227,66 @@ class ArrowQuery:
         if self._driver is None and self._scheme != "sqlite":
             raise UnavailableError(
                 f"{self._scheme}:// needs the package {driver.replace('_', '-')}: "
-                f"pip install {driver.replace('_', '-')} (the extra `sql` has SQLite's)"
+                f"pip install {driver.replace('_', '-')} (the extra `sql` has those for SQLite "
+                "and PostgreSQL)"
             )
 
     def schema(self) -> Any:
-        """The schema of the result; the query is run, its rows are not read."""
-        batches = self.batches(None)
+        """The schema of the result; rows are not read, and where the driver can tell it from
+        the query alone, that is not run."""
+        batches = self.batches(None, schema_only=True)
         try:
             return next(batches)
         finally:
             batches.close()
 
-    def batches(self, schema: Any) -> Generator[Any, None, None]:
+    def batches(self, schema: Any, schema_only: bool = False) -> Generator[Any, None, None]:
         """The record batches of the result; without `schema`, first of all that of the result.
 
         Raises:
-            InvalidArgumentError: the query or the connection failed.
+            InvalidArgumentError: the query failed.
+            UnavailableError: the server does not answer or refuses the connection.
         """
         if self._scheme == "sqlite" and not os.path.exists(self._uri):
             raise NotFoundError(f"{self._uri}; no such database: check the path")
-        run = self._adbc() if self._driver is not None else self._sqlite(schema)
+        run = self._adbc(schema_only) if self._driver is not None else self._sqlite(schema)
         found = next(run)
         if schema is None:
             yield found
         yield from run
 
-    def _adbc(self) -> Generator[Any, None, None]:
+    def _adbc(self, schema_only: bool) -> Generator[Any, None, None]:
         """The result's schema, then its batches."""
+        import pyarrow as pa
+
         assert self._driver is not None
         dbapi = importlib.import_module(f"{self._driver}.dbapi")
         try:
-            with dbapi.connect(self._uri) as connection, connection.cursor() as cursor:
+            connection = dbapi.connect(self._uri)
+        except dbapi.Error as error:
+            raise UnavailableError(
+                f"{self._scheme}://; {_one_line(error)}: check that the server runs, and host, "
+                "port, user, password and database of the URI"
+            ) from None
+        # What is not committed is undone when the connection closes: a query changes nothing.
+        try:
+            with connection, connection.cursor() as cursor:
+                if schema_only:
+                    with contextlib.suppress(dbapi.NotSupportedError):
+                        yield cursor.adbc_execute_schema(self.query)
+                        return
                 cursor.execute(self.query)
                 reader = cursor.fetch_record_batch()
                 yield reader.schema
                 for batch in reader:
                     for k in range(0, batch.num_rows, _BATCH_ROWS):
                         yield batch[k : k + _BATCH_ROWS]
-        except dbapi.Error as error:
-            raise InvalidArgumentError(f"query failed: {error} in {self.what!r}") from None
+        except (dbapi.Error, pa.ArrowException, OSError) as error:
+            if isinstance(error, OpError):
+                raise
+            raise InvalidArgumentError(
+                f"query failed: {_one_line(error)} in {self.what!r}"
+            ) from None
 
     def _sqlite(self, schema: Any) -> Generator[Any, None, None]:
         import pyarrow as pa
@@ -230,6 +311,10 @@ class ArrowQuery:
                 first = rows.fetch(_BATCH_ROWS)
         finally:
             rows.close()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _kind_of(values: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of a database query: through Python's sqlite3 as tuples, through ADBC as Arrow.
+"""Rows of a database query: as tuples of scalars, or through Arrow as dicts.
 
 The state is a number of rows: a query is run anew and its first rows dropped, so resuming is
 exact where the query fixes an order (ORDER BY).
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...io.arrow_files import ArrowReader, conform
-from ...io.sql_query import ArrowQuery, open_sqlite, sql_value
+from ...io.sql_query import ArrowQuery, open_rows, sql_value
 from ...ops import dtypes
 from ...ops.string_array import StringArray
 from ...ops.tensor_spec import TensorSpec
@@ -28,15 +28,17 @@ _ROWS = 1 << 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SqlNode(Node):
-    """Rows of a SQLite query as tuples of scalars.
+    """Rows of a query as tuples of scalars.
 
     Attributes:
-        path: of the database file.
+        driver: ``"sqlite"`` or ``"postgresql"``.
+        path: of the database file, or a URI.
         query: SQL.
         types: dtypes of the columns.
     """
 
-    path: str
+    driver: str
+    path: str = dataclasses.field(repr=False)  # a URI may hold a password
     query: str
     types: tuple[Any, ...] = dataclasses.field(repr=False)
     reads_files = True
@@ -64,7 +66,9 @@ class _SqlStage(Stage):
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         node = self.node
         if self._rows is None:
-            self._rows = open_sqlite(node.path, node.query, len(node.types), self._row)
+            self._rows = open_rows(
+                node.driver, node.path, node.query, len(node.types), self._row
+            )
         found = self._rows.fetch(min(max_rows, _ROWS))
         good: list[tuple[Any, ...]] = []
         for row in found:
