@@ -132,7 +132,7 @@ class CsvReader:
         cut = jit.kernel("csv_cut")
         self._chunks.fill(_MOST_BYTES)
         text = self._chunks
-        if self._bad is not None or self._wrong or cut is None or not text.kept:
+        if self._bad is not None or cut is None or not text.kept:
             return None
         lines = np.zeros(1, np.int64)
         end = cut(
@@ -147,6 +147,7 @@ class CsvReader:
         part = object.__new__(CsvReader)
         part._begin(self._path, self._form, self._used, self._parser, self._line)
         part._bytes = size
+        part._wrong, self._wrong = self._wrong, False
         part._chunks = text.split(size)
         self._line = line
         return part

@@ -25,7 +25,7 @@ from ..node import Node
 from ..stage import Context, Stage, State
 from .files import FilesNode
 
-__all__ = ["ArrowFilesNode", "ArrowSourceNode"]
+__all__ = ["ArrowFilesNode", "ArrowSourceNode", "ArrowStage"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class ArrowSourceNode(Node):
         return element_spec(self.schema)
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        return _ArrowStage(self, inputs, context)
+        return ArrowStage(self, inputs, context)
 
     def _what(self) -> str:
         return ""
@@ -126,7 +126,9 @@ class ArrowFilesNode(ArrowSourceNode, FilesNode):
     format = "arrow_files"
 
 
-class _ArrowStage(Stage):
+class ArrowStage(Stage):
+    """The stage of every such source."""
+
     node: ArrowSourceNode
 
     def __init__(self, node: ArrowSourceNode, inputs: list[Stage], context: Context):
@@ -187,7 +189,7 @@ class _ArrowStage(Stage):
         while self._file < len(files):
             try:
                 if self._reader is None:
-                    self._reader = self.node.open_batches(files[self._file], self._at)
+                    self._reader = self._open(files[self._file], self._at)
                 self._at = self._reader.position
                 batch = self._reader.read()
             except RecordError as error:
@@ -206,6 +208,9 @@ class _ArrowStage(Stage):
                 self._row, self._drop = self._drop, 0
                 return True
         return False
+
+    def _open(self, part: str, position: list[int] | None) -> ArrowReader:
+        return self.node.open_batches(part, position)
 
     def _convert(self) -> None:
         """The rows from the current one on as a block, up to the first that is bad."""
