@@ -91,7 +91,8 @@ def remote_error(error: BaseException, url: str) -> OpError:
     if _JAVA.search(reason):
         return UnavailableError(
             f"{url}; {reason}: HDFS needs Java and Hadoop's native library; set JAVA_HOME, "
-            "HADOOP_HOME, ARROW_LIBHDFS_DIR and CLASSPATH (`hadoop classpath --glob`)"
+            "HADOOP_HOME, ARROW_LIBHDFS_DIR and CLASSPATH (`hadoop classpath --glob`), or use "
+            "webhdfs://host:9870/path, which needs neither"
         )
     if isinstance(error, (TypeError, ValueError, AttributeError, NotImplementedError)):
         return UnknownError(f"{url}; {type(error).__name__}: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 from typing import Any
 
 from ..ops.errors import InvalidArgumentError, UnimplementedError
@@ -13,6 +14,7 @@ from .remote_base import Guarded, RemoteFileSystem
 
 __all__ = ["FsspecFileSystem"]
 
+_HOST = re.compile(r"\w+://[^/]+")
 # Written files of these fsspec schemes appear when they are closed.
 _OBJECT_STORES = {"abfs", "abfss", "az", "adl", "oss", "oci", "r2", "memory"}
 
@@ -62,7 +64,11 @@ class FsspecFileSystem(RemoteFileSystem):
         scheme = first.partition("://")[0] if "://" in first else rest.partition("://")[0]
         before = "" if "://" in first else first + chained
         after = chained + rest if "://" in first else ""
-        found = with_retries(lambda: self.inner.glob(self.inner_path(pattern)), pattern)
+        inner = self.inner_path(pattern)
+        found = with_retries(lambda: self.inner.glob(inner), pattern)
+        host = pattern.removesuffix(inner)
+        if _HOST.fullmatch(host):  # fsspec's paths leave out the host of a server
+            return sorted(host + p for p in found)
         return sorted(
             before + (p if "://" in p else f"{scheme}://{p.lstrip('/')}" if after else
                       self.inner.unstrip_protocol(p)) + after
@@ -75,7 +81,23 @@ class FsspecFileSystem(RemoteFileSystem):
 
     def rename(self, old: str, new: str) -> None:
         """A move."""
-        with_retries(lambda: self.inner.mv(self.inner_path(old), self.inner_path(new)), old)
+        before, after = self.inner_path(old), self.inner_path(new)
+
+        def move() -> None:
+            try:
+                self.inner.mv(before, after)
+                if not self.inner.exists(before):
+                    return
+            except FileNotFoundError:
+                raise
+            except Exception:
+                if not self.inner.exists(after):
+                    raise
+            # Some refuse a name that is taken, HDFS without a word.
+            self.inner.rm_file(after)
+            self.inner.mv(before, after)
+
+        with_retries(move, old)
 
     def _put(self, path: str, data: bytes) -> None:
         inner = self.inner_path(path)
