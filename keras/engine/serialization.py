@@ -147,13 +147,14 @@ def _serialize_object(obj: Any) -> dict[str, Any]:
 
 
 def _serialize_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A config's own tuples become lists, as JSON would make them."""
-    return {
-        key: [serialize_keras_object(v) for v in value]
-        if isinstance(value, tuple)
-        else serialize_keras_object(value)
-        for key, value in config.items()
-    }
+    """A config's own tuples, and tuples in them, become lists, as JSON would make them."""
+
+    def written(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [written(v) for v in value]
+        return serialize_keras_object(value)
+
+    return {key: written(value) for key, value in config.items()}
 
 
 def _as_lists(shapes: Any) -> Any:
