@@ -1,9 +1,9 @@
 """RowStore: a buffer of rows that are written and read in any order, as `shuffle` needs it.
 
 Rows have numbers; a row that has been read is dead until it is written again.  Dense columns
-live in one array and strings in one arena of bytes, so nothing is allocated per row; rows of
-varying shape live in a list.  A column moves on to the more general kind when a block comes
-that does not fit.
+live in one array, strings of about one size in slots of an array, other strings in one arena of
+bytes, so nothing is allocated per row; rows of varying shape live in a list.  A column moves on
+to the more general kind when a block comes that does not fit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..io import buffers
 from ..ops.string_array import StringArray
 from .block import Block
 from .columns import column_from_rows, column_rows
@@ -20,6 +21,7 @@ from .structure import Structure
 __all__ = ["RowStore"]
 
 _AT_ONCE_BYTES = 64 << 20
+_LINE, _MOST_SLOT_BYTES = 64, 1 << 16
 
 
 class RowStore:
@@ -49,8 +51,8 @@ class RowStore:
             for store in self._columns:
                 store.grow(self._size)
         for i, column in enumerate(block.columns):
-            if not self._columns[i].fits(column):
-                self._columns[i] = _Rows.of(self._columns[i], self._size)
+            while not self._columns[i].fits(column):
+                self._columns[i] = self._columns[i].more_general(self._size)
             self._columns[i].put(rows, column)
 
     def get(self, rows: np.ndarray) -> Block:
@@ -68,7 +70,7 @@ def _store_for(column: Any) -> Any:
     if isinstance(column, np.ndarray):
         return _Dense(column)
     if isinstance(column, StringArray):
-        return _Strings(column)
+        return _Slots(column) if _Slots.suit(column) else _Strings(column)
     return _Rows()
 
 
@@ -95,12 +97,91 @@ class _Dense:
     def get(self, rows: np.ndarray) -> np.ndarray:
         return self._array.take(rows, axis=0)
 
-    def live_rows(self) -> list[Any]:
-        return column_rows(self._array.copy())
+    def more_general(self, size: int) -> _Rows:
+        return _Rows.of(column_rows(self._array.copy()), size)
 
     @property
     def nbytes(self) -> int:
         return self._array.nbytes
+
+
+class _Slots:
+    """Strings of about one size, each in a slot of its own.
+
+    They are copied out when they are read, one behind the other as they will be used, so a slot
+    can be written over, and what comes next need not jump about in memory.
+    """
+
+    def __init__(self, like: StringArray):
+        longest = int(like.lengths.max()) if like.size else 0
+        self._width = max(-(-longest // _LINE), 1) * _LINE
+        self._sizes = np.zeros(0, np.int64)
+        self._slots = np.empty(0, f"V{self._width}")
+
+    @classmethod
+    def suit(cls, column: StringArray) -> bool:
+        """Whether slots for such strings would be filled by half."""
+        if column.ndim != 1 or not column.size:
+            return False
+        width = int(column.lengths.max()) + _LINE
+        return width <= _MOST_SLOT_BYTES and width * column.size <= 2 * column.size_bytes
+
+    def fits(self, column: Any) -> bool:
+        return (
+            isinstance(column, StringArray)
+            and column.ndim == 1
+            and (not column.size or int(column.lengths.max()) <= self._width)
+        )
+
+    def grow(self, size: int) -> None:
+        for name in ("_sizes", "_slots"):
+            old = getattr(self, name)
+            new = np.zeros(size, old.dtype) if name == "_sizes" else np.empty(size, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    def put(self, rows: np.ndarray, column: StringArray) -> None:
+        if not column.size:
+            return
+        data, width = np.ascontiguousarray(column.data), self._width
+        self._sizes[rows] = column.lengths
+        # What lies behind a string comes along, but for the last ones the buffer ends too soon.
+        whole = column.starts <= data.size - width
+        if whole.all():
+            places = data.size - width + 1
+            windows: Any = np.ndarray((places,), self._slots.dtype, data, 0, (1,))
+            self._slots[rows] = windows[column.starts]
+            return
+        self.put(rows[whole], column[whole])
+        raw = self._slots.view(np.uint8).reshape(-1, width)
+        short = np.flatnonzero(~whole).tolist()
+        for row, i in zip(rows[~whole].tolist(), short, strict=True):
+            part = data[column.starts[i] : column.ends[i]]
+            raw[row, : len(part)] = part
+
+    def get(self, rows: np.ndarray) -> StringArray:
+        n, width = len(rows), self._width
+        room = buffers.take(1 << max(n * width - 1, 0).bit_length())
+        self._slots.take(rows, out=room[: n * width].view(self._slots.dtype), mode="clip")
+        starts = np.arange(n) * width
+        ends = starts + self._sizes[rows]
+        self._sizes[rows] = 0
+        return StringArray(room[: n * width], starts, ends)
+
+    def _live(self) -> StringArray:
+        starts = np.arange(len(self._slots)) * self._width
+        return StringArray(self._slots.view(np.uint8), starts, starts + self._sizes)
+
+    def more_general(self, size: int) -> _Strings:
+        live = self._live()
+        new = _Strings(live)
+        new.grow(len(live))
+        new.put(np.arange(len(live)), live.compact())
+        return new
+
+    @property
+    def nbytes(self) -> int:
+        return self._slots.nbytes + self._sizes.nbytes
 
 
 class _Strings:
@@ -150,9 +231,9 @@ class _Strings:
         self._starts[rows] = self._ends[rows] = 0
         return taken
 
-    def live_rows(self) -> list[Any]:
+    def more_general(self, size: int) -> _Rows:
         live = StringArray(self._arena, self._starts.copy(), self._ends.copy())
-        return column_rows(live)
+        return _Rows.of(column_rows(live), size)
 
     @property
     def nbytes(self) -> int:
@@ -164,9 +245,9 @@ class _Rows:
         self._items: list[Any] = []
 
     @classmethod
-    def of(cls, store: Any, size: int) -> _Rows:
+    def of(cls, items: list[Any], size: int) -> _Rows:
         new = cls()
-        new._items = store.live_rows()
+        new._items = items
         new.grow(size)
         return new
 
