@@ -15,6 +15,7 @@ class Store(http.server.BaseHTTPRequestHandler):
     was put at /breaks, is positive."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     objects: dict[str, bytes] = {}
     breaks = 0
 
@@ -71,6 +72,11 @@ class Store(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             part = part[: len(part) // 3]
         self.wfile.write(part)
+
+    def do_DELETE(self):
+        found = re.match(r"/storage/v1/b/bucket/o/(.*)$", urllib.parse.urlsplit(self.path).path)
+        known = found and self.objects.pop(urllib.parse.unquote(found.group(1)), None)
+        self.reply(404 if known is None else 204)
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import headrace as hr
+from headrace.data.storage import remote_storage
 from headrace.io import filesystems, read_ahead
 from headrace.io.files import open_stream
 from headrace.io.tfrecord import RecordReader
@@ -80,6 +82,21 @@ def test_written_and_listed(server):
         expected = [f"gs://bucket/{name}.tfrecord" for name in names]
         assert filesystems.glob(f"gs://bucket/{pattern}") == expected
     assert filesystems.locate("gs://x").size("gs://bucket/dir/big") == len(BIG)
+
+
+def test_elements_are_kept(monkeypatch):
+    monkeypatch.setattr(remote_storage, "PART_BYTES", 100_000)
+    monkeypatch.setattr(remote_storage, "ABANDONED_S", -1e9)
+    big = hr.data.Dataset.range(100).map(lambda x: hr.fill([1000], x))
+    for count in (100, 50, 20):
+        big.take(count).save("gs://bucket/saved")
+        loaded = hr.data.Dataset.load("gs://bucket/saved")
+        assert [int(x[0]) for x in loaded] == list(range(count))
+    system = filesystems.locate("gs://bucket/saved")
+    runs = {name.partition("/")[0] for name, _ in system.walk("gs://bucket/saved")}
+    assert len(runs - {"metadata.json"}) == 2, "this run and the one before"
+    for kept in (big.cache("gs://bucket/c"), big.snapshot("gs://bucket/shots")):
+        assert [int(x[0]) for x in kept.repeat(2)] == 2 * list(range(100))
 
 
 def test_errors_name_the_url_and_the_remedy():
