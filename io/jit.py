@@ -42,6 +42,7 @@ _KERNELS = {
     "parse_kernel": ("fill_slots", "fill_lists", "parse_examples"),
     "record_kernel": ("frame_scan", "crc_update"),
     "csv_kernel": ("csv_index", "csv_rows", "csv_unescape", "csv_cut"),
+    "line_kernel": ("line_bounds",),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
     "lookup_kernel": ("fingerprint_strings", "find_numbers", "find_strings"),
 }

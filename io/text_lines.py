@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from ..ops.errors import DataLossError, InvalidArgumentError
 from ..ops.string_array import StringArray
+from . import jit
 from .files import check_compression, open_stream
 from .window import CHUNK_BYTES, Window
 
 __all__ = ["LineReader"]
 
 _NEWLINE, _RETURN = 10, 13
+_MOST_LINES = 1 << 15  # found at a time
 
 
 class LineReader:
@@ -59,8 +62,11 @@ class LineReader:
         stream = open_stream(self.path, self.compression, offset)
         self._window = Window(stream, offset, chunk_bytes)
         self._line = int(line)
-        # Ends (one past the newline) of the lines of the buffer from `low` on.
-        self._newlines = np.empty(0, np.int64)
+        # The lines of the buffer that are known, from `low` on.  `_starts` has one item more:
+        # where the next line begins.
+        self._starts, self._ends = np.zeros(1, np.int64), np.empty(0, np.int64)
+        self._returns = False  # whether carriage returns may stand inside of them
+        self._scratch: Any = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -77,21 +83,42 @@ class LineReader:
         if max_lines is not None and max_lines <= 0:
             raise InvalidArgumentError(f"max_lines must be positive, got {max_lines}")
         window = self._window
-        while not len(self._newlines):
-            if window.ended:
-                return self._last_line()
-            seen = window.kept
-            window.refill()
-            fresh = window.buffer[window.low + seen : window.high]
-            self._newlines = np.flatnonzero(fresh == _NEWLINE) + (window.low + seen + 1)
-        n = len(self._newlines) if max_lines is None else max_lines
-        stops, self._newlines = self._newlines[:n], self._newlines[n:]
-        starts = np.empty_like(stops)
-        starts[0] = window.low
-        starts[1:] = stops[:-1]
-        window.low = int(stops[-1])
-        self._line += len(stops)
-        return _without_returns(window.buffer, starts, stops - 1)
+        while not len(self._ends):
+            if window.kept:
+                self._find_lines()
+            if not len(self._ends):
+                if window.ended:
+                    return self._last_line()
+                window.refill()
+        n = len(self._ends) if max_lines is None else min(max_lines, len(self._ends))
+        starts, ends, nexts = self._starts[:n], self._ends[:n], self._starts[1 : n + 1]
+        self._starts, self._ends = self._starts[n:], self._ends[n:]
+        window.low = int(nexts[-1])
+        self._line += n
+        if self._returns:
+            return _without_returns(window.buffer, starts, nexts - 1)
+        return StringArray(window.buffer, starts, ends)
+
+    def _find_lines(self) -> None:
+        """Note lines that end within the window."""
+        window = self._window
+        line_bounds = jit.kernel("line_bounds")
+        if line_bounds is None:
+            text = window.buffer[window.low : window.high]
+            stops = np.flatnonzero(text == _NEWLINE) + (window.low + 1)
+            self._starts = np.concatenate([[window.low], stops])
+            self._ends = stops - 1
+            self._returns = bool((text == _RETURN).any())
+            return
+        if self._scratch is None:
+            self._scratch = np.empty((2, _MOST_LINES), np.int64), np.zeros(1, np.int64)
+        (starts, ends), inside = self._scratch
+        n = line_bounds(
+            jit.address(window.buffer), window.low, window.high, jit.address(starts),
+            jit.address(ends), _MOST_LINES - 1, jit.address(inside),
+        )  # fmt: skip
+        self._starts, self._ends = starts[: n + 1].copy(), ends[:n].copy()
+        self._returns = bool(inside[0])
 
     def _last_line(self) -> StringArray | None:
         window = self._window
@@ -114,7 +141,7 @@ class LineReader:
     def close(self) -> None:
         """Close the file; lines already returned stay valid."""
         self._window.close()
-        self._newlines = self._newlines[:0]
+        self._ends = self._ends[:0]
 
     def __enter__(self) -> LineReader:
         return self

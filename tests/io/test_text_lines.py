@@ -6,6 +6,7 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from headrace.io import text_lines
 from headrace.io.text_lines import LineReader
 from headrace.ops.errors import DataLossError, InvalidArgumentError, NotFoundError
 
@@ -36,7 +37,7 @@ def expected(data):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_lines_are_tensorflows(tf, tmp_path, name):
+def test_lines_are_tensorflows(tf, form, tmp_path, name):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS[name])
     theirs = list(tf.data.TextLineDataset(str(path)).as_numpy_iterator())
@@ -46,14 +47,14 @@ def test_lines_are_tensorflows(tf, tmp_path, name):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"ab", b"x" * 3000])).map(b"".join),
        st.integers(1, 5))  # fmt: skip
-def test_any_text(tmp_path, data, limit):
+def test_any_text(form, tmp_path, data, limit):
     path = tmp_path / "a.txt"
     path.write_bytes(data)
     assert read(LineReader(path, chunk_bytes=4096), limit) == expected(data)
 
 
 @pytest.mark.parametrize("at", range(6))
-def test_resumes_at_any_line(tmp_path, at):
+def test_resumes_at_any_line(form, tmp_path, at):
     path = tmp_path / "a.gz"
     data = b"zero\r\none\n\nthr\ree\nfour\nfive"
     path.write_bytes(gzip.compress(data))
@@ -68,7 +69,15 @@ def test_resumes_at_any_line(tmp_path, at):
     assert resumed.position == (6, len(data))
 
 
-def test_lines_without_returns_are_views(tmp_path):
+def test_more_lines_than_are_found_at_a_time(form, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_lines, "_MOST_LINES", 200)
+    path = tmp_path / "a.txt"
+    data = b"".join(b"%d\n" % k for k in range(3000)) + b"a\rb\n" + b"c\r\n" * 300 + b"d"
+    path.write_bytes(data)
+    assert read(LineReader(path)) == expected(data)
+
+
+def test_lines_without_returns_are_views(form, tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"a\r\nbc\r\n")
     lines = LineReader(path).read_chunk()
