@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import workers
+from . import recycling, workers
 
 __all__ = ["gemm"]
 
@@ -34,7 +34,7 @@ def gemm(x: Any, y: Any) -> Any:
     count = min(workers.count(), 16, max(n, m) // 8)
     if count < 2:
         return np.matmul(x, y)
-    out = np.empty((n, m), x.dtype)
+    out = recycling.empty((n, m), x.dtype)
     parts = []
     by_rows = n >= m
     size = n if by_rows else m

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Shelf", "empty"]
+__all__ = ["Shelf", "empty", "is_sole"]
 
 _LEAST_BYTES = 128 << 10  # below, the allocator keeps the memory itself
 _MOST_BYTES = 8 << 20  # of an array on a thread's own shelf
@@ -76,3 +76,24 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if shelf is None:
         shelf = _own.shelf = Shelf()
     return shelf.empty(shape, dtype)
+
+
+def is_sole(array: np.ndarray) -> bool:
+    """Whether `array` came from a shelf and no other array shares its memory."""
+    views = _views(array)  # before a name here holds the buffer, too
+    buffer = array.base
+    if type(buffer) is not np.ndarray or buffer.dtype != np.uint8 or buffer.base is not None:
+        return False
+    return _COUNTS_HOLD and buffer.nbytes >= _LEAST_BYTES and views <= _ONE_VIEW
+
+
+def _views(array: Any) -> int:
+    return sys.getrefcount(array.base)
+
+
+def _one_view() -> int:
+    buffers = [np.empty(8, np.uint8)]
+    return _views(buffers[0][:4].view(np.float32).reshape(1))
+
+
+_ONE_VIEW = _one_view()

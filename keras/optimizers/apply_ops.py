@@ -3,8 +3,7 @@ the arrays (`Variable.owned`).
 
 Names and arithmetic are TensorFlow's raw ops (``ResourceApplyAdam`` ...).  The variables are
 the attribute ``variables``, first the one being trained, then its slots.  The result is a
-scalar that says only that the update has been made.  Shapes are checked first: the compiled
-loops index all arrays alike and do not look at bounds.
+scalar that says only that the update has been made.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ...ops.array_module import array_module
 from ...ops.errors import InvalidArgumentError
 from ...ops.primitive import Primitive
 from ...ops.tensor_spec import TensorSpec
-from .compiled import compiled
+from .updates import update
 
 __all__ = [
     "ResourceApplyAdam",
@@ -44,22 +43,10 @@ def _dense_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
     return TensorSpec([], dtypes.bool)
 
 
-def _flat(*arrays: Any) -> tuple[Any, ...] | None:
-    """All arrays as vectors if the compiled kernels take them, else None."""
-    for a in arrays:
-        if type(a) is not np.ndarray or a.dtype != np.float32 or not a.flags.c_contiguous:
-            return None
-    return tuple(a.reshape(-1) for a in arrays)
-
-
 def _sgd_impl(alpha: Any, delta: Any, *, variables: Any) -> Any:
     var = variables[0].owned()
-    kernel = compiled("sgd")
-    flat = _flat(var, delta) if kernel is not None else None
-    if flat is None:
+    if not update("sgd", (var, delta), alpha):
         var -= alpha * delta
-    else:
-        kernel(*flat, alpha[()])  # type: ignore[misc]
     return _DONE
 
 
@@ -77,10 +64,7 @@ def _momentum_impl(
     lr: Any, momentum: Any, grad: Any, *, variables: Any, use_nesterov: bool
 ) -> Any:
     var, accum = [v.owned() for v in variables]
-    kernel = compiled("momentum")
-    flat = _flat(var, accum, grad) if kernel is not None else None
-    if flat is not None:
-        kernel(*flat, lr[()], momentum[()], use_nesterov)  # type: ignore[misc]
+    if update("nesterov" if use_nesterov else "momentum", (var, accum, grad), lr, momentum):
         return _DONE
     step = lr * grad
     accum *= momentum
@@ -113,16 +97,16 @@ def _adam_impl(
     var, m, v, *rest = [x.owned() for x in variables]
     kind = var.dtype.type
     rest_1, rest_2, eps = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
-    kernel = compiled("amsgrad" if rest else "adam")
-    flat = _flat(var, m, v, *rest, grad) if kernel is not None else None
-    if flat is not None:
-        # Python's floats: arithmetic on arrays without axes costs as much as a small update.
-        alpha = float(lr) * math.sqrt(1 - float(beta2_power)) / (1 - float(beta1_power))
-        kernel(*flat, np.float32(alpha), rest_1, rest_2, eps)  # type: ignore[misc]
-        return _DONE
     xp = array_module(grad)
-    one = kind(1)
-    alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
+    if xp is np:
+        # Python's floats: arithmetic on arrays without axes costs as much as a small update.
+        alpha = kind(float(lr) * math.sqrt(1 - float(beta2_power)) / (1 - float(beta1_power)))
+        name = "amsgrad" if rest else "adam"
+        if update(name, (var, m, v, *rest, grad), alpha, rest_1, rest_2, eps):
+            return _DONE
+    else:
+        one = kind(1)
+        alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
     m += (grad - m) * rest_1
     v += (grad * grad - v) * rest_2
     if rest:

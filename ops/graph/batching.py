@@ -95,7 +95,6 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
     batcher = _Batcher(graph.name)
     new = batcher.graph
     new.exact = graph.exact
-    new.exact = graph.exact
     values: dict[int, Any] = {}
     batched: dict[int, bool] = {}
     which = [True] * len(graph.inputs) if batched_inputs is None else batched_inputs

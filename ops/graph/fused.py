@@ -16,7 +16,7 @@ import functools
 import hashlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from ..dtypes import DType
 from ..primitive import Primitive
 from ..tensor_spec import TensorSpec
 from . import llvm
-from .loop_code import kept_rows, kernel_code, start_of
+from .loop_code import kept_rows, kernel_code
 from .loops import LoopNest, Step, loop_nest
 from .scalar_code import is_exact
 
@@ -64,6 +64,10 @@ class Program:
         steps: the kernel's form, likewise.
         outputs: references of the results among the steps, each a step's.
         name: for messages.
+        reuse: which results are written over which inputs, by their places; those inputs are
+            nobody else's.
+        may_reuse: likewise, where the input's memory turns out to be nobody else's.
+        least: elements below which the array form is used.
     """
 
     def __init__(
@@ -75,6 +79,9 @@ class Program:
         steps: Sequence[Step],
         outputs: Sequence[int],
         name: str,
+        reuse: Mapping[int, int] | None = None,
+        may_reuse: Mapping[int, int] | None = None,
+        least: int = MIN_SIZE,
     ):
         self.inputs = tuple(inputs)
         self.dropped = tuple(dropped)
@@ -83,6 +90,9 @@ class Program:
         self.steps = tuple(steps)
         self.outputs = tuple(outputs)
         self.name = name
+        self.reuse = dict(reuse or {})
+        self.may_reuse = dict(may_reuse or {})
+        self.least = least
         self.exact = all(
             is_exact(s.what) if s.kind == "map" else s.kind != "reduce" or s.what in _EXACT
             for s in steps
@@ -90,7 +100,7 @@ class Program:
         self._weight = 6 + sum(
             1 if s.kind != "map" or is_exact(s.what) else 10 for s in steps
         )  # of an element
-        self._kernels: dict[str, Any] = {}
+        self._kernels: dict[tuple[str, bool], Any] = {}
         self._plans: dict[Any, _Plan | None] = {}
         self._lock = threading.Lock()
 
@@ -99,27 +109,37 @@ class Program:
 
     def run(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results for raw input arrays."""
+        found = self.launch(arrays)
+        return self.run_calls(arrays) if found is None else found
+
+    def launch(self, arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The results by the kernel; None if there is none, or none yet, for such arrays."""
         shapes = []
         for a in arrays:
             if type(a) is not np.ndarray:
-                return self.run_calls(arrays)
+                return None
             shapes.append(a.shape)
         key = tuple(shapes)
         plan = self._plans.get(key, _Plan)
         if plan is _Plan:
-            if len(self._plans) > 64:
+            if len(self._plans) >= 256:
                 self._plans.clear()
             plan = self._plans[key] = self._plan(shapes)
         if plan is None or not llvm.enabled():
-            return self.run_calls(arrays)
-        kernel = self._kernels.get(plan.letters)
+            return None
+        reuse = self.reuse
+        if self.may_reuse and plan.nest.passes == 1:
+            if all(_writable(arrays[i], plan.shape) for i in self.may_reuse.values()):
+                reuse = self.may_reuse
+        variant = plan.letters, reuse is self.may_reuse
+        kernel = self._kernels.get(variant)
         if kernel is None:
-            if plan.letters not in self._kernels:
-                self._request(plan)
-                kernel = self._kernels.get(plan.letters)
+            if variant not in self._kernels:
+                self._request(variant)
+                kernel = self._kernels.get(variant)
             if kernel is None:
-                return self.run_calls(arrays)
-        return self._launch(kernel, plan, arrays)
+                return None
+        return self._launch(kernel, plan, arrays, reuse)
 
     def run_calls(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results, call by call."""
@@ -139,7 +159,7 @@ class Program:
         except ValueError:
             return None  # the array form raises the error
         size = math.prod(shape)
-        if size < MIN_SIZE:
+        if size < max(self.least, 1):
             return None
         letters = "".join(
             _letter(s, shape, d) for s, d in zip(shapes, self.dropped, strict=True)
@@ -161,7 +181,9 @@ class Program:
 
     # -- the kernel -----------------------------------------------------------------------
 
-    def _launch(self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _launch(
+        self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...], reuse: Mapping[int, int]
+    ) -> tuple[Any, ...]:
         rows, cols = plan.rows, plan.cols
         addresses: list[int] = []
         alive = []
@@ -182,8 +204,13 @@ class Program:
         parts = 1
         if plan.rows * plan.cols * self._weight > _SPREAD:
             parts = min(workers.count(), 64 if plan.nest.flat else rows)
-        outs, sums = [], []
+        outs: list[Any] = []
+        sums = []
         for ref, shape in zip(self.outputs, plan.outputs, strict=True):
+            source = reuse.get(len(outs))
+            if source is not None:
+                outs.append(alive[source])
+                continue
             step = self.steps[ref - len(self.inputs)]
             kind = step.dtype.np_dtype
             if plan.nest.classes[ref] in "RS":
@@ -239,28 +266,36 @@ class Program:
         else:
             workers.spread(runs)
 
-    def _request(self, plan: _Plan) -> None:
+    def _request(self, variant: tuple[str, bool]) -> None:
         with self._lock:
-            if plan.letters in self._kernels:
+            if variant in self._kernels:
                 return
-            self._kernels[plan.letters] = None
-            name, ir = self.ir(plan.letters)
+            self._kernels[variant] = None
+            name, ir = self.ir(*variant)
 
             def done(address: int) -> None:
-                self._kernels[plan.letters] = _KERNEL(address)
+                self._kernels[variant] = _KERNEL(address)
 
             if self.exact:
                 llvm.request(name, ir, done)
             else:
                 llvm.load(name, ir, done)
 
-    def ir(self, letters: str) -> tuple[str, str]:
+    def ir(self, letters: str, in_place: bool = False) -> tuple[str, str]:
         """Name and LLVM IR of the kernel for inputs of the classes `letters`."""
         nest = loop_nest(letters, self.steps)
         assert nest is not None
-        ir = kernel_code("kernel", self.inputs, self.steps, self.outputs, nest)
+        reuse = self.may_reuse if in_place else self.reuse
+        ir = kernel_code("kernel", self.inputs, self.steps, self.outputs, nest, reuse)
         name = "k" + hashlib.sha256(ir.encode()).hexdigest()[:16]
         return name, ir.replace("@kernel", "@" + name)
+
+
+def _writable(a: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether a kernel may write over `a`, which only it will read from now on."""
+    if a.shape != shape or not a.flags.c_contiguous or not a.flags.writeable:
+        return False
+    return recycling.is_sole(a)
 
 
 _EXACT = ("max", "min")

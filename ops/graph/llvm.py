@@ -1,9 +1,9 @@
 """LLVM through llvmlite: IR text to a callable, kept on disk.
 
 `request(name, ir, done)` returns at once; `done(address)` is called, on the compiling thread,
-when the machine code is there.  `load` does the same on the calling thread.  Objects are keyed by the IR, the CPU and its features.  The
-thread lives only while there is work and is no daemon: a process that ends while LLVM runs
-would crash in its destructors.
+when the machine code is there.  `load` does the same on the calling thread.  Objects are keyed
+by the IR, the CPU and its features.  The thread lives only while there is work and is no
+daemon: a process that ends while LLVM runs would crash in its destructors.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ so that they are vectorised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..dtypes import DType
 from .loops import LoopNest, Step
@@ -38,9 +38,10 @@ class _Writer:
         steps: Sequence[Step],
         outputs: Sequence[int],
         nest: LoopNest,
+        reuse: Mapping[int, int],
     ):
         self.name, self.inputs, self.steps, self.outputs = name, inputs, steps, outputs
-        self.nest = nest
+        self.nest, self.reuse = nest, reuse
         self.emit = Emitter()
         self.values: dict[int, Value] = {}  # what the lines written now can read
         self.place = {r: i for i, r in enumerate(outputs)}
@@ -96,10 +97,14 @@ class _Writer:
             found = self.compute(ref)
         else:
             assert kind == "f", (ref, kind)
-            base = f"%w{self.place[ref]}" if ref in self.place else f"%k{ref}"
+            base = self.row_of(self.place[ref]) if ref in self.place else f"%k{ref}"
             found = self.load(self.at(base, self.dtype(ref), self.index), self.dtype(ref))
         self.values[ref] = found
         return found
+
+    def row_of(self, place: int) -> str:
+        """Where a full result's row goes: an input's row if it may be written over."""
+        return f"%q{self.reuse[place]}" if place in self.reuse else f"%w{place}"
 
     # -- the parts ------------------------------------------------------------------------
 
@@ -174,7 +179,7 @@ class _Writer:
         if any(nest.classes[r] == "f" for r in self.outputs):
             emit.lines.append("    %start = mul i64 %i, %cols")
         for place, ref in enumerate(self.outputs):
-            if nest.classes[ref] == "f":
+            if nest.classes[ref] == "f" and place not in self.reuse:
                 kind = storage_type(self.dtype(ref))
                 emit.lines.append(
                     f"    %w{place} = getelementptr {kind}, ptr %o{place}, i64 %start"
@@ -215,6 +220,8 @@ class _Writer:
         at = self.index = f"%j{level}"
         body: list[str] = []
         keep, emit.lines = emit.lines, body
+        for source in self.reuse.values():
+            self.operand(source)  # before it is written over
         for ref in self.steps_of("f", level):
             if self.steps[ref - len(self.inputs)].kind == "reduce":
                 continue
@@ -222,7 +229,7 @@ class _Writer:
             if ref in self.place:
                 self.store(
                     self.values[ref],
-                    self.at(f"%w{self.place[ref]}", self.dtype(ref), self.index),
+                    self.at(self.row_of(self.place[ref]), self.dtype(ref), self.index),
                 )
             elif ref in nest.kept:
                 self.store(self.values[ref], self.at(f"%k{ref}", self.dtype(ref), self.index))
@@ -264,7 +271,8 @@ class _Writer:
         self.row()
         params = ["i64 %i0", "i64 %i1", "i64 %cols", "i64 %count"]
         for i in range(len(self.inputs)):
-            params += [f"ptr noalias readonly %p{i}", f"i64 %rs{i}"]
+            only = "" if i in self.reuse.values() else " readonly"
+            params += [f"ptr noalias{only} %p{i}", f"i64 %rs{i}"]
         params += [f"ptr noalias %o{i}" for i in range(len(self.outputs))]
         params += [f"ptr noalias %k{r}" for r in self.kept]
         loads, arguments = [], []
@@ -300,9 +308,11 @@ def kernel_code(
     steps: Sequence[Step],
     outputs: Sequence[int],
     nest: LoopNest,
+    reuse: Mapping[int, int],
 ) -> str:
-    """IR of a module with the kernel `name`."""
-    return _Writer(name, inputs, steps, outputs, nest).text()
+    """IR of a module with the kernel `name`; `reuse` says which outputs are written over which
+    inputs, both by their places."""
+    return _Writer(name, inputs, steps, outputs, nest, reuse).text()
 
 
 def kept_rows(nest: LoopNest, outputs: Sequence[int]) -> list[int]:

@@ -70,6 +70,7 @@ class Group:
 
     @property
     def inputs(self) -> list[Any]:
+        """Tensors from outside, in the order of the program's inputs."""
         return [t for t, _ in self._outside.values()]
 
     def dropped(self, tensor: Any) -> bool:
@@ -114,7 +115,7 @@ class Group:
         for t in node.inputs:
             if id(t) in self._classes:
                 continue
-            letter = self.letter(t, beside_k and t is node.inputs[0] or found == "k")
+            letter = self.letter(t, (beside_k and t is node.inputs[0]) or found == "k")
             known = self._outside.setdefault(id(t), (t, letter or "s"))
             if letter is None or known[1] != letter:
                 return False

@@ -7,7 +7,8 @@ import pytest
 
 import headrace as hr
 from headrace.keras import optimizers
-from headrace.keras.optimizers import apply_ops, compiled, kernels, schedules
+from headrace.keras.optimizers import apply_ops, schedules, updates
+from headrace.ops.graph import llvm
 
 rng = np.random.default_rng(11)
 SHAPES = [(5, 3), (3,), (2, 2, 2)]
@@ -371,10 +372,11 @@ def test_get():
 def test_compiled_form_equals_numpy_form(kind, monkeypatch):
     kwargs = arguments(kind, {})
     make = lambda: getattr(optimizers, kind[0])(**kwargs)  # noqa: E731
-    assert compiled.wait_until_compiled("sgd", "momentum", "adam", "amsgrad")
+    ours(make)
+    llvm.wait()
     fast = ours(make)
-    monkeypatch.setattr(apply_ops, "compiled", lambda name: None)
-    assert_same_state(fast, ours(make), rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(apply_ops, "update", lambda *a: False)
+    assert_same_state(fast, ours(make), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS[:5], ids=KIND_IDS[:5])
@@ -390,25 +392,31 @@ def test_update_never_writes_into_a_tensor_in_use(kind):
     assert variable.numpy()[0] < 1
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "amsgrad"])
-def test_compiled_loop_equals_its_python_source(name):
-    """The kernels are plain Python: run as such, they give the compiled numbers."""
-    assert compiled.wait_until_compiled(name)
-    arrays = {"sgd": 2, "momentum": 3, "adam": 4, "amsgrad": 5}[name]
-    scalars = {
-        "sgd": [(0.1,)],
-        "momentum": [(0.1, 0.9, False), (0.1, 0.9, True)],
-        "adam": [(0.01, 0.1, 0.001, 1e-7)],
-        "amsgrad": [(0.01, 0.1, 0.001, 1e-7)],
-    }[name]
-    for numbers in scalars:
-        numbers = [n if isinstance(n, bool) else np.float32(n) for n in numbers]
-        fast = [rng.uniform(0.1, 1, 37).astype("float32") for _ in range(arrays)]
-        slow = [a.copy() for a in fast]
-        compiled.compiled(name)(*fast, *numbers)
-        getattr(kernels, name)(*slow, *numbers)
-        for a, b in zip(fast, slow, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6)
+@pytest.mark.parametrize("size", [1, 37, 400_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", updates.UPDATES)
+def test_compiled_update_equals_its_text(name, dtype, size):
+    """The texts are Python expressions: evaluated by NumPy, they give the kernel's bits."""
+    arrays, scalars, lines = updates.UPDATES[name]
+    fast = [rng.uniform(0.1, 1, size).astype(dtype) for _ in range(arrays)]
+    numbers = [np.asarray(x, dtype) for x in (0.01, 0.1, 0.001, 1e-7)[:scalars]]
+    values = [a.copy() for a in fast] + numbers
+    updates.update(name, tuple(a.copy() for a in fast), *numbers)
+    llvm.wait()
+    assert updates.update(name, tuple(fast), *numbers)
+    for source, text, refs in lines:
+        names = {chr(ord("a") + i): values[r] for i, r in enumerate(refs)}
+        values.append(eval(text, {"sqrt": np.sqrt, "max": np.maximum}, names))
+        np.testing.assert_array_equal(fast[source], values[-1])
+
+
+def test_updates_refuse_what_the_kernels_do_not_take():
+    x = np.ones((4, 6), "f4")
+    llvm.wait()
+    assert not updates.update("sgd", (x[:, ::2], x[:, ::2]), 0.5)
+    assert not updates.update("sgd", (x, x.astype("f8")), 0.5)
+    assert not updates.update("sgd", (x.astype("f2"), x.astype("f2")), 0.5)
+    np.testing.assert_array_equal(x, 1)
 
 
 def test_a_read_before_the_update_keeps_its_value_in_a_trace():
@@ -458,13 +466,8 @@ def test_rows_out_of_range_are_refused(row):
 
 
 def test_without_a_compiler_the_numpy_form_goes_on(monkeypatch):
-    monkeypatch.setattr(compiled, "_ready", {})
-    monkeypatch.setattr(compiled, "_threads", {})
-    monkeypatch.setattr(compiled, "compile_function", lambda *a: 1 / 0)
+    monkeypatch.setenv("HEADRACE_JIT", "0")
     variable = hr.Variable([1.0])
     optimizers.SGD(0.5).apply([hr.constant([1.0])], [variable])
-    assert not compiled.wait_until_compiled("sgd")
     assert float(variable.numpy()[0]) == 0.5
-    monkeypatch.setattr(compiled, "_threads", {})
-    monkeypatch.setenv("HEADRACE_JIT", "0")
-    assert not compiled.wait_until_compiled("sgd", timeout_s=1)
+    assert not updates.update("sgd", (np.ones(3, "f4"), np.ones(3, "f4")), 0.5)

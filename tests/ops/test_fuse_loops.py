@@ -155,6 +155,43 @@ def test_special_values_go_where_they_go_in_the_calls(value):
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+def test_results_are_written_over_what_nobody_reads_again():
+    def fn(x, w):
+        y = hr.matmul(x, w)
+        h = hr.nn.relu(hr.nn.bias_add(y, w[0]))
+        return hr.reduce_sum(h * hr.exp(-hr.nn.relu(hr.matmul(h, w) * 2.0)), 0)
+
+    specs = (hr.TensorSpec([None, 300]), hr.TensorSpec([300, 300]))
+    graph = trace(fn, specs).graph
+    run, plain = compile_graph(graph), compile_graph(graph, [])
+    programs = [n.attrs["program"] for n in run.graph if n.type == "_Fused"]
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(400, 300)).astype("f4"), rng.normal(size=(300, 300)).astype("f4")
+    w /= 300
+    kept = x.copy()
+    for _ in range(3):
+        run(x, w)
+    llvm.wait()
+    np.testing.assert_allclose(run(x, w)[0], plain(x, w)[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(x, kept)
+    assert any(over for p in programs for (_, over), k in p._kernels.items() if k)
+
+
+def test_a_variable_is_never_written_over():
+    v = hr.Variable(np.ones((400, 300), "f4"))
+
+    def fn(x):
+        v.assign(hr.exp(x) * 2.0)
+        return hr.reduce_sum(hr.tanh(v.read_value() * 0.5) + 1.0)
+
+    graph = trace(fn, (hr.TensorSpec([400, 300]),)).graph
+    run = compile_graph(graph)
+    x = np.zeros((400, 300), "f4")
+    for _ in range(3):
+        run(x)
+        np.testing.assert_allclose(v.numpy(), 2.0)
+
+
 STEPS = {
     "exp": lambda v, w: hr.exp(-hr.abs(v)),
     "add": lambda v, w: v + w,

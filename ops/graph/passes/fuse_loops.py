@@ -50,7 +50,12 @@ def fuse_loops(graph: Graph) -> Graph:
             for t in n.outputs
             if id(t) in returned or used.get(id(t), set()) - own
         ]
-        program = _program(unit.group, unit.nodes, results)
+        mortal = [
+            not (id(t) in returned or used[id(t)] - own)
+            and (id(t.node) in inside or t.node.type in _FRESH)
+            for t in unit.group.inputs
+        ]
+        program = _program(unit.group, unit.nodes, results, mortal)
         made = new.add(
             Fused,
             tuple(mapped[id(t)] for t in unit.group.inputs),
@@ -61,7 +66,14 @@ def fuse_loops(graph: Graph) -> Graph:
     return graph.rebuild(visit, order=[n for u in units.in_order() for n in u.nodes])
 
 
-def _program(group: Group, nodes: list[Node], results: list[Any]) -> Program:
+# Calls that make a new array.
+_FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "MatMul")
+
+
+def _program(
+    group: Group, nodes: list[Node], results: list[Any], mortal: list[bool]
+) -> Program:
+    """The program of a group; `mortal`: which inputs nobody reads afterwards."""
     place = {id(t): i for i, t in enumerate(group.inputs)}
     calls = []
     for node in nodes:
@@ -77,7 +89,24 @@ def _program(group: Group, nodes: list[Node], results: list[Any]) -> Program:
         steps,
         outputs,
         ", ".join(n.type for n in nodes),
+        may_reuse=_reuse(group, results, mortal),
     )
+
+
+def _reuse(group: Group, results: list[Any], mortal: list[bool]) -> dict[int, int]:
+    """Which full results can be written over which inputs, by their places."""
+    found: dict[int, int] = {}
+    for place, t in enumerate(results):
+        for i, source in enumerate(group.inputs):
+            if (
+                mortal[i]
+                and i not in found.values()
+                and source.dtype is t.dtype
+                and t.shape.dims == source.shape.dims == group.space
+            ):
+                found[place] = i
+                break
+    return found
 
 
 class _Unit:
