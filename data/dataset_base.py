@@ -154,13 +154,15 @@ class DatasetBase:
         return self._latest.stats()
 
     def explain(self) -> str:
-        """The plan as written and as it runs, with what each rewrite rule did or why not.
+        """The plan as written and as it runs, with what each rewrite rule did or why not; after
+        an iteration also the threads and buffers it chose.
 
         >>> import headrace as hr
         >>> print(hr.data.Dataset.range(3).take(-1).explain().splitlines()[0])
         As written:
         """
-        return report_text(self._report)
+        choices = () if self._latest is None else self._latest.stats().choices
+        return report_text(self._report, choices)
 
     def fingerprint(self) -> Tensor:
         """A uint64 scalar that is the same for datasets made in the same way, also in other

@@ -7,7 +7,11 @@ Both sit between a *source* (anything with the pull side of a stage: `pull() -> 
   done). An error leaves in its item's place, after everything before it.
 * **State.** Each item remembers the source's state from before it was pulled, so `state()`
   always describes what was *delivered*, no matter how far the threads have run ahead.
-* **Bounds.** At most so many items (and bytes) are pulled and not yet delivered.
+* **Bounds.** At most so many items (and bytes) are pulled and not yet delivered; `set_bounds`
+  changes that in mid-run.
+* **Counts.** Each executor times its serial part (`pull_s`: pulling, without waiting for the
+  executors before it), its consumer's waiting and how long its threads stood still for want of
+  room: what `autotune` decides by.
 * **Threads.** The source is pulled by one thread at a time.  Threads start with the first
   `next`; `close()` may come from any thread, any number of times.  Whoever leaves last closes
   the source, so `close()` never waits longer than `CLOSE_WAIT_S` for a thread inside a user's
@@ -74,8 +78,23 @@ class Item:
             Exception: whatever pulling or working on this item raised.
         """
         if self.error is not None:
-            raise self.error
+            # An error that an item keeps would keep, by its traceback, the item and all frames.
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                del error
         return self.value
+
+
+class _Mine(threading.local):
+    """What the calling thread has waited in executors, and how many pulls it is inside of."""
+
+    waited_s = 0.0
+    depth = 0
+
+
+_mine = _Mine()
 
 
 class _Gate:
@@ -108,7 +127,16 @@ class _Gate:
 
 
 class _Executor:
-    """What both executors share: one gate, and an orderly end."""
+    """What both executors share: one gate, counts, and an orderly end.
+
+    Attributes:
+        pull_s: seconds spent in the source, without waiting for executors in it.
+        wait_s: seconds consumers spent in `next`.
+        outer_wait_s: those of them that were not part of another executor's pull.
+        full_s: seconds in which there was no room for a thread to work ahead.
+        delivered: items handed out.
+        least_ready: fewest items that were ready when one was asked for, since `forget_least`.
+    """
 
     def __init__(self, source: Source):
         self._source = source
@@ -121,7 +149,9 @@ class _Executor:
         self._closed = False
         self._source_closed = False
         self._exhausted = False
-        self.wait_s = 0.0
+        self.pull_s = self.wait_s = self.outer_wait_s = self.full_s = 0.0
+        self.delivered = 0
+        self.least_ready: int | None = None
         _open.add(self)
 
     @property
@@ -141,6 +171,36 @@ class _Executor:
                 if self._items:
                     return self._items[0].state
             return self._source.save()
+
+    def forget_least(self) -> int | None:
+        """`least_ready`, which begins anew; None if nothing was asked for."""
+        with self._mutex:
+            least, self.least_ready = self.least_ready, None
+            return least
+
+    def _asked(self, ready: int) -> None:
+        """Note that a consumer asks for an item; the lock is held."""
+        if self.least_ready is None or ready < self.least_ready:
+            self.least_ready = ready
+
+    def _waited(self, began: float, waited_s: float) -> None:
+        """Note that a consumer waited since `began`, when its thread had waited `waited_s`."""
+        spent = time.perf_counter() - began
+        self.wait_s += spent
+        if _mine.depth == 0:
+            self.outer_wait_s += spent
+        _mine.waited_s = waited_s + spent  # pulls made while helping are part of it
+
+    def _pull_source(self) -> Any:
+        """`source.pull()`, timed; by one thread at a time."""
+        began, waited_s = time.perf_counter(), _mine.waited_s
+        _mine.depth += 1
+        try:
+            return self._source.pull()
+        finally:
+            _mine.depth -= 1
+            spent = time.perf_counter() - began
+            self.pull_s += max(spent - (_mine.waited_s - waited_s), 0.0)
 
     def items(self) -> list[Item]:
         """The items pulled and not yet delivered, at this moment."""
@@ -232,19 +292,25 @@ class ParallelBlocks(_Executor):
         self._started = False
         self._active = 0  # tasks begun and not ended
         self._queued = 0  # tasks given to the pool and not begun
+        self._full_since: float | None = None
         self._main = threading.main_thread().ident
 
     def next(self) -> Item | None:
         """The next item (which may hold an error), or None at the end."""
         me = threading.get_ident()
-        started = time.perf_counter()
+        began, waited_s = time.perf_counter(), _mine.waited_s
+        first = True
         try:
             while True:
                 with self._mutex:
                     self._check_open()
+                    if first:
+                        first = False
+                        self._asked(sum(1 for item in self._items if item.done))
                     item = self._take()
                     if item is not None or (self._exhausted and not self._items):
                         self._more()
+                        self.delivered += item is not None
                         return item
                     self._more()
                     help_out = self._queued > 0 and me != self._main and self._pool.all_busy()
@@ -256,7 +322,19 @@ class ParallelBlocks(_Executor):
                 else:
                     ticket.acquire(timeout=_HELP_AFTER_S if may_help else -1)
         finally:
-            self.wait_s += time.perf_counter() - started
+            self._waited(began, waited_s)
+
+    def set_bounds(self, parallelism: int, buffer: int) -> None:
+        """Change how many items are worked on at a time, and how many are in flight."""
+        with self._mutex:
+            self._parallelism, self._limit = parallelism, max(buffer, parallelism)
+            if self._started:
+                self._more()
+
+    @property
+    def parallelism(self) -> int:
+        """Items worked on at a time, at most."""
+        return self._parallelism
 
     def _take(self) -> Item | None:
         items = self._items
@@ -280,7 +358,13 @@ class ParallelBlocks(_Executor):
             self._pool.acquire()
         running = self._active + self._queued
         waiting = sum(1 for item in self._items if item.done)
-        for _ in range(min(self._parallelism - running, self._limit - waiting - running)):
+        idle, room = self._parallelism - running, self._limit - waiting - running
+        if room <= 0 and idle > 0:
+            self._full_since = self._full_since or time.perf_counter()
+        elif self._full_since is not None:
+            self.full_s += time.perf_counter() - self._full_since
+            self._full_since = None
+        for _ in range(min(idle, room)):
             self._queued += 1
             self._pool.submit(self._task)
 
@@ -320,7 +404,7 @@ class ParallelBlocks(_Executor):
             item = Item(self._source.save())
             self._in_flight = item.state
             try:
-                item.value = self._source.pull()
+                item.value = self._pull_source()
                 end = item.value is None
             except BaseException as error:
                 item.error = error
@@ -377,23 +461,41 @@ class Prefetcher(_Executor):
         """The next item (which may hold an error), or None at the end."""
         if self._thread is None:
             self.start()  # not where it is closed
-        started = time.perf_counter()
-        while True:
-            with self._mutex:
-                self._check_open()
-                if self._items or self._exhausted:
-                    break
-                ticket = self._gate.ticket()
-            ticket.acquire()
-            self.wait_s += time.perf_counter() - started
-            started = time.perf_counter()
+        began = 0.0
+        waited_s = _mine.waited_s
+        try:
+            while True:
+                with self._mutex:
+                    self._check_open()
+                    if not began and not self._exhausted:
+                        self._asked(len(self._items))
+                    if self._items or self._exhausted:
+                        break
+                    ticket = self._gate.ticket()
+                began = began or time.perf_counter()
+                ticket.acquire()
+        finally:
+            if began:
+                self._waited(began, waited_s)
         with self._mutex:
             if not self._items:
                 return None
             item = self._items.popleft()
             self._bytes -= item.size_bytes
+            self.delivered += 1
             self._gate.changed()
             return item
+
+    def set_bounds(self, max_items: int, max_bytes: int) -> None:
+        """Change how many items and bytes may be read ahead."""
+        with self._mutex:
+            self._max_items, self._max_bytes = max_items, max_bytes
+            self._gate.changed()
+
+    @property
+    def max_items(self) -> int:
+        """Items read ahead, at most."""
+        return self._max_items
 
     def _run(self) -> None:
         if not self._enter():
@@ -404,7 +506,7 @@ class Prefetcher(_Executor):
                     item = Item(self._source.save())
                     self._in_flight = item.state
                     try:
-                        item.value = self._source.pull()
+                        item.value = self._pull_source()
                         if item.value is not None:
                             item.size_bytes = self._size_bytes(item.value)
                     except BaseException as error:
@@ -441,7 +543,9 @@ class Prefetcher(_Executor):
                 ):
                     return True
                 ticket = self._gate.ticket()
+            began = time.perf_counter()
             ticket.acquire()
+            self.full_s += time.perf_counter() - began
 
 
 _open: weakref.WeakSet[_Executor] = weakref.WeakSet()

@@ -2,12 +2,14 @@
 
 Plans are shown in the order elements flow, sources first; inputs of a stage with several are
 indented above it.  Next to each stage stand how its function runs and the user's line.
-Below, a rule says what it changed (+) and why it left alone what it is about (-).
+Below, a rule says what it changed (+) and why it left alone what it is about (-), and, once the
+dataset has been iterated over, `autotune` what it chose and why.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from .node import INFINITE, UNKNOWN, Node
@@ -31,8 +33,8 @@ def explain_plan(node: Node, options: Options | None = None) -> str:
     return report_text(optimize(node, options)[1])
 
 
-def report_text(report: PlanReport) -> str:
-    """The explanation of a plan that was rewritten."""
+def report_text(report: PlanReport, choices: Sequence[str] = ()) -> str:
+    """The explanation of a plan that was rewritten, and what was chosen when it ran."""
     before = _table(report.before)
     after = _table(report.after)
     out = ["As written:", *before]
@@ -44,6 +46,10 @@ def report_text(report: PlanReport) -> str:
     width = max(len(r.rule.name) for r in report.rules)
     for one in report.rules:
         out += _rule_lines(one, width)
+    if choices:
+        out += ["", "Chosen in the latest iteration:"]
+        for text in choices:
+            out += _wrapped(text, "  ", "    ")
     return "\n".join(out)
 
 
@@ -120,8 +126,12 @@ def _rule_lines(one: RuleReport, width: int) -> list[str]:
     for text in told or ["nothing to do"]:
         start = pad if lines else head
         rest = pad + ("  " if told else "")
-        lines += textwrap.wrap(
-            text, _WIDTH, initial_indent=start, subsequent_indent=rest,
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
+        lines += _wrapped(text, start, rest)
     return lines
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=rest,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -7,8 +7,8 @@ None: "the engine decides") and does not override anything when options are merg
 Which part of the engine obeys what:
 
 * `deterministic`: order of parallel stages (`executor`);
-* `threading.private_threadpool_size`, `autotune.cpu_budget`: number of threads (`executor`);
-* `autotune.ram_budget`: bytes that a stage may read ahead (`parallel`, `prefetch`);
+* `threading.private_threadpool_size`, `autotune.cpu_budget`: number of threads (`autotune`);
+* `autotune`: how many threads stages get and how far they read ahead (`autotune`);
 * `experimental_optimization.<rule>`: the rewrite rules (`rules`).
 
 The others are accepted and kept because scripts set them; they change nothing yet.
@@ -178,18 +178,31 @@ def merge_options(*options: OptionsT) -> OptionsT:
 
 
 class AutotuneOptions(OptionsBase):
-    """Limits and switches of automatic tuning.
+    """Limits and switches of automatic tuning: what `AUTOTUNE` is while a pipeline runs.
+
+    With ``enabled = False`` a parallel stage has `cpu_budget` threads and as many blocks (of a
+    Python function: elements) again in flight; a prefetch two blocks or, where elements come
+    one at a time, eight elements; nothing changes in mid-run.
 
     >>> options = Options()
     >>> options.autotune.ram_budget = 1 << 30
     """
 
     enabled = _Option(bool, "Whether to tune automatically. Default True.")
-    cpu_budget = _Option(int, "Threads to use at most. Default: the usable CPU cores.")
-    ram_budget = _Option(int, "Bytes a stage may read ahead. Default: 16 MiB.")
+    cpu_budget = _Option(
+        int, "Threads that work at a time, at most. Default: the usable CPU cores."
+    )
+    ram_budget = _Option(
+        int,
+        "Bytes that the pipeline's shuffles, caches, buffers and blocks in flight may hold "
+        "together. Shuffles and caches hold what they were told to; the others share what is "
+        "left, at least an eighth. Default: an eighth of the memory.",
+    )
     autotune_algorithm = _Option(AutotuneAlgorithm, "Accepted for compatibility.")
-    initial_parallelism = _Option(int, "Accepted for compatibility.")
-    min_parallelism = _Option(int, "Accepted for compatibility.")
+    initial_parallelism = _Option(
+        int, "Threads a stage begins with. Default: an equal share of the CPU cores."
+    )
+    min_parallelism = _Option(int, "Threads a stage keeps at least. Default 1.")
 
 
 class DistributeOptions(OptionsBase):

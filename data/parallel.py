@@ -13,6 +13,11 @@ Blocks grow, from a few rows, to about `TARGET_BYTES` of input and output togeth
 `_TARGET_S` of work, whatever comes first: long enough to be worth handing over, short enough
 for the caches and for stopping soon.  Their rows are a multiple of `multiple`, the size of the
 batches made later, so that batches are views of blocks.
+
+How many threads work at a time, and how many blocks are in flight beyond theirs, is the
+pipeline's `Tuner`'s choice where the user left it open (`autotune`); with
+``options.autotune.enabled = False`` it is one thread per CPU (or `cpu_budget`) and as many
+blocks again.
 """
 
 from __future__ import annotations
@@ -24,11 +29,11 @@ from functools import cached_property
 from typing import Any
 
 from .applying import apply_function
+from .autotune import Knob
 from .block import Block
 from .executor import Item, ParallelBlocks
 from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
-from .options import Options
 from .pool import WorkerPool, usable_cpus
 from .stage import Context, Stage, State
 from .stats import short_line
@@ -43,7 +48,8 @@ _START_S = 3e-3
 _MAX_ROWS = 1 << 16
 _IMPURE_ROWS = 8
 _TARGET_S = 4e-3
-_AHEAD = 2  # blocks pulled and not yet delivered, per thread
+_AHEAD_LEAST = 1  # blocks in flight beyond those being worked on
+_EAGER_AHEAD_MOST = 8  # the same for single elements, per thread
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,38 +96,67 @@ class _ParallelStage(Stage):
     """Holds the block it is handing out; all others are the executor's."""
 
     node: ParallelNode
+    _choice = "the consumer's thread (its blocks are not worth handing over)"
 
     def __init__(self, node: ParallelNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
-        options = context.options or Options()
-        asked = options.num_threads
-        self._threads = node.parallelism or asked or usable_cpus()
-        self._target_bytes = TARGET_BYTES
-        if options.autotune.ram_budget:
-            shares = _AHEAD * self._threads
-            self._target_bytes = min(TARGET_BYTES, options.autotune.ram_budget // shares)
-        self.work_s = 0.0
-        self.advice = (
-            f"{node.function.name} ({short_line(node.source)}) is the slowest step: give it "
-            f"less to do, or run the pipeline on more than {self._threads} core(s)"
-        )
+        tuner = context.tuner
         self._eager = node.function.traced is None
+        self._threads = node.parallelism or tuner.cpu_budget
+        self._pool = tuner.pool
+        if self._eager and self._threads > self._pool.size:
+            self._pool = WorkerPool(self._threads)  # a Python function may wait, not compute
+        self._target_bytes = min(TARGET_BYTES, tuner.ram_budget // (2 * self._threads))
+        self._item_bytes = 0
+        self.work_s = self._cpu_s = 0.0
+        self._work_rows = 0
+        self.knob = self._make_knob()
         # Blocks of pure functions lose nothing by keeping order; a user's slow calls may.
         self._ordered = node.deterministic or not self._eager
         # What runs Python before this stage was not asked to run thousands of elements ahead.
         self._most_rows = 1 if self._eager else _MAX_ROWS if self.pure else _IMPURE_ROWS
         self.pure = self.pure and not node.function.is_stateful
-        self._pool = WorkerPool.shared()
-        if (self._eager or asked) and self._threads > self._pool.size:
-            self._pool = WorkerPool(self._threads)  # a Python function may wait, not compute
         self._lock = threading.Lock()
         self._executor: ParallelBlocks | None = None
         self._restart()
 
+    def _make_knob(self) -> Knob:
+        asked, most = self.node.parallelism, self._threads
+        fixed = not self.context.tuner.enabled or (self._eager and asked > 0)
+        least = most if fixed else _AHEAD_LEAST
+        return Knob(
+            workers=asked or None, most_workers=most,
+            ahead=most if self._eager else least, least_ahead=least,
+            most_ahead=most if fixed or not self._eager else _EAGER_AHEAD_MOST * most,
+            apply=self._apply, work=lambda: (self.work_s, self._work_rows),
+            item_bytes=lambda: self._item_bytes,
+        )  # fmt: skip
+
+    def _apply(self, workers: int, ahead: int, share_bytes: int) -> None:
+        """Work and read ahead with so many threads and blocks, from the next ones on."""
+        self._target_bytes = min(TARGET_BYTES, share_bytes // (workers + ahead))
+        executor = self._executor
+        if executor is not None:
+            executor.set_bounds(workers, workers + ahead)
+
     @property
     def threads(self) -> int:
         """Threads that may work at a time; 0 while all is done on the consumer's thread."""
-        return self._threads if self._executor is not None else 0
+        return self.knob.workers if self._executor is not None else 0
+
+    @property
+    def choice(self) -> str:
+        """What was chosen for it and why, for `stats()`."""
+        if self._executor is None:
+            return self._choice
+        knob, things = self.knob, "elements" if self._eager else "blocks"
+        most = f" of {knob.most_workers}" if knob.tuned else ""
+        why = f" ({knob.why_workers})" if knob.why_workers else ""
+        why_ahead = f" ({knob.why_ahead})" if knob.why_ahead else ""
+        return (
+            f"{knob.workers}{most} thread{'s' if knob.most_workers > 1 else ''}{why}, "
+            f"{knob.workers + knob.ahead} {things} in flight{why_ahead}"
+        )
 
     @property
     def _rows_per_item(self) -> int:
@@ -200,6 +235,9 @@ class _ParallelStage(Stage):
         spent_s = time.thread_time() - cpu  # of a core: what others do must not matter
         with self._lock:
             self.work_s += time.perf_counter() - began
+            self._cpu_s += spent_s
+            self._work_rows += block.num_rows
+            self._item_bytes = max(block.nbytes + out.nbytes, self._item_bytes // 2)
             self._learn_size(block.num_rows, block.nbytes + out.nbytes, spent_s)
         return out, error, rest
 
@@ -210,7 +248,11 @@ class _ParallelStage(Stage):
             if self._rest is not None:
                 self._take(self._work(self._rest))
                 continue
-            item = self._open().next() if self._worth_threads() else self._inline()
+            if self._worth_threads():
+                item = self._open().next()
+                self.context.tuner.tick()
+            else:
+                item = self._inline()
             if item is None:
                 return None
             if item.error is not None:
@@ -219,6 +261,7 @@ class _ParallelStage(Stage):
                 self._done.add(item.state["position"])
             self._hold(item.state)
             self._take(item.value)
+            del item  # it holds the error raised below, whose traceback holds this frame
         block, self._ready = self._ready, None
         rows = min(max_rows, self._whole(block.num_rows))
         self._given += rows
@@ -229,7 +272,10 @@ class _ParallelStage(Stage):
             if block.num_rows == 0:
                 if self._rest is None:
                     self._release()
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
             self._raise_later(error, release=self._rest is None)
         elif self._rest is None:
             self._release()
@@ -268,12 +314,26 @@ class _ParallelStage(Stage):
         elif self._rest is None:
             self._release()
 
+    @property
+    def advice(self) -> str:
+        """What would make it faster, for `stats()`."""
+        node, knob = self.node, self.knob
+        step = f"{node.function.name} ({short_line(node.source)}) is the slowest step: "
+        limit = "num_parallel_calls" if node.parallelism else "options.autotune.cpu_budget"
+        if knob.ceiling:
+            return f"{step}its calls wait for each other; let it be traced, or do less in it"
+        if self._eager and self._cpu_s < 0.5 * self.work_s:
+            return f"{step}it waits more than it computes, so {limit} > {self._threads} helps"
+        if self._threads < usable_cpus():
+            return f"{step}give it less to do, or set {limit} > {self._threads}"
+        return f"{step}give it less to do, or run it on more than {self._threads} core(s)"
+
     def _open(self) -> ParallelBlocks:
         if self._executor is None:
             self._executor = ParallelBlocks(
-                _Input(self), self._work, parallelism=self._threads,
-                buffer=_AHEAD * self._threads, ordered=self._ordered, pool=self._pool,
-            )  # fmt: skip
+                _Input(self), self._work, parallelism=1, ordered=self._ordered, pool=self._pool
+            )
+            self.context.tuner.add(self.knob, self._executor)
         return self._executor
 
     # -- state ------------------------------------------------------------------------------
@@ -316,12 +376,15 @@ class _ParallelStage(Stage):
 
     def _stop(self) -> None:
         if self._executor is not None:
+            self._choice = self.choice
+            self.context.tuner.remove(self.knob)
             self._executor.close(keep_source=True)
             self._executor = None
 
     def close(self) -> None:
         """Stop the threads; the last of them to leave closes the input."""
         if self._executor is not None:
+            self.context.tuner.remove(self.knob)
             self._executor.close()
         else:
             self.input.close()

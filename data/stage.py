@@ -34,6 +34,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ops.errors import CancelledError, OpError
+from .autotune import Tuner
 from .block import Block
 
 if TYPE_CHECKING:
@@ -50,18 +51,20 @@ class Context:
 
     Attributes:
         options: the merged `Options` in force, or None.
+        tuner: sets how many threads stages use and how far they read ahead.
         stopping: set when the iterator closes; long waits watch it.
         stages: every stage built, inputs before consumers.
     """
 
-    def __init__(self, options: Any = None):
+    def __init__(self, options: Any = None, tuner: Tuner | None = None):
         self.options = options
+        self.tuner = tuner or Tuner(options)
         self.stopping = threading.Event()
         self.stages: list[Stage] = []
 
     def nested(self) -> Context:
         """A context for stages made while others run; closing is theirs who made them."""
-        inner = Context(self.options)
+        inner = Context(self.options, self.tuner)
         inner.stopping = self.stopping
         return inner
 
@@ -253,4 +256,6 @@ def build_stage(node: Node, context: Context) -> Stage:
     inputs = [build_stage(child, context) for child in node.inputs]
     stage = node.make_stage(inputs, context)
     context.stages.append(stage)
+    if hasattr(stage, "buffered"):
+        context.tuner.watch(stage)
     return stage

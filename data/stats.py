@@ -9,7 +9,7 @@ A stage that works on the thread of its consumer has spent, itself, its `seconds
 inputs'. A stage with threads of its own says so: it has `threads` (how many may work at a
 time), `work_s` (seconds they worked, without its inputs' time), and its `seconds` are its
 consumer's waiting. Stages that hold elements say how many with ``buffered() -> (elements,
-bytes)``.
+bytes)``, and what `autotune` chose for them in `choice`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["PipelineStats", "Run", "StageRow", "pipeline_stats"]
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage's line in the table; `busy` is its share of the time, 1.0 per thread."""
+    """One stage's line in the table, what was chosen for it, and what would make it faster."""
 
     name: str
     line: str
@@ -36,6 +36,7 @@ class StageRow:
     buffered_elements: int
     buffered_bytes: int
     advice: str = field(default="", repr=False)
+    choice: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,15 @@ class PipelineStats:
             return row.advice
         return "give it less to do, or run the pipeline on more cores"
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Threads and buffers of the stages that have any, and why (see `autotune`)."""
+        return tuple(
+            f"{r.name}{f' ({r.line})' if r.line else ''}: {r.choice}"
+            for r in self.rows
+            if r.choice
+        )
+
     def __str__(self) -> str:
         heads = ("stage", "elements", "rate", "busy", "waits", "threads", "buffered")
         table = [heads]
@@ -104,6 +114,7 @@ class PipelineStats:
                 f"bottleneck: {slowest.name}{place}, at work {min(share, 1):.0%} of the time"
             )
         lines.append(f"to relieve it: {self.relief}")
+        lines += [f"chosen: {text}" for text in self.choices]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -164,6 +175,7 @@ def _row(stage: Any, depth: int, elapsed_s: float) -> StageRow:
         buffered_elements=held[0],
         buffered_bytes=held[1],
         advice=getattr(stage, "advice", ""),
+        choice=getattr(stage, "choice", ""),
     )
 
 

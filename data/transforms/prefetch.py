@@ -2,6 +2,9 @@
 
 `buffer_size` counts elements.  Where reading ahead has no side effects the thread reads whole
 blocks, at least as many elements as asked for; otherwise it keeps to `buffer_size` exactly.
+With `AUTOTUNE` it begins with two blocks (eight single elements) and the pipeline's `Tuner`
+lets it have more where that would have spared its consumer waiting (`autotune`); with
+``options.autotune.enabled = False`` it stays at that.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 
+from ..autotune import Knob
 from ..block import Block
 from ..executor import Prefetcher
 from ..failures import Failures
@@ -17,7 +21,7 @@ from ..stage import Context, Stage, State
 
 __all__ = ["PrefetchNode", "PrefetchStage"]
 
-_AUTO_ITEMS = 8
+_AUTO_ITEMS, _AUTO_BLOCKS, _MOST_ITEMS, _MOST_BLOCKS = 8, 2, 512, 32
 _MOST_ROWS, _BLOCK_BYTES, _MOST_BYTES = 1 << 16, 1 << 19, 16 << 20
 
 
@@ -36,11 +40,6 @@ class PrefetchNode(UnaryNode):
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return PrefetchStage(self, inputs, context)
-
-
-def _most_bytes(context: Context) -> int:
-    budget = context.options.autotune.ram_budget if context.options is not None else None
-    return min(_MOST_BYTES, budget) if budget else _MOST_BYTES
 
 
 class _Reader:
@@ -79,9 +78,11 @@ class PrefetchStage(Stage):
 
     node: PrefetchNode
     threads = 1
+    _last_bytes = 0
 
     def __init__(self, node: PrefetchNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
+        self.knob = self._make_knob()
         self._closing = threading.Event()
         self._reader: _Reader | None = None
         self._executor: Prefetcher | None = None
@@ -93,17 +94,50 @@ class PrefetchStage(Stage):
         """The thread itself only hands over."""
         return 0.0
 
+    def _make_knob(self) -> Knob:
+        size, pure = self.node.buffer_size, self.input.pure
+        if size > 0:
+            start = least = most = max(2, min(size, 8)) if pure else size
+        else:
+            start, least = (_AUTO_BLOCKS, 2) if pure else (_AUTO_ITEMS, 2)
+            most = _MOST_BLOCKS if pure else _MOST_ITEMS
+            if not self.context.tuner.enabled:
+                least = most = start
+        self._begins_with = start
+        return Knob(
+            workers=1, most_workers=1, ahead=start, least_ahead=least, most_ahead=most,
+            apply=self._apply, item_bytes=self._item_bytes,
+        )  # fmt: skip
+
+    def _item_bytes(self) -> int:
+        executor = self._executor
+        if executor is None or not executor.buffered:
+            return self._last_bytes
+        return executor.buffered_bytes // max(executor.buffered, 1)
+
+    def _apply(self, workers: int, ahead: int, share_bytes: int) -> None:
+        """Read so many items ahead."""
+        executor = self._executor
+        if executor is not None:
+            grown = max(ahead // self._begins_with, 1)
+            executor.set_bounds(ahead, min(share_bytes, grown * _MOST_BYTES))
+
+    @property
+    def choice(self) -> str:
+        """What was chosen for it and why, for `stats()`."""
+        if self._executor is None:
+            return ""
+        things = "blocks" if self.input.pure else "elements"
+        why = f" ({self.knob.why_ahead})" if self.knob.why_ahead else ""
+        return f"{self.knob.ahead} {things} ahead{why}"
+
     def _start(self) -> Prefetcher:
         if self._executor is None:
-            size = self.node.buffer_size
             self._reader = _Reader(self.input, self._closing)
-            pure = self.input.pure
             self._executor = Prefetcher(
-                self._reader,
-                max_items=max(2, min(size, 8)) if pure else (size if size > 0 else _AUTO_ITEMS),
-                max_bytes=_most_bytes(self.context),
-                size_bytes=lambda block: block.nbytes,
+                self._reader, max_items=2, size_bytes=lambda block: block.nbytes
             )
+            self.context.tuner.add(self.knob, self._executor)
         return self._executor
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
@@ -112,9 +146,11 @@ class PrefetchStage(Stage):
             if self._ended:
                 return None
             item = self._start().next()
+            self.context.tuner.tick()
             if item is None:
                 self._ended = True
                 return None
+            self._last_bytes = item.size_bytes
             head = item.result()
             if head.num_rows <= max_rows:
                 return head
@@ -130,6 +166,7 @@ class PrefetchStage(Stage):
     def _stop(self) -> None:
         """Stop the thread and wait until it has left the input."""
         if self._executor is not None:
+            self.context.tuner.remove(self.knob)
             self._executor.close()
             assert self._reader is not None
             self._reader.left.wait()
@@ -149,6 +186,7 @@ class PrefetchStage(Stage):
         """Stop the thread; if it is inside a user's function, it closes the input itself."""
         self._closing.set()
         if self._executor is not None:
+            self.context.tuner.remove(self.knob)
             self._executor.close()
         else:
             self.input.close()

@@ -166,8 +166,10 @@ def test_stats_name_the_threads_and_what_is_buffered():
     with NumpyIterator(parallel(numbers(300_000), heavy)) as iterator:
         while not iterator._stage.threads:
             next(iterator)
-        time.sleep(0.02)
-        row = iterator.stats().rows[0]
+        deadline = time.monotonic() + 2
+        while not (row := iterator.stats().rows[0]).buffered_bytes:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
         assert row.name == "parallel_map"
         assert row.threads == 3
         assert row.busy_s > 0
