@@ -284,7 +284,7 @@ class _ArrowRanges:
         self.size = int(file.size())
 
     def read_at(self, offset: int, size: int) -> bytes:
-        return self._file.read_at(size, offset)  # type: ignore[no-any-return]
+        return self._file.read_at(size, offset)
 
     def close(self) -> None:
         self._file.close()

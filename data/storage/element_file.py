@@ -183,7 +183,7 @@ class ElementFile:
 
     def __init__(self, path: str):
         self.path = path
-        self._file = storage_of(path).open(path)
+        self._file = storage_of(path).open_input(path)
         self._size = self._file.size
         try:
             self._read_ends()
@@ -268,7 +268,7 @@ class ElementFile:
 
     def _read(self, offset: int, size: int) -> np.ndarray:
         out = np.empty(size, np.uint8)
-        got = self._file.read_into(offset, memoryview(out))
+        got = self._file.read_into(offset, out.data)
         if got < size:
             raise self._damaged(offset + got, "it ends too early")
         return out

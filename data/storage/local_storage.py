@@ -26,7 +26,7 @@ class LocalStorage(Storage):
         """A file with ``.partial`` behind its name until `commit`."""
         return _LocalOutput(path, resume)
 
-    def open(self, path: str) -> Input:
+    def open_input(self, path: str) -> Input:
         """A file."""
         return _LocalInput(path)
 

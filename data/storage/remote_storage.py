@@ -53,7 +53,7 @@ class RemoteStorage(Storage):
         """Parts, and a manifest at `commit`."""
         return _RemoteOutput(self, path, resume)
 
-    def open(self, path: str) -> Input:
+    def open_input(self, path: str) -> Input:
         """The file of which there is a manifest at `path`."""
         try:
             manifest = self.read_json(path)
@@ -99,8 +99,9 @@ class RemoteStorage(Storage):
         try:
             return _threads().submit(self._system.put, path, data)
         except RuntimeError:  # the interpreter is ending and takes no more work
+            self._system.put(path, data)
             done: Future[None] = Future()
-            done.set_result(self._system.put(path, data))
+            done.set_result(None)
             return done
 
     def stream(self, path: str, offset: int) -> Any:

@@ -82,7 +82,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def open(self, path: str) -> Input:
+    def open_input(self, path: str) -> Input:
         """A complete file.
 
         Raises:
