@@ -50,7 +50,7 @@ class Keeping(Grouping):
         was there before.
 
         Args:
-            path: a folder.
+            path: a folder, or a URL such as ``s3://bucket/folder``.
             compression: None, "GZIP", "ZLIB", "SNAPPY", "ZSTD" or "LZ4".
             shard_func: gives for an element the number of the file it goes to; one file by
                 default.
@@ -61,7 +61,9 @@ class Keeping(Grouping):
 
         Raises:
             TypeError: the elements hold datasets.
-            AlreadyExistsError: another process is saving to `path`.
+            AlreadyExistsError: another process is saving to `path`.  (Object stores cannot
+                tell: there the last one to finish wins.)
+            UnavailableError: the store does not answer.
             ResourceExhaustedError: the disk is full.
 
         >>> import tempfile
@@ -113,7 +115,7 @@ class Keeping(Grouping):
         """The elements that `save` wrote to the folder `path`.
 
         Args:
-            path: the folder.
+            path: the folder or its URL.
             element_spec: what is expected; the files know it.
             compression: what is expected; the files know it.
             reader_func: gets a dataset with one dataset per file and gives the dataset to
@@ -158,7 +160,7 @@ class Keeping(Grouping):
         Contents of input files are not looked at: remove the folder when they change.
 
         Args:
-            path: a folder.
+            path: a folder or URL.
             compression: "AUTO" (Snappy), None, "GZIP", "ZLIB", "SNAPPY", "ZSTD" or "LZ4".
             reader_func: as in `load`.
             shard_func: as in `save`.

@@ -240,8 +240,8 @@ class Transformations(DatasetBase):
         """The same elements, kept in memory, or in a file, once they all have been read.
 
         Args:
-            filename: prefix of the file's name; it then serves later processes, too, and must
-                be deleted when the dataset changes.
+            filename: prefix of the file's path or URL; it then serves later processes, too,
+                and must be deleted when the dataset changes.
             name: of the transformation.
 
         Raises:

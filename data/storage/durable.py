@@ -78,7 +78,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if somebody (in this process, too) has it.
+        """Take the lock, making its folder; False if somebody (in this process, too) has it.
 
         Raises:
             OpError: the file cannot be opened.
@@ -89,9 +89,10 @@ class FileLock:
             return True
         while True:
             try:
+                os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             except OSError as error:
-                raise file_error(error, self.path) from None
+                raise write_error(error, self.path) from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(descriptor).st_ino == os.stat(self.path).st_ino:

@@ -107,15 +107,20 @@ class Library:
         try:
             current = self.latest()
             keep = {current.name if current else "", resume["run"] if resume else ""}
-            for name in self._storage.abandoned(self.path):
-                if name.startswith("run-") and name not in keep:
-                    self._storage.remove_folder(join(self.path, name))
-                elif name.startswith("metadata.json.tmp-"):
-                    self._storage.remove(join(self.path, name))
+            with contextlib.suppress(OpError):  # who may write need not be allowed to delete
+                self._clean(keep)
             return RunWriter(self.path, lock, structure, compression, resume)
         except BaseException:
             lock.release()
             raise
+
+    def _clean(self, keep: set[str]) -> None:
+        """Remove what earlier writers left, but for the runs to keep."""
+        for name in self._storage.abandoned(self.path):
+            if name.startswith("run-") and name not in keep:
+                self._storage.remove_folder(join(self.path, name))
+            elif name.startswith("metadata.json.tmp-"):
+                self._storage.remove(join(self.path, name))
 
 
 class RunWriter:

@@ -64,7 +64,6 @@ class LocalStorage(Storage):
 
     def lock(self, path: str) -> Lock:
         """A `FileLock`."""
-        _make_folder(os.path.dirname(path))
         return FileLock(path)
 
 

@@ -217,9 +217,9 @@ class _RemoteOutput:
         self._coming = self._storage.put(join(self._folder, name), data)
 
     def _wait(self) -> None:
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.result()
+        if self._coming is not None:
+            self._coming.result()  # kept until it is there: `abort` waits for it, too
+            self._coming = None
 
 
 class _RemoteInput:

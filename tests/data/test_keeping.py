@@ -55,6 +55,13 @@ def test_cache_makes_its_folder(tmp_path):
     assert numbers(Dataset.range(3).cache(tmp_path / "deep" / "er" / "c")) == [0, 1, 2]
 
 
+def test_a_dataset_that_is_only_looked_at_makes_no_folder(tmp_path):
+    cached = Dataset.range(3).cache(tmp_path / "deep" / "c").snapshot(tmp_path / "s")
+    assert "cache" in cached.explain()
+    iter(cached).close()
+    assert os.listdir(tmp_path) == []
+
+
 def test_cache_left_early_leaves_nothing(tmp_path):
     cached = Dataset.range(10).cache(str(tmp_path / "c"))
     with iter(cached) as iterator:

@@ -171,6 +171,30 @@ def test_a_written_file_appears_when_it_is_closed(server):
     assert len(server.get("bucket/new.tfrecord")) == 1_000_016
 
 
+def test_names_do_not_make_pyarrow_compress(server):
+    with TFRecordWriter("s3://bucket/named.gz") as writer:
+        writer.write(b"one")
+    assert len(server.get("bucket/named.gz")) == 19
+    with TFRecordWriter("s3://bucket/packed.gz", "GZIP") as writer:
+        writer.write(b"one")
+    assert records_of(RecordReader("s3://bucket/packed.gz", "GZIP")) == [b"one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "below", "suffixed"),
+    [
+        ("a/b", "a/b/c/d", "a/b.x"),
+        ("file:///a/b", "file:///a/b/c/d", "file:///a/b.x"),
+        ("s3://k/b/", "s3://k/b/c/d", "s3://k/b/.x"),
+        ("s3://k/b?region=x", "s3://k/b/c/d?region=x", "s3://k/b.x?region=x"),
+        ("s3://k/b?c", "s3://k/b?c/c/d", "s3://k/b?c.x"),
+    ],
+)
+def test_paths_below_and_suffixes(path, below, suffixed):
+    assert filesystems.join(path, "c", "d") == below
+    assert filesystems.with_suffix(path, ".x") == suffixed
+
+
 def test_lines(server):
     server.put("bucket/text", b"".join(b"line %d\r\n" % i for i in range(100_000)))
     with LineReader("s3://bucket/text") as reader:
