@@ -252,7 +252,7 @@ class OptimizationOptions(OptionsBase):
         bool, "Move take, skip and shard towards the source. Default True. Headrace only."
     )
     decode_fusion = _Option(
-        bool, "Decode only the part of an image that is used. Default True. Headrace only."
+        bool, "Crop and resize decoded images as bytes. Default True. Headrace only."
     )
     map_vectorization = _Option(
         bool, "Run traced functions on whole blocks. Default True. Headrace only."

@@ -45,7 +45,7 @@ def why_not(node: Node) -> str | None:
     if not isinstance(node, BatchNode):
         return None
     stage = _path(node)[1]
-    if isinstance(stage, ParallelNode) and stage.multiple == node.batch_size:
+    if isinstance(stage, ParallelNode) and 1 < stage.multiple == node.batch_size:
         return None
     return _reason(node) if isinstance(stage, (MapNode, ParallelNode)) else None
 

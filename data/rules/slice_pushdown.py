@@ -35,12 +35,9 @@ def rewrite(node: Node) -> Node | None:
     if not isinstance(node, _Slice) or _part(node) is None:
         return None
     below = node.input
-    narrowed = below.sliced(_part(node))  # type: ignore[arg-type]
-    if narrowed is not None:
-        source, rest = narrowed
-        return source if rest is None else _cut(source, rest, node)
-    if not below.inputs or _reason(node) is not None:
-        return None
+    narrowed = _narrowed(node)
+    if narrowed is not None or not below.inputs or _reason(node) is not None:
+        return narrowed
     match below:
         case TakeNode():
             left = len(range(below.count)[_part(node)])  # type: ignore[index]
@@ -83,11 +80,28 @@ def _part(node: _Slice) -> slice | None:
             return slice(node.index, None, node.num_shards)
 
 
+def _narrowed(node: _Slice) -> Node | None:
+    """What `node` lets through from a source that reads less for it."""
+    below = node.input
+    if isinstance(node, TakeNode) and isinstance(below, SkipNode) and below.count >= 0:
+        found = below.input.sliced(slice(below.count, below.count + node.count))
+        if found is None:
+            return None
+        source, rest = found
+        return source if rest is None else _cut(_cut(source, rest, below), rest, node)
+    found = below.sliced(_part(node))  # type: ignore[arg-type]
+    if found is None:
+        return None
+    source, rest = found
+    return source if rest is None else _cut(source, rest, node)
+
+
 def _cut(source: Node, part: slice, node: _Slice) -> Node:
     """What `node` cuts, from a source that is narrower by now."""
     match node:
         case TakeNode():
-            return dataclasses.replace(node, input=source, count=part.stop)
+            inside = part.stop - (part.start if isinstance(source, SkipNode) else 0)
+            return dataclasses.replace(node, input=source, count=inside)
         case SkipNode():
             return dataclasses.replace(node, input=source, count=part.start)
     return dataclasses.replace(node, input=source, index=part.start)

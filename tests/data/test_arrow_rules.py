@@ -9,7 +9,7 @@ import pytest
 
 import headrace as hr
 from headrace.data import ArrowFileDataset, Dataset, Options, ParquetDataset
-from headrace.data.experimental import CsvDataset
+from headrace.data.experimental import CsvDataset, make_csv_dataset
 from headrace.data.iterator import NumpyIterator
 from headrace.data.rules import RULES, rewrite_plan
 from headrace.data.rules.common import walk
@@ -75,6 +75,11 @@ PROJECTED = {
         lambda e: e["id"]), ["id", "x"]),
     "behind_many": (lambda f: parquet(f).skip(1).shuffle(5, seed=1).repeat(2).take(30).shard(
         2, 0).prefetch(1).map(lambda e: e["name"]), ["name"]),
+    "behind_map": (lambda f: parquet(f).map(lambda e: {"i": e["id"], "n": e["name"]}).prefetch(
+        1).map(lambda e: e["n"]), ["name"]),
+    "behind_maps": (lambda f: parquet(f).map(lambda e: (e["id"], e["x"], e["point"])).shuffle(
+        9, seed=1).map(lambda i, x, p: (i, x + 1)).filter(lambda i, x: i > 3).repeat(2).batch(
+        4).map(lambda i, x: i * 2), ["id"]),
     "behind_batch": (lambda f: ArrowFileDataset(str(f / "t.feather"), ["id", "x"]).batch(
         3).map(lambda e: e["x"]), ["x"]),
     "table": (lambda f: Dataset.from_arrow(TABLE).map(lambda e: e["name"]), ["name"]),
@@ -113,6 +118,70 @@ def test_projection_says_why_not(folder, name):
     assert apply("column_projection", node) is node
     text = " ".join(make(folder).explain().split())
     assert reason in text.split("column_projection")[1].split("predicate_pushdown")[0]
+
+
+def made(node):
+    """How many components each map makes, sources first."""
+    functions = [n.function for n in walk(node) if n.label == "map"][::-1]
+    return [len(f.output.leaves) for f in functions if f.traced is not None]
+
+
+BETWEEN_MAPS = {
+    "prefetch": (lambda d: d.prefetch(2).map(lambda e: e["a"]), [1, 1]),
+    "many": (lambda d: d.shuffle(5, seed=1).repeat(2).skip(1).take(30).batch(4).map(
+        lambda e: e["b"][1]), [1, 1]),
+    "filter": (lambda d: d.filter(lambda e: e["a"] > 3).map(lambda e: e["b"][0]), [2, 1]),
+    "nothing": (lambda d: d.prefetch(2).map(lambda e: 3), [1, 1]),
+    "ragged": (lambda d: d.prefetch(2).map(lambda e: e["r"]), [1, 1]),
+    "all": (lambda d: d.prefetch(2).map(lambda e: (e["a"] + e["b"][0], e["b"][1], e["r"])),
+            [4, 3]),
+    "untraceable": (lambda d: d.prefetch(2).map(lambda e: int(e["a"])), [4]),
+    "whole_elements": (lambda d: d.enumerate().map(lambda i, e: e["a"]), [4, 1]),
+    "cache": (lambda d: d.cache().map(lambda e: e["a"]), [4, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BETWEEN_MAPS)
+def test_a_map_makes_only_what_a_later_one_uses(name, check_law):
+    use, counts = BETWEEN_MAPS[name]
+
+    def make():
+        return use(Dataset.range(20).map(lambda x: {
+            "a": x * 2, "b": (x + 1, hr.strings.as_string(x)),
+            "r": hr.RaggedTensor.from_row_lengths(hr.fill([x % 3], x), [x % 3]),
+        }))  # fmt: skip
+
+    assert made(apply("column_projection", make()._node)) == counts
+    check_law(make, "column_projection")
+    told = f"makes {counts[0]} components"
+    assert (told in " ".join(make().explain().split())) == (counts[0] < 4)
+
+
+def test_features_that_a_later_map_does_not_use_are_not_parsed():
+    features = {k: hr.io.FixedLenFeature([], hr.int64) for k in ("a", "b", "c")}
+    value = hr.train.Feature(int64_list=hr.train.Int64List(value=[7]))
+    example = hr.train.Example(features=hr.train.Features(feature={"a": value}))
+    dataset = Dataset.from_tensors(example.SerializeToString()).repeat(9)
+    dataset = dataset.map(lambda r: hr.io.parse_single_example(r, features)).shuffle(3)
+    assert [int(x) for x in dataset.batch(2).map(lambda e: e["a"]).unbatch()] == [7] * 9
+    assert "parses 1 of 3 components" in dataset.map(lambda e: e["a"]).explain()
+
+
+def test_columns_of_make_csv_dataset_that_nobody_uses_are_not_read(folder):
+    dataset = make_csv_dataset(str(folder / "t.csv"), 4, num_epochs=1, shuffle=False)
+    used = dataset.map(lambda row: row["x"])
+    assert "csv(t.csv, 1 of 3 columns: 1)" in used.explain()
+    np.testing.assert_array_equal(
+        np.concatenate(list(used.as_numpy_iterator())), TABLE["x"].to_numpy()
+    )
+
+
+def test_a_function_that_ran_unprojected_is_projected_all_the_same(folder):
+    options = Options()
+    options.experimental_optimization.column_projection = False
+    dataset = parquet(folder).map(lambda e: e["id"])
+    assert len(list(dataset.with_options(options))) == ROWS
+    assert [int(i) for i in dataset] == list(range(ROWS))
 
 
 def test_projection_can_be_switched_off(folder):

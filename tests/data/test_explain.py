@@ -53,7 +53,8 @@ As it runs:
     assert told == [
         "  noop_elimination           + take(-1) dropped",
         "  map_fusion                 + map(scale+shift, num_parallel_calls=2)",
-        "  map_vectorization          + map(scale+shift, num_parallel_calls=2) runs by the block",
+        "  map_vectorization          + map(scale+shift, num_parallel_calls=2) runs by the "
+        "block",
         "  map_parallelization        + parallel_map(scale+shift, threads=2)",
         "  map_and_batch_fusion       + parallel_map works on whole batches of 5",
         "  inject_prefetch            off: switched off by the options",

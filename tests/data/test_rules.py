@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from headrace.data.block import Block
 from headrace.data.functions import UserFunction
 from headrace.data.iterator import NumpyIterator
 from headrace.data.options import Options
@@ -173,8 +174,8 @@ def test_a_parallel_map_keeps_order_and_learns_the_batch_size():
 def test_filter_parallelization_of_a_traced_filter():
     source = mapped(numbers(10_000), lambda x: (x, x % 3 == 0))
     node = BatchNode(FilterNode(source, function(lambda x, y: y, source)), 128)
-    for rule in ("filter_parallelization", "map_parallelization", "map_and_batch_fusion"):
-        after = apply(rule, node if rule == "filter_parallelization" else after)
+    after = apply("map_parallelization", apply("filter_parallelization", node))
+    after = apply("map_and_batch_fusion", after)
     assert kinds(after) == ["batch", "parallel", "parallel", "range"]
     assert after.input.kind == "filter"
     assert after.input.multiple == 128
@@ -217,6 +218,49 @@ def test_map_parallelization_leaves(make):
 
 def parallel(source):
     return ParallelNode(source, function(double, source).vectorized(), "map")
+
+
+@pytest.mark.parametrize("between", [lambda s: TakeNode(s, 900), lambda s: PrefetchNode(s, 2)])
+def test_a_batch_tells_its_size_through_what_hands_rows_on(between):
+    node = BatchNode(between(parallel(numbers(1000))), 64)
+    after = apply("map_and_batch_fusion", node)
+    assert after.input.input.multiple == 64
+    assert apply("map_and_batch_fusion", after) is after
+    assert run(after) == run(node)
+
+
+def test_blocks_of_whole_batches_are_not_put_together(monkeypatch):
+    joined = []
+    real = Block.concat
+    monkeypatch.setattr(Block, "concat", lambda b: joined.append(len(b)) or real(b))
+    node = BatchNode(parallel(numbers(100_000)), 24)
+    counts = []
+    for one in (node, apply("map_and_batch_fusion", node)):
+        joined.clear()
+        with NumpyIterator(one) as iterator:
+            assert sum(1 for _ in iterator) == 4167
+        counts.append(sum(n > 1 for n in joined))
+    assert counts[0] > 0
+    assert counts[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda s: BatchNode(mapped(s, double), 4), "runs when it is asked"),
+        (lambda s: BatchNode(parallel(s), 1), "a whole batch of 1"),
+        (lambda s: BatchNode(dataclasses.replace(parallel(s), multiple=7), 4), "of 7 already"),
+        (lambda s: BatchNode(s, 4), None),
+        (lambda s: BatchNode(RepeatNode(parallel(s), 2), 4), None),
+    ],
+    ids=["not parallel", "batch of 1", "other batches", "no map", "iterations between"],
+)
+def test_map_and_batch_fusion_leaves(make, why):
+    node = make(numbers())
+    rule = BY_NAME["map_and_batch_fusion"]
+    assert rewrite_plan(node, rule) is node
+    found = rule.why_not(node)
+    assert found is None if why is None else why in found
 
 
 def test_a_prefetch_of_batches_of_a_parallel_stage_is_dropped():
