@@ -47,8 +47,6 @@ class _Plan(NamedTuple):
     letters: str
     nest: LoopNest
     shape: tuple[int, ...]
-    rows: int
-    cols: int
     outputs: tuple[tuple[int, ...], ...]  # shapes
 
 
@@ -112,8 +110,15 @@ class Program:
         found = self.launch(arrays)
         return self.run_calls(arrays) if found is None else found
 
-    def launch(self, arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The results by the kernel; None if there is none, or none yet, for such arrays."""
+    def launch(
+        self, arrays: tuple[Any, ...], out: Sequence[Any] | None = None
+    ) -> tuple[Any, ...] | None:
+        """The results by the kernel; None if there is none, or none yet, for such arrays.
+
+        Args:
+            arrays: the inputs.
+            out: where full results go: matrices whose rows may lie apart.
+        """
         shapes = []
         for a in arrays:
             if type(a) is not np.ndarray:
@@ -139,7 +144,7 @@ class Program:
                 kernel = self._kernels.get(variant)
             if kernel is None:
                 return None
-        return self._launch(kernel, plan, arrays, reuse)
+        return self._launch(kernel, plan, arrays, reuse, out)
 
     def run_calls(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results, call by call."""
@@ -175,35 +180,38 @@ class Program:
             if letter in "rs":
                 return None
             made.append(_shape_of(letter, shape, self.steps[ref - len(self.inputs)]))
-        cols = shape[-1]
-        rows, cols = (1, size) if nest.flat else (size // cols, cols)
-        return _Plan(letters, nest, shape, rows, cols, tuple(made))
+        return _Plan(letters, nest, shape, tuple(made))
 
     # -- the kernel -----------------------------------------------------------------------
 
     def _launch(
-        self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...], reuse: Mapping[int, int]
+        self,
+        kernel: Any,
+        plan: _Plan,
+        arrays: tuple[Any, ...],
+        reuse: Mapping[int, int],
+        out: Sequence[Any] | None,
     ) -> tuple[Any, ...]:
-        rows, cols = plan.rows, plan.cols
-        addresses: list[int] = []
+        size, cols = math.prod(plan.shape), plan.shape[-1]
+        # Where nothing depends on rows and there are no gaps, all is one row.
+        flat = plan.nest.flat and out is None
         alive = []
         for a, letter in zip(arrays, plan.letters, strict=True):
-            stride = cols
-            if letter == "f":
-                if a.shape != plan.shape:
-                    a = np.broadcast_to(a, plan.shape)
-                if not a.flags.c_contiguous:
-                    if not plan.nest.flat and a.ndim == 2 and _rows_have_gaps(a):
-                        stride = a.strides[0] // a.itemsize
-                    else:
-                        a = np.ascontiguousarray(a)
-            elif not a.flags.c_contiguous:
-                a = np.ascontiguousarray(a)
+            if letter == "f" and a.shape != plan.shape:
+                a = np.broadcast_to(a, plan.shape)
+            if not a.flags.c_contiguous:
+                if letter == "f" and a.ndim == 2 and _rows_have_gaps(a):
+                    flat = False
+                else:
+                    a = np.ascontiguousarray(a)
             alive.append(a)
-            addresses += (a.__array_interface__["data"][0], stride)
+        rows, cols = (1, size) if flat else (size // cols, cols)
+        table: list[int] = []
+        for a in alive:
+            table += (a.__array_interface__["data"][0], _row_distance(a, cols))
         parts = 1
-        if plan.rows * plan.cols * self._weight > _SPREAD:
-            parts = min(workers.count(), 64 if plan.nest.flat else rows)
+        if size * self._weight > _SPREAD:
+            parts = min(workers.count(), 64 if flat else rows)
         outs: list[Any] = []
         sums = []
         for ref, shape in zip(self.outputs, plan.outputs, strict=True):
@@ -211,15 +219,18 @@ class Program:
             if source is not None:
                 outs.append(alive[source])
                 continue
+            if out is not None:
+                outs.append(out[len(outs)])
+                continue
             step = self.steps[ref - len(self.inputs)]
             kind = step.dtype.np_dtype
             if plan.nest.classes[ref] in "RS":
-                out = np.full((parts, *shape), _start(step.what, step.dtype), kind)
                 sums.append((len(outs), step))
+                made = np.full((parts, *shape), _start(step.what, step.dtype), kind)
             else:
-                out = recycling.empty(shape, kind)
-            outs.append(out)
-        self._spread(kernel, plan, addresses, outs, parts)
+                made = recycling.empty(shape, kind)
+            outs.append(made)
+        self._spread(kernel, plan, (rows, cols), table, outs, parts)
         for place, step in sums:
             total = _UFUNCS[step.what].reduce(outs[place], 0)
             if step.what == "mean":
@@ -230,17 +241,24 @@ class Program:
         return tuple(outs)
 
     def _spread(
-        self, kernel: Any, plan: _Plan, addresses: list[int], outs: list[Any], parts: int
+        self,
+        kernel: Any,
+        plan: _Plan,
+        shape: tuple[int, int],
+        inputs: list[int],
+        outs: list[Any],
+        parts: int,
     ) -> None:
         """Run the kernel on parts of the rows, or of the columns where all is one row."""
-        rows, cols, classes = plan.rows, plan.cols, plan.nest.classes
+        (rows, cols), classes = shape, plan.nest.classes
+        by_columns = rows == 1 and plan.nest.flat
         keep = kept_rows(plan.nest, self.outputs)
         runs = []
         for part in range(parts):
             first, last = rows * part // parts, rows * (part + 1) // parts
             width, shift = cols, 0
-            table = list(addresses)
-            if plan.nest.flat:
+            table = list(inputs)
+            if by_columns:
                 first, last = 0, 1
                 shift = cols * part // parts & ~15
                 end = cols if part == parts - 1 else cols * (part + 1) // parts & ~15
@@ -254,7 +272,7 @@ class Program:
                     address += part * (out.nbytes // parts)
                 else:
                     address += shift * out.itemsize
-                table.append(address)
+                table += (address, _row_distance(out, cols))
             scratch = np.empty(8 * cols * len(keep), np.uint8) if keep else None
             if scratch is not None:
                 start = scratch.__array_interface__["data"][0]
@@ -338,6 +356,11 @@ def _shape_of(letter: str, shape: tuple[int, ...], step: Step) -> tuple[int, ...
     if letter == "R":
         return ((1,) * (len(shape) - 1) if step.keepdims else ()) + shape[-1:]
     return (1,) * len(shape) if step.keepdims else ()
+
+
+def _row_distance(out: np.ndarray, cols: int) -> int:
+    """Elements between the rows of an array."""
+    return out.strides[0] // out.itemsize if out.ndim == 2 else cols
 
 
 def _rows_have_gaps(a: np.ndarray) -> bool:

@@ -1,8 +1,8 @@
 """LLVM IR of a fused chain: one kernel for inputs of given classes (see `loops`).
 
 The kernel's one argument is a table of 64-bit numbers: first row, row behind the last, columns,
-then per input its address and the distance of its rows in elements, the addresses of the
-outputs and those of the kept rows.  Sums carry ``reassoc``: they may be added up in any order,
+the number of elements, then per input and per output its address and the distance of its rows
+in elements, and the addresses of the kept rows.  Sums carry ``reassoc``: they may be added up in any order,
 so that they are vectorised.
 """
 
@@ -176,13 +176,12 @@ class _Writer:
             elif letter in "ck":
                 pointer = self.at(f"%p{i}", self.inputs[i], "%i")
                 self.values[i] = self.load(pointer, self.inputs[i])
-        if any(nest.classes[r] == "f" for r in self.outputs):
-            emit.lines.append("    %start = mul i64 %i, %cols")
         for place, ref in enumerate(self.outputs):
             if nest.classes[ref] == "f" and place not in self.reuse:
                 kind = storage_type(self.dtype(ref))
+                emit.lines.append(f"    %to{place} = mul i64 %i, %os{place}")
                 emit.lines.append(
-                    f"    %w{place} = getelementptr {kind}, ptr %o{place}, i64 %start"
+                    f"    %w{place} = getelementptr {kind}, ptr %o{place}, i64 %to{place}"
                 )
         label = "row"
         for level in range(nest.passes):
@@ -273,7 +272,8 @@ class _Writer:
         for i in range(len(self.inputs)):
             only = "" if i in self.reuse.values() else " readonly"
             params += [f"ptr noalias{only} %p{i}", f"i64 %rs{i}"]
-        params += [f"ptr noalias %o{i}" for i in range(len(self.outputs))]
+        for i in range(len(self.outputs)):
+            params += [f"ptr noalias %o{i}", f"i64 %os{i}"]
         params += [f"ptr noalias %k{r}" for r in self.kept]
         loads, arguments = [], []
         for i, param in enumerate(params):

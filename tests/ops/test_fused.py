@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import headrace as hr
-from headrace.ops.graph import llvm, trace
+from headrace.ops.graph import fused, llvm, trace
 from headrace.ops.graph.execute import compile_graph
+from headrace.ops.graph.loops import Step
 
 SPECIALS = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42, 3.4e38, -3.4e38], "f4")
 
@@ -131,3 +132,18 @@ def test_random_chains(steps, seed):
     run(x, y)
     llvm.wait()
     np.testing.assert_array_equal(run(x, y)[0], plain(x, y)[0])
+
+
+def test_results_go_where_they_are_wanted():
+    f4 = hr.float32
+    program = fused.Program(
+        [f4, f4], [False, False], [], [],
+        [Step("map", (0, 1), f4, "a * b"), Step("map", (0, 2), f4, "tanh(a) + b")], [2, 3], "two",
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(40, 3, 64)).astype("f4")
+    y = np.zeros((40, 2, 64), "f4")
+    assert program.launch((x[:, 1], x[:, 2]), out=(y[:, 1], y[:, 0])) is not None
+    np.testing.assert_array_equal(y[:, 1], x[:, 1] * x[:, 2])
+    np.testing.assert_allclose(
+        y[:, 0], np.tanh(x[:, 1]) + x[:, 1] * x[:, 2], rtol=1e-5, atol=1e-6
+    )
