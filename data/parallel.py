@@ -30,7 +30,6 @@ from typing import Any
 
 from .applying import apply_function
 from .autotune import Knob
-from .applying import apply_function
 from .block import Block
 from .executor import Item, ParallelBlocks
 from .functions import UserFunction

@@ -50,7 +50,7 @@ def rewrite(node: Node) -> Node | None:
         changes: dict[str, Any] = {"input": plan}
         if isinstance(one, (MapNode, FilterNode)):
             changes["function"] = _narrowed(one.function, kept, plan.element_spec)
-        plan = dataclasses.replace(one, **changes)  # type: ignore[arg-type]
+        plan = dataclasses.replace(one, **changes)
     return plan
 
 

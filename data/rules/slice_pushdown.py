@@ -44,11 +44,13 @@ def rewrite(node: Node) -> Node | None:
             inner = below.input if isinstance(node, TakeNode) else _pushed(node, below.input)
             return dataclasses.replace(below, input=inner, count=left)
         case SkipNode():
+            assert isinstance(node, SkipNode)
             return dataclasses.replace(below, count=below.count + node.count)
         case EnumerateNode():
             start = below.start + (node.count if isinstance(node, SkipNode) else 0)
             return dataclasses.replace(below, input=_pushed(node, below.input), start=start)
         case BatchNode():
+            assert not isinstance(node, ShardNode)
             rows = dataclasses.replace(node, count=node.count * below.batch_size)
             return below.with_inputs(_pushed(rows, below.input))
     moved = {id(one): _pushed(node, one) for one in below.inputs}

@@ -29,13 +29,7 @@ __all__ = ["FilesNode", "FixedLengthRecordNode", "Reader", "TFRecordNode", "Text
 
 
 class Reader(Protocol):
-    """What opens one file and deals out its records.
-
-    Attributes:
-        multiple: a chunk shorter than asked for had better be short by a multiple of this.
-    """
-
-    multiple: int
+    """What opens one file and deals out its records."""
 
     def read_chunk(self, max_records: int) -> StringArray | None:
         """The next 1 to `max_records` records, or None at the end."""
@@ -204,7 +198,6 @@ class _FilesStage(Stage):
                 record, offset = self._start
                 try:
                     self._reader = self.node.open(files[self._file], record, offset)
-                    self._reader.multiple = self.row_multiple
                 except Exception:
                     self._next_file()  # the rest goes on behind the file that cannot be read
                     raise

@@ -30,8 +30,9 @@ class ShuffleRepeatNode(UnaryNode):
 
     def with_inputs(self, *inputs: Node) -> Node:
         """A copy that pulls from another node."""
-        shuffle = self.shuffle.with_inputs(*inputs)
-        return dataclasses.replace(self, input=inputs[0], shuffle=shuffle)
+        (only,) = inputs
+        shuffle = dataclasses.replace(self.shuffle, input=only)
+        return dataclasses.replace(self, input=only, shuffle=shuffle)
 
     def describe(self) -> str:
         """The size of the buffer and the number of iterations."""
