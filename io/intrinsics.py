@@ -21,8 +21,8 @@ __all__ = ["HAS_CLMUL", "HAS_CRC", "HAS_PEXT", "bits_of_double", "carryless_prod
            "copy_bytes", "count_leading_zeros", "count_ones", "count_trailing_zeros", "crc_u8",
            "crc_u64", "double_of_bits", "gather_bits", "int32_array", "int64_array",
            "int64_table", "load_i64", "load_u8", "load_u32", "load_u64", "match_64",
-           "multiply_high", "store_f32", "store_f64", "store_i64", "store_u8", "store_u32",
-           "uint8_array", "uint64_array"]  # fmt: skip
+           "multiply_high", "prefetch", "store_f32", "store_f64", "store_i64", "store_u8",
+           "store_u32", "uint8_array", "uint64_array"]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -64,6 +64,20 @@ store_u32 = _storer(32, types.uint32)
 store_i64 = _storer(64, types.int64)
 store_f32 = _storer(32, types.float32)
 store_f64 = _storer(64, types.float64)
+
+
+@intrinsic
+def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+    """Ask for the cache line at `address`, which will be read soon; any address will do."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = builder.inttoptr(args[0], _I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        fn = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(fn, [pointer, _I32(0), _I32(3), _I32(1)])
+        return context.get_dummy_value()
+
+    return types.none(types.int64), codegen
 
 
 @intrinsic

@@ -44,9 +44,22 @@ _KERNELS = {
     "csv_kernel": ("csv_index", "csv_rows", "csv_unescape", "csv_cut"),
     "line_kernel": ("line_bounds",),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
-    "lookup_kernel": ("fingerprint_strings", "find_numbers", "find_strings"),
+    "lookup_kernel": (
+        "fingerprint_strings",
+        "find_numbers",
+        "find_strings",
+        "place_numbers",
+        "place_strings",
+    ),
 }
-_HELPERS = ("intrinsics", "wire_kernel", "decimal_kernel", "crc32c", "jit")
+_HELPERS = (
+    "intrinsics",
+    "wire_kernel",
+    "decimal_kernel",
+    "crc32c",
+    "jit",
+    "../ops/lookup_fingerprint",  # whose formulas the kernel takes over
+)
 # What code may refer to besides LLVM's intrinsics: every process has these.
 _LIBRARY = {"memcpy", "memmove", "memset"}
 

@@ -12,13 +12,22 @@ import numpy as np
 from numba import int64, uint64
 
 from ..ops.lookup_fingerprint import K2, mixers
-from .intrinsics import int64_array, int64_table, load_u8, load_u32, load_u64, uint64_array
+from .intrinsics import (
+    int64_array,
+    int64_table,
+    load_u8,
+    load_u32,
+    load_u64,
+    prefetch,
+    uint64_array,
+)
 
 _inline = numba.njit(nogil=True, error_model="numpy", inline="never")
 _mix = mixers(numba.njit(nogil=True, error_model="numpy"))
 _upto_3, _upto_7, _upto_16, _upto_32 = _mix.upto_3, _mix.upto_7, _mix.upto_16, _mix.upto_32
 _upto_64, _begun, _round_64, _ended = _mix.upto_64, _mix.begun, _mix.round_64, _mix.ended
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_GROUP = 16
 
 
 @_inline
@@ -105,31 +114,101 @@ def find_numbers(slots_at, bits, keys_at, n, out_at):  # type: ignore[no-untyped
 
 
 def find_strings(  # type: ignore[no-untyped-def]
-    slots_at, bits, base, starts_at, ends_at, tags_at, n, stored, from_at, to_at, out_at
+    slots_at, bits, base, starts_at, ends_at, tags_at, n, stored, out_at
 ):
     """Rows of `n` strings, -1 for unknown ones.
 
-    The strings' bytes are at `base`, the table's keys' at `stored` (`from_at`, `to_at`: first
-    and last position of each).  Fingerprints are written to the int64 array at `tags_at`.
+    The strings' bytes are at `base`, the table's keys' at `stored`.  Fingerprints are written
+    to the int64 array at `tags_at`.
     """
-    slots = int64_table(slots_at, int64(1) << bits, 2)
+    slots = int64_table(slots_at, int64(1) << bits, 4)
     starts, ends = int64_array(starts_at, n), int64_array(ends_at, n)
-    low, high = int64_array(from_at, int64(1)), int64_array(to_at, int64(1))
     tags, out = int64_array(tags_at, n), int64_array(out_at, n)
     mask = (int64(1) << bits) - 1
     shift = uint64(64 - bits)
+    for low in range(0, n, _GROUP):
+        high = min(low + _GROUP, n)
+        # What a group of keys will read is on its way before the first of them waits for it.
+        for k in range(low, high):
+            tag = int64(_fingerprint(base + starts[k], ends[k] - starts[k]))
+            tags[k] = tag
+            at = int64((uint64(tag) * _SPREAD) >> shift)
+            out[k] = at
+            prefetch(slots_at + at * 32)
+        for k in range(low, high):
+            prefetch(stored + slots[out[k], 2])
+        for k in range(low, high):
+            a, size, tag, at = base + starts[k], ends[k] - starts[k], tags[k], out[k]
+            row = int64(-1)
+            while slots[at, 1] != 0:
+                if slots[at, 1] > 0 and slots[at, 0] == tag:
+                    held = slots[at, 2]
+                    if slots[at, 3] - held == size and _same_bytes(a, stored + held, size):
+                        row = slots[at, 1] - 1
+                        break
+                at = (at + 1) & mask
+            out[k] = row
+    return n
+
+
+def place_strings(  # type: ignore[no-untyped-def]
+    slots_at, bits, base, starts_at, ends_at, tags_at, n, count, out_at, new_at, places_at
+):
+    """Give rows from `count` on to `n` strings that have none; how many rows that took.
+
+    To the int64 arrays go: at `out_at` each string's row, at `new_at` and `places_at` the
+    number and the slot of the string that each new row was taken for.
+    """
+    slots = int64_table(slots_at, int64(1) << bits, 4)
+    starts, ends = int64_array(starts_at, n), int64_array(ends_at, n)
+    tags, out = int64_array(tags_at, n), int64_array(out_at, n)
+    new, places = int64_array(new_at, n), int64_array(places_at, n)
+    mask = (int64(1) << bits) - 1
+    shift = uint64(64 - bits)
+    taken = int64(0)
     for k in range(n):
-        a, size = base + starts[k], ends[k] - starts[k]
-        tag = int64(_fingerprint(a, size))
-        tags[k] = tag
+        tag, size = tags[k], ends[k] - starts[k]
         at = int64((uint64(tag) * _SPREAD) >> shift)
         row = int64(-1)
-        while slots[at, 1] != 0:
-            if slots[at, 1] > 0 and slots[at, 0] == tag:
-                held = slots[at, 1] - 1
-                if high[held] - low[held] == size and _same_bytes(a, stored + low[held], size):
-                    row = held
+        while slots[at, 1] > 0:
+            # A row from before is of another key: only this call's may be the same.
+            if slots[at, 1] > count and slots[at, 0] == tag:
+                other = new[slots[at, 1] - 1 - count]
+                if ends[other] - starts[other] == size and _same_bytes(
+                    base + starts[other], base + starts[k], size
+                ):
+                    row = slots[at, 1] - 1
                     break
             at = (at + 1) & mask
+        if row < 0:
+            row = count + taken
+            slots[at, 0] = tag
+            slots[at, 1] = row + 1
+            new[taken] = k
+            places[taken] = at
+            taken += 1
         out[k] = row
-    return n
+    return taken
+
+
+def place_numbers(slots_at, bits, keys_at, n, count, out_at, new_at, places_at):  # type: ignore[no-untyped-def]
+    """`place_strings` for int64 keys."""
+    slots = int64_table(slots_at, int64(1) << bits, 2)
+    keys, out = int64_array(keys_at, n), int64_array(out_at, n)
+    new, places = int64_array(new_at, n), int64_array(places_at, n)
+    mask = (int64(1) << bits) - 1
+    shift = uint64(64 - bits)
+    taken = int64(0)
+    for k in range(n):
+        key = keys[k]
+        at = int64((uint64(key) * _SPREAD) >> shift)
+        while slots[at, 1] > 0 and slots[at, 0] != key:
+            at = (at + 1) & mask
+        if slots[at, 1] <= 0:
+            slots[at, 0] = key
+            slots[at, 1] = count + taken + 1
+            new[taken] = k
+            places[taken] = at
+            taken += 1
+        out[k] = slots[at, 1] - 1
+    return taken

@@ -14,7 +14,7 @@ from ..ops.lookup_index import use_kernels
 from ..ops.string_array import StringArray
 from .jit import address, kernel
 
-__all__ = ["find", "fingerprints"]
+__all__ = ["find", "fingerprints", "place"]
 
 
 def fingerprints(x: StringArray) -> np.ndarray | None:
@@ -46,10 +46,29 @@ def find(slots: np.ndarray, keys: Any, stored: Any) -> tuple[np.ndarray, np.ndar
     tags = np.empty(len(out), np.int64)
     run(
         address(slots), bits, address(data), address(starts), address(ends), address(tags),
-        len(out), address(stored.data), address(stored.starts), address(stored.ends),
-        address(out),
+        len(out), address(stored.data), address(out),
     )  # fmt: skip
     return out, tags
+
+
+def place(
+    slots: np.ndarray, keys: Any, tags: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """New rows for keys that have none, or None without a kernel; see `KeyIndex._placed`."""
+    strings = isinstance(keys, StringArray)
+    run = kernel("place_strings" if strings else "place_numbers")
+    if run is None:
+        return None
+    bits, n = len(slots).bit_length() - 1, len(tags)
+    rows, new, places = (np.empty(n, np.int64) for _ in range(3))
+    tail = (n, count, address(rows), address(new), address(places))
+    if strings:
+        data, starts, ends = _contiguous(keys)
+        bounds = (address(data), address(starts), address(ends))
+        taken = run(address(slots), bits, *bounds, address(tags), *tail)
+    else:
+        taken = run(address(slots), bits, address(tags), *tail)
+    return rows, new[:taken], places[:taken]
 
 
 def _contiguous(x: StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,4 +76,4 @@ def _contiguous(x: StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return contiguous(x.data), contiguous(x.starts, np.int64), contiguous(x.ends, np.int64)
 
 
-use_kernels(fingerprints=fingerprints, find=find)
+use_kernels(fingerprints=fingerprints, find=find, place=place)

@@ -24,13 +24,14 @@ __all__ = ["KeyIndex", "tags_of", "use_kernels"]
 _FREE, _GONE = 0, -1  # what a slot holds besides row + 1
 _SMALLEST = 16
 
-# find(slots, keys, stored keys) -> rows and tags, fingerprints(strings) -> uint64 [n].
+# find(slots, keys, stored keys) -> rows and tags; place(slots, keys, tags, count) -> as
+# `_placed`; fingerprints(strings) -> uint64 [n].
 _kernels: dict[str, Callable[..., Any]] = {}
 
 
 def use_kernels(**kernels: Callable[..., Any]) -> None:
-    """Let compiled functions serve for ``fingerprints`` and ``find``; each may return None
-    for what it cannot do (yet)."""
+    """Let compiled functions serve for ``fingerprints``, ``find`` and ``place``; each may
+    return None for what it cannot do (yet)."""
     _kernels.update(kernels)
 
 
@@ -59,7 +60,9 @@ class KeyIndex:
     def __init__(self, strings: bool):
         self.strings = strings
         self.keys: Any = StringArray.empty(0) if strings else np.empty(0, np.int64)
-        self._slots = np.zeros((_SMALLEST, 2), np.int64)  # tag, row + 1
+        # tag, row + 1; for strings also where the key's bytes begin and end, so that a lookup
+        # touches two places in memory and no more.
+        self._slots = np.zeros((_SMALLEST, 4 if strings else 2), np.int64)
         self._tags = np.empty(0, np.int64)
         self.alive = np.empty(0, bool)
         self.count = 0
@@ -88,7 +91,9 @@ class KeyIndex:
         new = np.flatnonzero(rows < 0)
         if new.size:
             self._reserve(new.size)
-            rows[new] = self._place(keys[new], tags[new])
+            if new.size < len(rows):
+                keys, tags = keys[new], tags[new]
+            rows[new] = self._place(keys, tags)
         return rows
 
     def remove(self, keys: Any) -> None:
@@ -138,6 +143,18 @@ class KeyIndex:
 
     def _place(self, keys: Any, tags: np.ndarray) -> np.ndarray:
         """Rows for keys that have none; equal ones among them get the same row."""
+        kernel = _kernels.get("place")
+        placed = kernel(self._slots, keys, tags, self.count) if kernel is not None else None
+        rows, new, places = self._placed(keys, tags) if placed is None else placed
+        end = self.count + new.size
+        self._append(*((keys, tags) if new.size == len(tags) else (keys[new], tags[new])))
+        if self.strings:
+            self._slots[places, 2] = self.keys.starts[end - new.size : end]
+            self._slots[places, 3] = self.keys.ends[end - new.size : end]
+        return rows
+
+    def _placed(self, keys: Any, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows as `_place`, which keys they are new for, and those keys' slots."""
         rows = np.full(len(tags), -1, np.int64)
         left = np.arange(len(tags))
         at = self._start(tags)
@@ -162,13 +179,12 @@ class KeyIndex:
             left, at = left[go_on], (at[go_on] + 1) & mask
         places = np.concatenate(taken)
         owner = -2 - slots[places, 1]
-        new = np.sort(owner)
+        places, new = places[np.argsort(owner)], np.sort(owner)
         rows[new] = self.count + np.arange(new.size)
         twins = np.flatnonzero(rows < -1)
         rows[twins] = rows[-2 - rows[twins]]
-        slots[places, 1] = rows[owner] + 1
-        self._append(keys[new], tags[new])
-        return rows
+        slots[places, 1] = rows[new] + 1
+        return rows, new, places
 
     def _append(self, keys: Any, tags: np.ndarray) -> None:
         n, end = self.count, self.count + len(tags)
@@ -187,7 +203,7 @@ class KeyIndex:
 
     def _rebuild(self, keys: int) -> None:
         size = max(_SMALLEST, 1 << int(2 * keys).bit_length())
-        self._slots = np.zeros((size, 2), np.int64)
+        self._slots = np.zeros((size, self._slots.shape[1]), np.int64)
         rows = np.flatnonzero(self.alive[: self.count])
         left, at = rows, self._start(self._tags[rows])
         while left.size:
@@ -195,6 +211,9 @@ class KeyIndex:
             self._slots[at[free], 1] = left[free] + 1
             placed = self._slots[at, 1] == left + 1
             self._slots[at[placed], 0] = self._tags[left[placed]]
+            if self.strings:
+                self._slots[at[placed], 2] = self.keys.starts[left[placed]]
+                self._slots[at[placed], 3] = self.keys.ends[left[placed]]
             left, at = left[~placed], (at[~placed] + 1) & (size - 1)
 
 
@@ -225,7 +244,7 @@ def put(column: Any, rows: Any, values: Any) -> Any:
     if not isinstance(column, StringArray):
         column[rows] = values
         return column
-    values = values.compact()
+    values = _packed(values)
     used = int(column.ends.max(initial=0))
     size = used + values.data.size
     data = column.data
@@ -239,3 +258,12 @@ def put(column: Any, rows: Any, values: Any) -> Any:
     data[used:size] = values.data[: values.data.size]
     column.starts[rows], column.ends[rows] = values.starts + used, values.ends + used
     return StringArray(data, column.starts, column.ends)
+
+
+def _packed(values: StringArray) -> StringArray:
+    """The strings one behind the other, from the buffer's first byte on."""
+    starts, ends = values.starts, values.ends
+    if len(starts) and starts.ndim == 1 and np.array_equal(starts[1:], ends[:-1]):
+        first, last = int(starts[0]), int(ends[-1])
+        return StringArray(values.data[first:last], starts - first, ends - first)
+    return values.compact()

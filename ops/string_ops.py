@@ -163,7 +163,7 @@ RegexReplace = _arrow_map(
     lambda x, a: _arrow(
         "replace_substring_regex",
         x,
-        text=False,
+        text=True,  # characters match, not bytes, as in TensorFlow
         pattern=a["pattern"],
         replacement=a["rewrite"],
         max_replacements=None if a["replace_global"] else 1,
@@ -211,7 +211,7 @@ RegexFullMatch = Primitive(
     "StaticRegexFullMatch",
     "input: string",
     impl=lambda x, *, pattern: (
-        _arrow("match_substring_regex", x, pattern=f"^(?:{pattern})$")
+        _arrow("match_substring_regex", x, text=True, pattern=f"^(?:{pattern})$")
         .to_numpy(zero_copy_only=False)
         .astype(bool)
         .reshape(x.shape)

@@ -39,6 +39,14 @@ def test_maps_of_strings_are_tensorflows(tf, make):
     _same(make(hr)(hr.constant("aaa")), make(tf)(tf.constant("aaa")))
 
 
+@pytest.mark.parametrize("pattern", [r"\W", "[é-ü]", ".", "..", r"\pL+"])
+def test_patterns_match_characters_as_tensorflows(tf, pattern):
+    words = ["é", "日本 x", "ab", b"\xff a"]
+    replaced = [m.strings.regex_replace(words, f"({pattern})", r"<\1>") for m in (hr, tf)]
+    _same(*replaced)
+    _same(*[m.strings.regex_full_match(words, pattern) for m in (hr, tf)])
+
+
 @pytest.mark.parametrize("make", MAPS.values(), ids=MAPS.keys())
 def test_a_block_of_strings_is_a_loop_over_them(make):
     graph = trace(make(hr), (hr.TensorSpec([], "string"),)).graph
