@@ -71,6 +71,14 @@ def _rows(batch: Any) -> int:
     return _leaves(batch)[0].shape[0]
 
 
+def _content(array: np.ndarray) -> bytes:
+    """The bytes of an array's values; those of strings with their lengths."""
+    if array.dtype != object:
+        return array.tobytes()
+    values = array.ravel().tolist()
+    return repr([len(value) for value in values]).encode() + b"".join(values)
+
+
 def digest(batches: Iterable[Any], same: str) -> str:
     """A hash of all batches: of their bits in order, or of their sorted rows."""
     whole = hashlib.sha256()
@@ -80,7 +88,7 @@ def digest(batches: Iterable[Any], same: str) -> str:
         if same == "batches":
             for array in arrays:
                 whole.update(f"{array.dtype.str}{array.shape}".encode())
-                whole.update(array.tobytes())
+                whole.update(_content(array))
         else:
             rows.extend(
                 b"|".join(column.tobytes() for column in row)
