@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # Public name -> module of the package.  Every other public name is one of `ops.api`.
 _MODULES = {
+    "autograph": ".face.autograph",
     "bitwise": ".face.bitwise",
     "config": ".face.config",
     "data": ".data",
@@ -39,6 +40,7 @@ _MODULES = {
 if TYPE_CHECKING:
     from . import data as data, distribute as distribute, io as io, keras as keras
     from .face import (
+        autograph as autograph,
         bitwise as bitwise,
         config as config,
         image as image,

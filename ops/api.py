@@ -27,6 +27,7 @@ from .convert import (
     convert_to_tensor as convert_to_tensor,
     register_tensor_conversion_function as register_tensor_conversion_function,
 )
+from .debugging_ops import Assert as Assert, print as print
 from .decode_ops import *  # noqa: F403
 from .division import *  # noqa: F403
 from .dtypes import *  # noqa: F403

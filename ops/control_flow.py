@@ -216,10 +216,13 @@ def branch(pred: SymbolicTensor, fns: list[Callable[[], Any]], names: tuple[str,
     structure = traced[0][1]
     for (_, other), name in zip(traced[1:], names[1:], strict=True):
         structure = _common(structure, other, names[0], name)
+    return from_components(structure, node_of(pred, graphs, names[0] == "true_fn"))
+
+
+def node_of(pred: SymbolicTensor, graphs: list[Graph], two: bool) -> tuple[Any, ...]:
+    """The results of a node that runs one of the traced branches."""
     captured = align(graphs, 0)
-    two = names[0] == "true_fn"
-    found = choose(graphs, two).call_flat((pred, *captured), {"branches": tuple(graphs)})
-    return from_components(structure, found)
+    return choose(graphs, two).call_flat((pred, *captured), {"branches": tuple(graphs)})
 
 
 def _common(a: Any, b: Any, first: str, second: str) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import nest
+from .autograph.context import for_tracing
+from .autograph.retrace import raised_in_user_code, retraced
 from .composite import Composite, from_components, spec_of
 from .context import current
 from .convert import to_tensor
@@ -124,9 +126,11 @@ class Function:
         input_signature: Any = None,
         reduce_retracing: bool = False,
         name: str | None = None,
+        autograph: bool = True,
     ):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
+        self._autograph = autograph
         self.input_signature = None if input_signature is None else tuple(input_signature)
         self._name = name or getattr(python_function, "__name__", "function")
         self._reduce_retracing = reduce_retracing
@@ -149,7 +153,8 @@ class Function:
         """Run: in a surrounding trace the Python function is traced along, else the graph for
         this signature is run, made first if there is none."""
         if self._untraceable or _eagerly or current.trace is not None:
-            return self.python_function(*args, **kwargs)
+            fn = self.python_function
+            return (for_tracing(fn) if self._autograph else fn)(*args, **kwargs)
         args, kwargs = self._canonical(args, kwargs)
         key, tensors = self._key(args, kwargs)
         known = self._cache.get(key)
@@ -159,7 +164,8 @@ class Function:
             except UntraceableError as error:
                 self._untraceable = True
                 warnings.warn(
-                    f"hr.function {self._name!r} runs eagerly from now on: {error}",
+                    f"hr.function {self._name!r} runs eagerly from now on: "
+                    f"{error}{raised_in_user_code(error)}",
                     stacklevel=2,
                 )
                 return self.python_function(*args, **kwargs)
@@ -191,6 +197,7 @@ class Function:
                 self.input_signature,
                 self._reduce_retracing,
                 self._name,
+                self._autograph,
             )
             try:
                 object.__setattr__(instance, name, bound)
@@ -270,7 +277,11 @@ class Function:
                 for i, leaf in enumerate(leaves)
             ]
             spec_args, spec_kwargs = nest.pack_sequence_as(tree, specs)
-            traced = trace(self.python_function, spec_args, spec_kwargs, name=self._name)
+            traced = retraced(
+                lambda fn: trace(fn, spec_args, spec_kwargs, name=self._name),
+                self.python_function,
+                self._autograph,
+            )
             # Objects in the key are known by id: keep them alive as long as the trace.
             self._cache[key] = (ConcreteFunction(traced, self._name), (args, kwargs))
             return self._cache[key]
@@ -351,8 +362,7 @@ def function(
     """
 
     def decorate(inner: Callable[..., Any]) -> Function:
-        return Function(
-            inner, input_signature, reduce_retracing or bool(experimental_relax_shapes)
-        )
+        relaxed = reduce_retracing or bool(experimental_relax_shapes)
+        return Function(inner, input_signature, relaxed, autograph=autograph)
 
     return decorate if func is None else decorate(func)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
+from .autograph.context import state as autograph
+from .context import current
 from .dtypes import DType
 from .errors import UntraceableError
 from .string_array import StringArray
@@ -24,6 +26,8 @@ else:
     Operators = object
 
 __all__ = ["SymbolicTensor", "Tensor", "as_raw", "is_tensor", "raw_value"]
+
+LONG = 16  # rows; a trace goes over more than that in a loop, not one by one
 
 _next_id = itertools.count().__next__
 _of_numpy = dtypes._BY_KEY
@@ -167,6 +171,8 @@ class Tensor(Operators):
     def __iter__(self) -> Any:
         if not self._value.shape:
             raise TypeError("Cannot iterate over a scalar tensor.")
+        if autograph.first and current.trace is not None and len(self) > LONG:
+            raise UntraceableError("Python iterated over a tensor")  # a loop in the graph
         return (self[i] for i in range(len(self)))
 
     def __hash__(self) -> int:
@@ -280,7 +286,8 @@ class SymbolicTensor(Tensor):
 
     def __iter__(self) -> Any:
         if self.shape.rank and self.shape[0] is not None:
-            return (self[i] for i in range(self.shape[0]))
+            if not autograph.first or self.shape[0] <= LONG:
+                return (self[i] for i in range(self.shape[0]))
         raise self._no_value("Python iterated over it")
 
     def __format__(self, spec: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["converting", "for_tracing", "state"]
+__all__ = ["converting", "first_attempt", "for_tracing", "state"]
 
 
 class _State(threading.local):
@@ -20,10 +20,12 @@ class _State(threading.local):
     Attributes:
         converts: functions met are converted.
         branches: how many branches chosen by tensors are being traced around.
+        first: the function being traced would be converted if it asked for a value.
     """
 
     converts = False
     branches = 0
+    first = False
 
 
 state = _State()
@@ -40,6 +42,17 @@ def converting(on: bool) -> Iterator[None]:
         yield
     finally:
         state.converts = before
+
+
+@contextmanager
+def first_attempt() -> Iterator[None]:
+    """Trace as Python has it in this block, long loops over tensors excepted."""
+    before = state.first
+    state.first = True
+    try:
+        yield
+    finally:
+        state.first = before
 
 
 def for_tracing(fn: Any) -> Any:
