@@ -1,8 +1,9 @@
 """Resampling: images resized along both axes by tables of weights (`image_weights`).
 
-First every row is resized, then every column.  The two passes are kernels (LLVM IR) that are
-compiled in the background; until they are there, and where they are turned off, NumPy does the
-same.  Kernels run without the GIL.
+Rows are resized first, then columns: of each result row the few source rows it is made of,
+which are kept until the result has moved on, in a cache instead of an image between.  The
+kernel (LLVM IR) is compiled in the background; until it is there, and where kernels are turned
+off, NumPy does the same.  Kernels run without the GIL.
 """
 
 from __future__ import annotations
@@ -38,31 +39,29 @@ def resample(x: np.ndarray, rows: Taps, cols: Taps) -> np.ndarray:
         return out
     x = np.ascontiguousarray(x)
     kind, cast = _PIXELS[x.dtype]
-    across = _kernel("across", kind, cols.weights.shape[1], cast)
-    down = _kernel("down", "float", rows.weights.shape[1], "")
+    kernel = _kernel(kind, cast, cols.weights.shape[1], rows.weights.shape[1])
     images = x.reshape(-1, height, width, channels)
     results = out.reshape(-1, *out.shape[-3:])
     for image, result in zip(images, results, strict=True):
-        if across is None or down is None:
+        if kernel is None:
             _with_numpy(image, rows, cols, result)
         else:
-            _with_kernels(across, down, image, rows, cols, result)
+            _with_kernel(kernel, image, rows, cols, result)
     return out
 
 
-def _with_kernels(across: Any, down: Any, image: np.ndarray, rows: Taps, cols: Taps,
-                  out: np.ndarray) -> None:  # fmt: skip
+def _with_kernel(kernel: Any, image: np.ndarray, rows: Taps, cols: Taps,
+                 out: np.ndarray) -> None:  # fmt: skip
     height, width, channels = image.shape
-    count = height * len(cols.starts) * channels
-    middle = getattr(_scratch, "array", None)
-    if middle is None or not count <= middle.size <= 8 * count:
-        middle = _scratch.array = np.empty(count, np.float32)
-    at = middle.ctypes.data
-    across(
+    # The rows in work; a vector of four is written one place too far.
+    count = rows.weights.shape[1] * (len(cols.starts) * channels + 1)
+    ring = getattr(_scratch, "array", None)
+    if ring is None or not count <= ring.size <= 8 * count:
+        ring = _scratch.array = np.empty(count, np.float32)
+    kernel(
         image.ctypes.data, height, width * channels, *_addresses(cols), len(cols.starts),
-        channels, at,
+        channels, *_addresses(rows), len(rows.starts), ring.ctypes.data, out.ctypes.data,
     )  # fmt: skip
-    down(at, len(rows.starts), len(cols.starts) * channels, *_addresses(rows), out.ctypes.data)
 
 
 def _addresses(table: Taps) -> tuple[int, int, int]:
@@ -109,41 +108,92 @@ def _matrix(table: Taps, size: int) -> np.ndarray:
 # -- kernels ----------------------------------------------------------------------------------
 
 
-def _kernel(way: str, kind: str, count: int, cast: str) -> Any:
-    """The pass along rows ("across") or columns ("down"), or None while it is not compiled.
+def _kernel(kind: str, cast: str, across: int, down: int) -> Any:
+    """The kernel for images of pixels of type `kind`, or None while it is not compiled.
 
-    The number of taps is a constant of the kernel where it is two, the case of bilinear.
+    The numbers of taps along both axes are constants of it where they are two, the case of
+    bilinear.
     """
-    name = f"resample_{way}_{kind}_{2 if count == 2 else 'n'}"
+    name = f"resample_{kind}_{2 if across == 2 else 'n'}_{2 if down == 2 else 'n'}"
     found = _kernels.get(name)
     if found is None and name not in _kernels and llvm.enabled():
         with _lock:
             if name not in _kernels:
                 _kernels[name] = None
-                two = count == 2
-                ir = _across_ir(kind, cast, two) if way == "across" else _down_ir(two)
-                ir = ir.replace("@kernel", f"@{name}")
-                llvm.request(name, ir, functools.partial(_arrived, name, way))
+                ir = _across_ir(kind, cast, across == 2) + _down_ir(down == 2) + _LOOP_IR
+                ir = ir.replace("{kind}", kind).replace("@kernel", f"@{name}")
+                llvm.request(name, ir, functools.partial(_arrived, name))
     return found
 
 
-def _arrived(name: str, way: str, address: int) -> None:
+def _arrived(name: str, address: int) -> None:
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     table = (pointer, pointer, number)
-    kind = (
-        ctypes.CFUNCTYPE(None, pointer, number, number, *table, number, number, pointer)
-        if way == "across"
-        else ctypes.CFUNCTYPE(None, pointer, number, number, *table, pointer)
+    kind = ctypes.CFUNCTYPE(
+        None, pointer, number, number, *table, number, number, *table, number, pointer, pointer
     )
     _kernels[name] = kind(address)
 
 
-def _across_ir(kind: str, cast: str, two: bool) -> str:
-    """Rows of pixels of type `kind`, each resized to `cols` pixels.
+# Source rows are resized as they are first needed, row r to place r modulo the number of taps.
+_LOOP_IR = """
+declare float @llvm.fmuladd.f32(float, float, float)
+declare <4 x float> @llvm.fmuladd.v4f32(<4 x float>, <4 x float>, <4 x float>)
+define void @kernel(ptr noalias readonly %src, i64 %height, i64 %stride,
+                    ptr noalias readonly %cstarts, ptr noalias readonly %cweights, i64 %ctaps,
+                    i64 %cols, i64 %chans,
+                    ptr noalias readonly %rstarts, ptr noalias readonly %rweights, i64 %rtaps,
+                    i64 %rows, ptr noalias %ring, ptr noalias %out) {
+entry:
+  %size = mul i64 %cols, %chans
+  %room = add i64 %size, 1
+  br label %row
+row:
+  %y = phi i64 [ 0, %entry ], [ %y.next, %down ]
+  %done = phi i64 [ 0, %entry ], [ %done.next, %down ]
+  %start.p = getelementptr i32, ptr %rstarts, i64 %y
+  %start.n = load i32, ptr %start.p
+  %start = sext i32 %start.n to i64
+  %stop = add i64 %start, %rtaps
+  %behind = icmp slt i64 %done, %start
+  %from = select i1 %behind, i64 %start, i64 %done
+  %any = icmp slt i64 %from, %stop
+  %done.next = select i1 %any, i64 %stop, i64 %done
+  br i1 %any, label %across, label %down
+across:
+  %r = phi i64 [ %from, %row ], [ %r.next, %across ]
+  %r.next = add nuw nsw i64 %r, 1
+  %s.at = mul i64 %r, %stride
+  %s = getelementptr {kind}, ptr %src, i64 %s.at
+  %place = urem i64 %r, %rtaps
+  %m.at = mul i64 %place, %room
+  %m = getelementptr float, ptr %ring, i64 %m.at
+  %inside = icmp slt i64 %r.next, %height
+  call void @across(ptr %s, i1 %inside, ptr %cstarts, ptr %cweights, i64 %ctaps, i64 %cols,
+                    i64 %chans, ptr %m)
+  %more = icmp slt i64 %r.next, %stop
+  br i1 %more, label %across, label %down
+down:
+  %w.at = mul i64 %y, %rtaps
+  %w = getelementptr float, ptr %rweights, i64 %w.at
+  %o.at = mul i64 %y, %size
+  %o = getelementptr float, ptr %out, i64 %o.at
+  call void @down(ptr %ring, i64 %start, i64 %room, i64 %size, ptr %w, i64 %rtaps, ptr %o)
+  %y.next = add nuw nsw i64 %y, 1
+  %y.more = icmp slt i64 %y.next, %rows
+  br i1 %y.more, label %row, label %done.all
+done.all:
+  ret void
+}
+"""
 
-    Three channels go as vectors of four: what is read and written one place too far belongs to
-    the next pixel or row, which comes later.  The last row, behind which there is nothing, goes
-    channel by channel, as do other numbers of channels.
+
+def _across_ir(kind: str, cast: str, two: bool) -> str:
+    """A row of pixels of type `kind` resized to `cols` pixels.
+
+    Three channels go as vectors of four: what is written one place too far belongs to the next
+    pixel, which comes later, and what is read too far to the next row.  The last row, behind
+    which there is nothing, goes channel by channel, as do other numbers of channels.
     """
 
     def to_float(name: str, value: str, vector: bool) -> str:
@@ -153,27 +203,25 @@ def _across_ir(kind: str, cast: str, two: bool) -> str:
         return f"{name} = bitcast {target} {value} to {target}"
 
     taps = "2" if two else "%taps"
+    add = "%sum.next = call float @llvm.fmuladd.f32(float %val, float %weight, float %sum)"
+    if two:
+        # As these kernels have always rounded: one at a time but for three channels.
+        add = """
+  %fused = call float @llvm.fmuladd.f32(float %val, float %weight, float %sum)
+  %prod = fmul float %val, %weight
+  %plain = fadd float %sum, %prod
+  %sum.next = select i1 %three, float %fused, float %plain"""
     return f"""
-define void @kernel(ptr noalias readonly %src, i64 %rows, i64 %stride,
-                    ptr noalias readonly %starts, ptr noalias readonly %weights, i64 %taps,
-                    i64 %cols, i64 %chans, ptr noalias %out) {{
+define internal void @across(ptr noalias readonly %srow, i1 %inside,
+                             ptr noalias readonly %starts, ptr noalias readonly %weights,
+                             i64 %taps, i64 %cols, i64 %chans, ptr noalias %orow) {{
 entry:
-  %ostride = mul i64 %cols, %chans
   %three = icmp eq i64 %chans, 3
-  br label %row
-row:
-  %y = phi i64 [ 0, %entry ], [ %y.next, %row.end ]
-  %srow.at = mul i64 %y, %stride
-  %srow = getelementptr {kind}, ptr %src, i64 %srow.at
-  %orow.at = mul i64 %y, %ostride
-  %orow = getelementptr float, ptr %out, i64 %orow.at
-  %y.next = add nuw nsw i64 %y, 1
-  %before.last = icmp slt i64 %y.next, %rows
-  %fast = and i1 %three, %before.last
+  %fast = and i1 %three, %inside
   br i1 %fast, label %vpixel, label %pixel
 
 vpixel:
-  %vx = phi i64 [ 0, %row ], [ %vx.next, %vpixel.end ]
+  %vx = phi i64 [ 0, %entry ], [ %vx.next, %vpixel.end ]
   %vstart.p = getelementptr i32, ptr %starts, i64 %vx
   %vstart.n = load i32, ptr %vstart.p
   %vstart = sext i32 %vstart.n to i64
@@ -193,8 +241,8 @@ vtap:
   %vweight = load float, ptr %vweight.p
   %vone = insertelement <4 x float> poison, float %vweight, i64 0
   %vall = shufflevector <4 x float> %vone, <4 x float> poison, <4 x i32> zeroinitializer
-  %vprod = fmul contract <4 x float> %vval, %vall
-  %vsum.next = fadd contract <4 x float> %vsum, %vprod
+  %vsum.next = call <4 x float> @llvm.fmuladd.v4f32(<4 x float> %vval, <4 x float> %vall,
+                                                    <4 x float> %vsum)
   %vt.next = add nuw nsw i64 %vt, 1
   %vt.more = icmp sgt i64 {taps}, %vt.next
   br i1 %vt.more, label %vtap, label %vpixel.end
@@ -207,7 +255,7 @@ vpixel.end:
   br i1 %vx.more, label %vpixel, label %row.end
 
 pixel:
-  %x = phi i64 [ 0, %row ], [ %x.next, %pixel.end ]
+  %x = phi i64 [ 0, %entry ], [ %x.next, %pixel.end ]
   %start.p = getelementptr i32, ptr %starts, i64 %x
   %start.n = load i32, ptr %start.p
   %start = sext i32 %start.n to i64
@@ -231,8 +279,7 @@ tap:
   {to_float("%val", "%raw", False)}
   %weight.p = getelementptr float, ptr %w, i64 %t
   %weight = load float, ptr %weight.p
-  %prod = fmul contract float %val, %weight
-  %sum.next = fadd contract float %sum, %prod
+  {add}
   %t.next = add nuw nsw i64 %t, 1
   %t.more = icmp sgt i64 {taps}, %t.next
   br i1 %t.more, label %tap, label %chan.end
@@ -248,53 +295,44 @@ pixel.end:
   br i1 %x.more, label %pixel, label %row.end
 
 row.end:
-  br i1 %before.last, label %row, label %done
-done:
   ret void
 }}
 """
 
 
 def _down_ir(two: bool) -> str:
-    """Rows of `cols` floats, weighed and added to `rows` result rows."""
+    """A result row of `cols` floats: rows of the ring, weighed and added."""
     first = """
   %a.p = getelementptr float, ptr %srow, i64 %x
   %a = load float, ptr %a.p
-  %v0 = fmul contract float %a, %w0
+  %v0 = fmul float %a, %w0
 """
     if two:
         first += """
   %b.p = getelementptr float, ptr %srow1, i64 %x
   %b = load float, ptr %b.p
-  %b.v = fmul contract float %b, %w1
-  %v = fadd contract float %v0, %b.v
+  %b.v = fmul float %b, %w1
+  %v = call float @llvm.fmuladd.f32(float %a, float %w0, float %b.v)
 """
     else:
         first += "  %v = fadd float %v0, 0.0\n"
+    second = "%w1.p = getelementptr float, ptr %w, i64 1\n  %w1 = load float, ptr %w1.p"
     return f"""
-define void @kernel(ptr noalias readonly %src, i64 %rows, i64 %cols,
-                    ptr noalias readonly %starts, ptr noalias readonly %weights, i64 %taps,
-                    ptr noalias %out) {{
+define internal void @down(ptr noalias readonly %ring, i64 %start, i64 %room, i64 %cols,
+                           ptr noalias readonly %w, i64 %taps, ptr noalias %orow) {{
 entry:
-  br label %row
-row:
-  %y = phi i64 [ 0, %entry ], [ %y.next, %row.end ]
-  %start.p = getelementptr i32, ptr %starts, i64 %y
-  %start.n = load i32, ptr %start.p
-  %start = sext i32 %start.n to i64
-  %srow.at = mul i64 %start, %cols
-  %srow = getelementptr float, ptr %src, i64 %srow.at
-  %srow1 = getelementptr float, ptr %srow, i64 %cols
-  %orow.at = mul i64 %y, %cols
-  %orow = getelementptr float, ptr %out, i64 %orow.at
-  %w.at = mul i64 %y, {2 if two else "%taps"}
-  %w = getelementptr float, ptr %weights, i64 %w.at
+  %place = urem i64 %start, {2 if two else "%taps"}
+  %srow.at = mul i64 %place, %room
+  %srow = getelementptr float, ptr %ring, i64 %srow.at
+  %start.1 = add i64 %start, 1
+  %place.1 = urem i64 %start.1, {2 if two else "%taps"}
+  %srow1.at = mul i64 %place.1, %room
+  %srow1 = getelementptr float, ptr %ring, i64 %srow1.at
   %w0 = load float, ptr %w
-  %w1.p = getelementptr float, ptr %w, i64 {1 if two else 0}
-  %w1 = load float, ptr %w1.p
+  {second if two else ""}
   br label %first
 first:
-  %x = phi i64 [ 0, %row ], [ %x.next, %first ]
+  %x = phi i64 [ 0, %entry ], [ %x.next, %first ]
 {first}
   %o.p = getelementptr float, ptr %orow, i64 %x
   store float %v, ptr %o.p
@@ -306,8 +344,10 @@ first.end:
   br i1 %several, label %tap, label %row.end
 tap:
   %t = phi i64 [ 1, %first.end ], [ %t.next, %tap.end ]
-  %trow.at = mul i64 %t, %cols
-  %trow = getelementptr float, ptr %srow, i64 %trow.at
+  %t.row = add i64 %start, %t
+  %t.place = urem i64 %t.row, %taps
+  %trow.at = mul i64 %t.place, %room
+  %trow = getelementptr float, ptr %ring, i64 %trow.at
   %wt.p = getelementptr float, ptr %w, i64 %t
   %wt = load float, ptr %wt.p
   br label %more
@@ -328,10 +368,6 @@ tap.end:
   %t.more = icmp slt i64 %t.next, %taps
   br i1 %t.more, label %tap, label %row.end
 row.end:
-  %y.next = add nuw nsw i64 %y, 1
-  %y.more = icmp slt i64 %y.next, %rows
-  br i1 %y.more, label %row, label %done
-done:
   ret void
 }}
 """
