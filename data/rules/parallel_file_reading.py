@@ -7,6 +7,8 @@ its own, and a remote file takes several round trips before its first byte comes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...io.filesystems import is_remote
 from ..node import Node
 from ..parallel_files import ParallelFilesNode
@@ -22,10 +24,11 @@ _REMOTE_READERS = 4  # each reads 12 MiB ahead, whatever the number of CPUs
 
 def rewrite(node: Node) -> Node | None:
     """The source with parallel reads."""
-    if not isinstance(node, FilesNode) or _reason(node) is not None:
+    if not isinstance(node, FilesNode):
         return None
-    in_parts = getattr(node, "in_parts", None)
-    node = node if in_parts is None else in_parts()
+    node = _in_parts(node)
+    if _reason(node) is not None:
+        return None
     least = _REMOTE_READERS if any(map(is_remote, node.files)) else 2
     readers = min(len(node.files), max(least, usable_cpus()), _MOST_READERS)
     return ParallelFilesNode(node, readers, name=node.name, source=node.source)
@@ -38,11 +41,11 @@ def told(before: Node, after: Node) -> str:
 
 def why_not(node: Node) -> str | None:
     """Why a source reads one file at a time."""
-    return _reason(node) if isinstance(node, FilesNode) else None
+    return _reason(_in_parts(node)) if isinstance(node, FilesNode) else None
 
 
 def _reason(node: FilesNode) -> str | None:
-    if len(node.files) < 2 and not _has_parts(node):
+    if len(node.files) < 2:
         return "there is only one file"
     if any(map(is_remote, node.files)):
         return None
@@ -55,7 +58,7 @@ def _reason(node: FilesNode) -> str | None:
     return None
 
 
-def _has_parts(node: FilesNode) -> bool:
-    """Whether parts of its one file can be read at the same time."""
-    in_parts = getattr(node, "in_parts", None)
-    return in_parts is not None and len(in_parts().files) > 1
+def _in_parts(node: FilesNode) -> FilesNode:
+    """The source with the parts of its files, where these can be read at the same time."""
+    in_parts: Callable[[], FilesNode] | None = getattr(node, "in_parts", None)
+    return node if in_parts is None else in_parts()

@@ -14,6 +14,7 @@ from ...io.arrow_files import (
     parquet_footer,
 )
 from ...io.arrow_json import JsonLinesReader
+from ...io.filesystems import is_remote
 from ..node import UNKNOWN
 from .arrow_source import ArrowFilesNode
 
@@ -41,9 +42,9 @@ class ParquetNode(ArrowFilesNode):
 
     def in_parts(self) -> ParquetNode:
         """The same rows from parts of files that are worth reading at the same time."""
-        parts = [
-            p for file, groups in self._row_groups() or () for p in _parts_of(file, groups)
-        ]
+        # A remote file's footer takes round trips: several files are parts enough.
+        found = self._row_groups(remote=len(self.files) == 1)
+        parts = [p for file, groups in found or () for p in _parts_of(file, groups)]
         if len(parts) <= len(self.files):
             return self
         return dataclasses.replace(self, files=tuple(parts))
@@ -75,9 +76,11 @@ class ParquetNode(ArrowFilesNode):
         source = dataclasses.replace(self, files=tuple(parts))
         return source, None if len(wanted) == read else rest
 
-    def _row_groups(self) -> list[tuple[str, list[tuple[int, int]]]] | None:
+    def _row_groups(
+        self, remote: bool = False
+    ) -> list[tuple[str, list[tuple[int, int]]]] | None:
         """For every file its row groups' numbers and sizes; None where asking takes long."""
-        if len(self.files) > _MOST_FOOTERS or any("://" in file for file in self.files):
+        if len(self.files) > _MOST_FOOTERS or (not remote and any(map(is_remote, self.files))):
             return None
         found = []
         for file in self.files:

@@ -65,6 +65,22 @@ def test_dropped_connections_lose_no_row(server, after, cuts, monkeypatch):
         assert proxy.cut == cuts
 
 
+def test_row_groups_of_one_remote_file_are_read_at_the_same_time(server, monkeypatch):
+    monkeypatch.setattr("headrace.data.transforms.arrow_files._PART_ROWS", 1000)
+    monkeypatch.setattr("headrace.io.read_ahead._FIRST_PAUSE_S", 0.01)
+    with Proxy(server.port, 3000, 2) as proxy:
+        dataset = ParquetDataset(f"s3://bucket/t.parquet?endpoint_override={proxy.endpoint}")
+        assert "parallel_parquet" in dataset.explain()
+        assert [int(e["id"]) for e in dataset] == list(range(ROWS))
+        assert proxy.cut == 2
+        iterator = dataset.as_numpy_iterator()
+        for _ in range(2500):
+            next(iterator)
+        fresh = dataset.as_numpy_iterator()
+        fresh.restore(iterator.state())
+        assert [int(e["id"]) for e in fresh] == list(range(2500, ROWS))
+
+
 def test_csv_and_a_missing_file():
     rows = hr.data.experimental.CsvDataset("s3://bucket/t.csv", [hr.int32])
     assert [int(i) for (i,) in rows.as_numpy_iterator()] == list(range(ROWS))
