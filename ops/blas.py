@@ -18,7 +18,7 @@ import numpy as np
 
 from . import recycling, workers
 
-__all__ = ["gemm"]
+__all__ = ["gemm", "is_ours"]
 
 _MIN_WORK = 6_000_000  # multiply-adds; a smaller product ends before a thread has woken up
 
@@ -49,6 +49,11 @@ def gemm(x: Any, y: Any) -> Any:
             parts.append(functools.partial(np.matmul, x, y[:, cut], out=out[:, cut]))
     workers.spread(parts)
     return out
+
+
+def is_ours() -> bool:
+    """Whether NumPy's BLAS runs on the calling thread only, now that it has been told to."""
+    return _one_blas_thread()
 
 
 @functools.cache

@@ -117,7 +117,8 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
             flags = tuple(batched[id(t)] for t in node.inputs)
             args = tuple(values[id(t)] for t in node.inputs)
             if not any(flags) and not node.primitive.random:
-                if node.primitive.stateful and node.primitive.name != "ReadVariableOp":
+                changes = node.primitive.stateful and not node.primitive.checks
+                if changes and node.primitive.name != "ReadVariableOp":
                     raise UnimplementedError(
                         f"primitive {node.type} changes state and runs element by element",
                         op=node.type,
@@ -125,7 +126,9 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
                 made: Any = node.primitive.call_flat(args, node.attrs)
                 out_flag = False
             else:
-                if node.primitive.stateful and not node.primitive.random:
+                if node.primitive.stateful and not (
+                    node.primitive.random or node.primitive.checks
+                ):
                     raise UnimplementedError(
                         f"primitive {node.type} changes state and runs element by element",
                         op=node.type,

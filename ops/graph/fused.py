@@ -146,6 +146,32 @@ class Program:
                 return None
         return self._launch(kernel, plan, arrays, reuse, out)
 
+    def bound(
+        self, arrays: tuple[Any, ...], out: Sequence[Any]
+    ) -> tuple[int, list[int]] | None:
+        """The kernel's address and its table for these arrays, for callers that run it
+        themselves; None if there is none.
+
+        Entry 4 + 2 i of the table is the address of array i, then of result i.  Nothing may
+        be copied: every array has the full shape with rows of its own, or is a row or a number.
+        """
+        plan = self._plan([a.shape for a in arrays])
+        if plan is None or plan.nest.passes > 1 or not llvm.enabled():
+            return None
+        variant = plan.letters, False
+        if self._kernels.get(variant) is None:
+            self._request(variant, now=True)
+        kernel = self._kernels.get(variant)
+        if kernel is None:
+            return None
+        rows, cols = plan.shape
+        table = [0, rows, cols, rows * cols]
+        outs = [arrays[self.reuse[i]] if i in self.reuse else o for i, o in enumerate(out)]
+        for a in (*arrays, *outs):
+            assert a.strides[-1] == a.itemsize or a.shape[-1] == 1, "its numbers lie apart"
+            table += (a.__array_interface__["data"][0], _row_distance(a, cols))
+        return ctypes.cast(kernel, ctypes.c_void_p).value or 0, table
+
     def run_calls(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results, call by call."""
         values = list(arrays)
@@ -284,17 +310,17 @@ class Program:
         else:
             workers.spread(runs)
 
-    def _request(self, variant: tuple[str, bool]) -> None:
+    def _request(self, variant: tuple[str, bool], now: bool = False) -> None:
         with self._lock:
-            if variant in self._kernels:
+            if variant in self._kernels and not now:
                 return
-            self._kernels[variant] = None
+            self._kernels.setdefault(variant)
             name, ir = self.ir(*variant)
 
             def done(address: int) -> None:
                 self._kernels[variant] = _KERNEL(address)
 
-            if self.exact:
+            if self.exact and not now:
                 llvm.request(name, ir, done)
             else:
                 llvm.load(name, ir, done)

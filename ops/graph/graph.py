@@ -220,6 +220,7 @@ class Graph:
             n.primitive.stateful
             and n.primitive is not Placeholder
             and not n.primitive.random
+            and not n.primitive.checks
             and n.primitive.name != "ReadVariableOp"
             for n in self.nodes
         )

@@ -2,8 +2,8 @@
 
 The kernel's one argument is a table of 64-bit numbers: first row, row behind the last, columns,
 the number of elements, then per input and per output its address and the distance of its rows
-in elements, and the addresses of the kept rows.  Sums carry ``reassoc``: they may be added up in any order,
-so that they are vectorised.
+in elements, and the addresses of the kept rows.  Sums carry ``reassoc``: they may be added up
+in any order, so that they are vectorised.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def test_results_go_where_they_are_wanted():
     f4 = hr.float32
     program = fused.Program(
         [f4, f4], [False, False], [], [],
-        [Step("map", (0, 1), f4, "a * b"), Step("map", (0, 2), f4, "tanh(a) + b")], [2, 3], "two",
+        [Step("map", (0, 1), f4, "a * b"), Step("map", (0, 2), f4, "tanh(a) + b")], [2, 3], "2",
     )  # fmt: skip
     x = np.random.default_rng(0).normal(size=(40, 3, 64)).astype("f4")
     y = np.zeros((40, 2, 64), "f4")
