@@ -14,13 +14,15 @@ import numpy as np
 
 from ..io import buffers
 from ..ops.string_array import StringArray
+from .autotune import default_ram_budget
 from .block import Block
 from .columns import column_from_rows, column_rows
+from .string_arena import StringArena
 from .structure import Structure
 
 __all__ = ["RowStore"]
 
-_AT_ONCE_BYTES = 64 << 20
+_AT_ONCE_BYTES = 64 << 20  # asked for where all that may come would not fit into memory
 _LINE, _MOST_SLOT_BYTES = 64, 1 << 16
 
 
@@ -45,14 +47,15 @@ class RowStore:
         highest = int(rows.max()) + 1 if len(rows) else 0
         if highest > self._size:
             row_bytes = max(1, block.nbytes // max(1, block.num_rows))
-            # Memory that is not touched costs nothing, and growing would copy.
-            at_once = _AT_ONCE_BYTES // row_bytes
+            # Memory that is not touched costs nothing; growing holds everything twice.
+            whole = self._capacity * row_bytes <= 2 * default_ram_budget()
+            at_once = self._capacity if whole else _AT_ONCE_BYTES // row_bytes
             self._size = min(self._capacity, max(highest, 2 * self._size, at_once))
             for store in self._columns:
                 store.grow(self._size)
         for i, column in enumerate(block.columns):
             while not self._columns[i].fits(column):
-                self._columns[i] = self._columns[i].more_general(self._size)
+                self._columns[i] = _more_general(self._columns[i], self._size)
             self._columns[i].put(rows, column)
 
     def get(self, rows: np.ndarray) -> Block:
@@ -62,7 +65,7 @@ class RowStore:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken, in bytes."""
+        """Memory that has been touched, in bytes."""
         return sum(store.nbytes for store in self._columns)
 
 
@@ -70,13 +73,20 @@ def _store_for(column: Any) -> Any:
     if isinstance(column, np.ndarray):
         return _Dense(column)
     if isinstance(column, StringArray):
-        return _Slots(column) if _Slots.suit(column) else _Strings(column)
+        return _Slots(column) if _Slots.suit(column) else StringArena(column)
     return _Rows()
+
+
+def _more_general(store: Any, size: int) -> Any:
+    if isinstance(store, StringArena):
+        return _Rows.of(column_rows(store.live()), size)
+    return store.more_general(size)
 
 
 class _Dense:
     def __init__(self, like: np.ndarray):
         self._array = np.empty((0, *like.shape[1:]), like.dtype)
+        self._top = 0  # rows from there on have never been written
 
     def fits(self, column: Any) -> bool:
         mine = self._array
@@ -89,20 +99,21 @@ class _Dense:
     def grow(self, size: int) -> None:
         old = self._array
         self._array = np.empty((size, *old.shape[1:]), old.dtype)
-        self._array[: len(old)] = old
+        self._array[: self._top] = old[: self._top]
 
     def put(self, rows: np.ndarray, column: np.ndarray) -> None:
+        self._top = max(self._top, int(rows.max(initial=-1)) + 1)
         self._array[rows] = column
 
     def get(self, rows: np.ndarray) -> np.ndarray:
         return self._array.take(rows, axis=0)
 
     def more_general(self, size: int) -> _Rows:
-        return _Rows.of(column_rows(self._array.copy()), size)
+        return _Rows.of(column_rows(self._array[: self._top].copy()), size)
 
     @property
     def nbytes(self) -> int:
-        return self._array.nbytes
+        return self._array[: self._top].nbytes
 
 
 class _Slots:
@@ -117,6 +128,7 @@ class _Slots:
         self._width = max(-(-longest // _LINE), 1) * _LINE
         self._sizes = np.zeros(0, np.int64)
         self._slots = np.empty(0, f"V{self._width}")
+        self._top = 0  # slots from there on have never been written
 
     @classmethod
     def suit(cls, column: StringArray) -> bool:
@@ -137,12 +149,13 @@ class _Slots:
         for name in ("_sizes", "_slots"):
             old = getattr(self, name)
             new = np.zeros(size, old.dtype) if name == "_sizes" else np.empty(size, old.dtype)
-            new[: len(old)] = old
+            new[: self._top] = old[: self._top]
             setattr(self, name, new)
 
     def put(self, rows: np.ndarray, column: StringArray) -> None:
         if not column.size:
             return
+        self._top = max(self._top, int(rows.max()) + 1)
         data, width = np.ascontiguousarray(column.data), self._width
         self._sizes[rows] = column.lengths
         # What lies behind a string comes along, but for the last ones the buffer ends too soon.
@@ -168,76 +181,18 @@ class _Slots:
         self._sizes[rows] = 0
         return StringArray(room[: n * width], starts, ends)
 
-    def _live(self) -> StringArray:
-        starts = np.arange(len(self._slots)) * self._width
-        return StringArray(self._slots.view(np.uint8), starts, starts + self._sizes)
-
-    def more_general(self, size: int) -> _Strings:
-        live = self._live()
-        new = _Strings(live)
-        new.grow(len(live))
-        new.put(np.arange(len(live)), live.compact())
+    def more_general(self, size: int) -> StringArena:
+        starts = np.arange(self._top) * self._width
+        slots = self._slots[: self._top].view(np.uint8)
+        live = StringArray(slots, starts, starts + self._sizes[: self._top])
+        new = StringArena(live)
+        new.grow(size)
+        new.put(np.arange(self._top), live.compact())
         return new
 
     @property
     def nbytes(self) -> int:
-        return self._slots.nbytes + self._sizes.nbytes
-
-
-class _Strings:
-    """Bytes are appended to an arena; when it is full, the live ones move to a new arena.
-
-    What `get` returned keeps its arena alive, so an arena is never written over.
-    """
-
-    def __init__(self, like: StringArray):
-        shape = (0, *like.shape[1:])
-        self._starts, self._ends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        self._arena = np.empty(1 << 16, np.uint8)
-        self._used = 0
-
-    def fits(self, column: Any) -> bool:
-        return isinstance(column, StringArray) and column.shape[1:] == self._starts.shape[1:]
-
-    def grow(self, size: int) -> None:
-        for name in ("_starts", "_ends"):
-            old = getattr(self, name)
-            new = np.zeros((size, *old.shape[1:]), np.int64)
-            new[: len(old)] = old
-            setattr(self, name, new)
-
-    def put(self, rows: np.ndarray, column: StringArray) -> None:
-        if not column.size:
-            return
-        low, high = int(column.starts.min()), int(column.ends.max())
-        if high - low > 1.25 * column.size_bytes + 1024:
-            column = column.compact()
-            low, high = 0, column.data.size
-        high = max(low, high)
-        size = high - low
-        if self._used + size > self._arena.size:
-            live = StringArray(self._arena, self._starts, self._ends).compact()
-            self._used = live.data.size
-            self._arena = np.empty(2 * (self._used + size) + (1 << 16), np.uint8)
-            self._arena[: self._used] = live.data
-            self._starts, self._ends = live.starts.copy(), live.ends.copy()
-        self._arena[self._used : self._used + size] = column.data[low:high]
-        self._starts[rows] = column.starts + (self._used - low)
-        self._ends[rows] = column.ends + (self._used - low)
-        self._used += size
-
-    def get(self, rows: np.ndarray) -> StringArray:
-        taken = StringArray(self._arena, self._starts[rows], self._ends[rows])
-        self._starts[rows] = self._ends[rows] = 0
-        return taken
-
-    def more_general(self, size: int) -> _Rows:
-        live = StringArray(self._arena, self._starts.copy(), self._ends.copy())
-        return _Rows.of(column_rows(live), size)
-
-    @property
-    def nbytes(self) -> int:
-        return self._arena.nbytes + 2 * self._starts.nbytes
+        return self._slots[: self._top].nbytes + self._sizes[: self._top].nbytes
 
 
 class _Rows:

@@ -4,7 +4,7 @@ A fresh array of a hundred kilobytes or more comes from the system page by page,
 touch of each costs as much as computing it.  Work that makes arrays of the same few sizes over
 and over, such as images row by row, takes them from a shelf: it keeps the last ones it gave
 out, and gives one out again when its reference count says that no array, view or tensor shares
-its memory.
+its memory.  Memory that nobody holds and that fits nothing that is asked for is let go.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 __all__ = ["Shelf", "empty", "is_sole"]
 
 _LEAST_BYTES = 128 << 10  # below, the allocator keeps the memory itself
-_MOST_BYTES = 8 << 20  # of an array on a thread's own shelf
+_MOST_BYTES = 8 << 20  # of an array on the process's shelf
+_STALE = 8  # takes after which memory that nobody holds is not kept for others
 
 
 class Shelf:
@@ -28,7 +29,10 @@ class Shelf:
     def __init__(self, places: int = 6):
         self._places = places
         self._buffers: list[np.ndarray] = []
-        self._lock = threading.Lock()
+        self._taken: list[int] = []  # when each was last given out
+        self._takes = 0
+        # Reentrant: what the collector frees on this thread may ask for an array itself.
+        self._lock = threading.RLock()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array with any content, that nothing else shares."""
@@ -42,16 +46,25 @@ class Shelf:
 
     def _free(self, size: int) -> np.ndarray:
         """A buffer of at least `size` bytes; the lock is held."""
+        self._takes += 1
+        stale = []
         for k in range(len(self._buffers)):
             if _holders(self._buffers, k) == _NONE_ELSE:
                 found = self._buffers[k]
                 if size <= found.size <= 2 * size:
+                    self._taken[k] = self._takes
                     return found
+                if self._takes - self._taken[k] > _STALE:
+                    stale.append(k)
+        for k in reversed(stale):
+            del self._buffers[k], self._taken[k]
         if len(self._buffers) >= self._places:
-            del self._buffers[0]
+            oldest = self._taken.index(min(self._taken))
+            del self._buffers[oldest], self._taken[oldest]
         step = 1 << (size.bit_length() - 3)  # arrays of about one size can share a buffer
         made = np.empty(-(-size // step) * step, np.uint8)
         self._buffers.append(made)
+        self._taken.append(self._takes)
         return made
 
 
@@ -64,18 +77,15 @@ def _holders(items: list[Any], k: int) -> int:
 _NONE_ELSE = _holders([object()], 0)
 # Without a global lock counts are kept apart by thread, and prove nothing.
 _COUNTS_HOLD = getattr(sys, "_is_gil_enabled", lambda: True)()
-_own = threading.local()
+_shared = Shelf(places=32)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Like `np.empty`, from a small shelf of the calling thread where it is large enough."""
+    """Like `np.empty`, from the process's shelf where it is large enough."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not _LEAST_BYTES <= size <= _MOST_BYTES:
         return np.empty(shape, dtype)
-    shelf = getattr(_own, "shelf", None)
-    if shelf is None:
-        shelf = _own.shelf = Shelf()
-    return shelf.empty(shape, dtype)
+    return _shared.empty(shape, dtype)
 
 
 def is_sole(array: np.ndarray) -> bool:

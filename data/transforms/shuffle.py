@@ -9,6 +9,9 @@ The draws do not depend on the data (`shuffle_draws`), so the state is seeds and
 restore, the draws up to the saved step say which elements were in the buffer; those are read
 again from the input, which is first put back to a state recorded before the oldest of them.
 Where the input can hand out any of its rows (`gather`), nothing is buffered at all.
+
+Memory: the rows of the buffer once (strings, half as much again: `row_store`), 24 bytes a row
+to know where they are, and one block on its way in and one out.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from ..stage import Context, Stage, State
 __all__ = ["Epochs", "ShuffleNode", "ShuffleStage"]
 
 _FIRST_ROWS, _PULL_BYTES = 256, 1 << 20
+_AT_ONCE_ROWS = 1 << 24
 
 
 class Epochs:
@@ -101,6 +105,7 @@ class ShuffleStage(Stage):
         self._order: np.ndarray | None = None
         self._contents = np.empty(0, np.int64)
         self._element = np.empty(0, np.int64)
+        self._top = 0  # rows of the store ever used
         self._free = np.empty(0, np.int64)
         self._store: RowStore | None = None
         self._history: deque[tuple[int, State]] = deque()
@@ -122,6 +127,7 @@ class ShuffleStage(Stage):
                 return self._take(exchange(slots, self._contents, self._put(block)))
             self._ended = True
         if self._order is None:
+            self._element = np.empty(0, np.int64)  # no more rows come
             self._order = self._draws.last_order(min(self._fed, self._size))
         leaving = self._contents[self._order[self._drained : self._drained + max_rows]]
         if not len(leaving):
@@ -145,11 +151,7 @@ class ShuffleStage(Stage):
         if block is None:
             self._ended = True
             return
-        if self._fed + block.num_rows > len(self._contents):
-            grown = max(self._fed + block.num_rows, min(self._size, 2 * len(self._contents)))
-            contents = np.empty(grown, np.int64)
-            contents[: self._fed] = self._contents[: self._fed]
-            self._contents = contents
+        self._contents = _grown(self._contents, self._fed + block.num_rows, self._size)
         slots = slice(self._fed, self._fed + block.num_rows)
         self._contents[slots] = self._put(block)
 
@@ -168,9 +170,9 @@ class ShuffleStage(Stage):
         if len(self._free) >= n:
             rows, self._free = self._free[:n], self._free[n:]
         else:
-            top = len(self._element)
-            rows = np.arange(top, top + n)
-            self._element = np.concatenate([self._element, np.empty(n, np.int64)])
+            rows = np.arange(self._top, self._top + n)
+            self._top += n
+            self._element = _grown(self._element, self._top, self._size)
         self._store.put(rows, block)
         self._element[rows] = elements
         return rows
@@ -204,7 +206,8 @@ class ShuffleStage(Stage):
         """Use the places in the store from which rows of the iteration before have left."""
         if self._store is None:
             self._store, self._pull_rows = previous._store, previous._pull_rows
-            self._element = np.empty(len(previous._element), np.int64)
+            self._top = previous._top
+            self._element = np.empty(self._top, np.int64)
         self._free = np.concatenate([previous._free, self._free])
         previous._free = np.empty(0, np.int64)
 
@@ -314,3 +317,14 @@ class ShuffleStage(Stage):
         if self._store is None:
             return 0, 0
         return min(self._fed, self._size) - self._drained, self._store.nbytes
+
+
+def _grown(array: np.ndarray, rows: int, most: int) -> np.ndarray:
+    """`array`, or a longer copy with at least `rows` places; few copies for many calls."""
+    if rows <= len(array):
+        return array
+    # All at once where that is little: what is not touched takes no memory.
+    size = max(rows, most if most <= _AT_ONCE_ROWS else min(most, 2 * len(array)))
+    longer = np.empty(size, array.dtype)
+    longer[: len(array)] = array
+    return longer
