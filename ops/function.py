@@ -16,6 +16,8 @@ from .composite import Composite, from_components, spec_of
 from .context import current
 from .convert import to_tensor
 from .errors import UntraceableError
+from .graph.explain import explain
+from .graph.graph import Graph
 from .graph.trace import TracedFunction, trace
 from .primitive import wrap
 from .tensor import SymbolicTensor, Tensor
@@ -101,6 +103,10 @@ class ConcreteFunction:
             return nest.pack_sequence_as(self._out_tree, flat)
         return from_components(self.structured_outputs, flat)
 
+    def explain(self) -> str:
+        """What compiling made of the trace: passes, kernels, bytes of intermediate results."""
+        return explain(self.graph, f"function {self.name}")
+
     def pretty_printed_signature(self, verbose: bool = True) -> str:
         """Name, arguments and result specs as text."""
         return f"{self.name}{self._input_specs!r} -> {self.structured_outputs!r}"
@@ -181,6 +187,31 @@ class Function:
     def experimental_get_tracing_count(self) -> int:
         """How many traces there are."""
         return len(self._cache)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the latest trace; see `Graph.pretty` and `Graph.draw`.
+
+        Raises:
+            ValueError: the function has not been traced yet.
+        """
+        if not self._cache:
+            raise ValueError(
+                f"hr.function {self._name!r} has no graph yet: call it, or name the arguments "
+                "in get_concrete_function(...).graph"
+            )
+        return next(reversed(self._cache.values()))[0].graph
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """What compiling makes of the trace for these arguments (of every trace, without any):
+        what each pass did, which calls became one kernel, bytes of intermediate results."""
+        if args or kwargs or (self.input_signature is not None and not self._cache):
+            return self.get_concrete_function(*args, **kwargs).explain()
+        if self._untraceable:
+            return f"function {self._name}: runs eagerly"
+        return "\n".join(c.explain() for c, _ in self._cache.values()) or (
+            f"function {self._name}: not traced yet"
+        )
 
     def pretty_printed_concrete_signatures(self, verbose: bool = True) -> str:
         """The signatures of all traces as text."""

@@ -26,7 +26,7 @@ def draw_graph(graph: Graph) -> str:
         title = str(node.attrs["program"]) if node.type == "_Fused" else node.type
         if node.primitive is Placeholder:
             title = node.name
-        labels.append((title, out))
+        labels.append((_short(title), _short(out)))
         kinds.append(
             "input" if node.primitive is Placeholder
             else "constant" if node.primitive is Const
@@ -38,6 +38,10 @@ def draw_graph(graph: Graph) -> str:
         labels.append(("result", f"{t.dtype.name}{t.shape}"))
         kinds.append("input")
     return draw_layers(labels, lines, kinds)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 48 else text[:45] + "..."
 
 
 def draw_layers(

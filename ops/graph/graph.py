@@ -240,6 +240,12 @@ class Graph:
         lines.append(f"  return {', '.join(_short(t) for t in self.outputs)}")
         return "\n".join(lines)
 
+    def draw(self) -> str:
+        """The graph as an SVG document, a box per call."""
+        from .draw import draw_graph  # which stands above this module
+
+        return draw_graph(self)
+
     def __repr__(self) -> str:
         return f"<Graph {self.name}>"
 
