@@ -116,7 +116,8 @@ class PartsReader:
                     raise rows
                 return rows
             if self._executor is None:
-                if self._threads < 2 or self._reader.position[0] < self._start_bytes:
+                small = self._reader.position[0] < self._start_bytes
+                if self._threads < 2 or small or not self._reader.cuts:
                     return self._reader.read()
                 self._executor = ParallelBlocks(
                     _Parts(self._reader), _convert, parallelism=self._threads

@@ -182,12 +182,12 @@ def _convert(data, index, row, stop, width, start, quotes, returns, na, na_size,
             store_i64(out + 8 * row, low)
             store_i64(out_end + 8 * row, high)
         elif kind == INT32 or kind == INT64:
-            value, good = int64(default), True
-            if not empty:
-                value, good = integer_of(data, low, high, most)
-                if not good:
+            value, good, tries = int64(default), empty, 0
+            while not good and tries < 2:
+                if tries:
                     low, high = trimmed(data, low, high)
-                    value, good = integer_of(data, low, high, most)
+                value, good = integer_of(data, low, high, most)
+                tries += 1
             if not good:
                 break
             if kind == INT32:
@@ -195,12 +195,12 @@ def _convert(data, index, row, stop, width, start, quotes, returns, na, na_size,
             else:
                 store_i64(out + 8 * row, value)
         else:
-            number, good = double_of_bits(default), True
-            if not empty:
-                number, good = float_of(data, low, high, kind == FLOAT32)
-                if not good:
+            number, good, tries = double_of_bits(default), empty, 0
+            while not good and tries < 2:
+                if tries:
                     low, high = trimmed(data, low, high)
-                    number, good = float_of(data, low, high, kind == FLOAT32)
+                number, good = float_of(data, low, high, kind == FLOAT32)
+                tries += 1
             if not good:
                 break
             if kind == FLOAT32:

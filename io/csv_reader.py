@@ -123,6 +123,11 @@ class CsvReader:
                     return None  # a part of a file that ends within a record
                 size = max(2 * size, chunks.kept + 1)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether `next_part` can be used: its kernel is there."""
+        return jit.kernel("csv_cut") is not None
+
     def next_part(self) -> CsvReader | None:
         """A reader of a stretch of the file that ends with a record, as far as quotes tell.
 

@@ -27,6 +27,7 @@ from .intrinsics import (
 __all__ = ["float_of", "integer_of", "trimmed"]
 
 _inline = numba.njit(nogil=True, error_model="numpy", forceinline=True)
+_apart = numba.njit(nogil=True, error_model="numpy", inline="never")  # what is seldom run
 
 _LEAST_POWER, _MOST_POWER = -342, 308
 
@@ -65,7 +66,7 @@ def _digits(word, count):  # type: ignore[no-untyped-def]
     return (high + low) >> uint64(32), strange
 
 
-@_inline
+@_apart
 def trimmed(data, start, end):  # type: ignore[no-untyped-def]
     """The bounds of the text without white space around it."""
     while start < end and (load_u8(data + start) == 32 or 9 <= load_u8(data + start) <= 13):
@@ -105,13 +106,9 @@ def integer_of(data, start, end, most):  # type: ignore[no-untyped-def]
     return (-int64(value) if negative else int64(value)), True
 
 
-@_inline
+@_apart
 def _nearest_double(mantissa, power):  # type: ignore[no-untyped-def]
     """mantissa * 10**power as a double, and whether it was found."""
-    if mantissa <= uint64(1 << 53) and -22 <= power <= 22:
-        if power < 0:
-            return float64(mantissa) / _TENS[-power], True
-        return float64(mantissa) * _TENS[power], True
     if mantissa == uint64(0):
         return 0.0, True
     if power < _LEAST_POWER or power > _MOST_POWER:
@@ -185,7 +182,7 @@ def _plain_decimal(data, start, count):  # type: ignore[no-untyped-def]
     return mantissa, power, strange == uint64(0)
 
 
-@_inline
+@_apart
 def _any_decimal(data, start, end):  # type: ignore[no-untyped-def]
     """Mantissa, power, whether there were more digits than the mantissa holds, and whether it
     is digits, perhaps with a point, and perhaps an exponent."""
@@ -251,7 +248,10 @@ def float_of(data, start, end, single):  # type: ignore[no-untyped-def]
             return 0.0, False
         whole = count == 8 and word == uint64(0x7974696E69666E69)
         return (-np.inf if negative else np.inf), count == 3 or whole
-    value, good = _nearest_double(mantissa, power)
+    if mantissa <= uint64(1 << 53) and -22 <= power <= 0:
+        value, good = float64(mantissa) / _TENS[uint64(-power)], True  # both exact
+    else:
+        value, good = _nearest_double(mantissa, power)
     if more and good:
         above, good = _nearest_double(mantissa + uint64(1), power)
         good = good and above == value

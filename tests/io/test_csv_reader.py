@@ -135,6 +135,19 @@ def test_integers_within_limits(path, compiled, kind):
     assert [int(row[0]) for row in rows] == good and len(errors) == len(values) - len(good)
 
 
+def test_the_kernels_constants_are_known():
+    from headrace.io import csv_fields, csv_kernel as kernel
+
+    facts = kernel.HAS_QUOTES, kernel.HAS_RETURNS, kernel.HAS_ESCAPES, kernel.IS_WRONG
+    assert facts == (
+        csv_fields._HAS_QUOTES, csv_fields._HAS_RETURNS, csv_fields._HAS_ESCAPES,
+        csv_fields._IS_WRONG,
+    )  # fmt: skip
+    assert kernel.FACTS == csv_fields._FACTS and kernel.SIZE == 7
+    kinds = kernel.INT32, kernel.INT64, kernel.FLOAT32, kernel.FLOAT64, kernel.STRING
+    assert kinds == tuple(csv_fields._KINDS.values())
+
+
 @st.composite
 def quoted_texts(draw):
     """Longer records whose quotes, delimiters and line ends lie across words of 64 bytes."""
