@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.autograph.retrace import retraced
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph
 from ..ops.graph.trace import TracedFunction
@@ -111,7 +112,9 @@ class UserFunction:
     def _trace(self) -> None:
         args = self.input.spec if self._unpacks else (self.input.spec,)
         try:
-            self.traced = trace_function(self._called, args, self.name)
+            self.traced = retraced(
+                lambda fn: trace_function(_returning_tuples(fn), args, self.name), self.fn
+            )
         except Exception as error:
             cause = _find(error, UntraceableError)
             if cause is None:
@@ -142,9 +145,7 @@ class UserFunction:
 
     def retraced(self, traced: TracedFunction, input_spec: Any) -> UserFunction:
         """This function as another graph, for elements of `input_spec`."""
-        other = UserFunction(
-            self.fn, input_spec, what=self.what, line=self.line, traced=traced
-        )
+        other = UserFunction(self.fn, input_spec, what=self.what, line=self.line, traced=traced)
         other.name = self.name
         return other
 
@@ -221,10 +222,8 @@ class UserFunction:
         return self._called(*element) if self._unpacks else self._called(element)
 
     def _called(self, *args: Any) -> Any:
-        """The function's result; a list is a tuple then, as in tf.data (lists inside of the
-        result are tensors)."""
-        result = self.fn(*args)
-        return tuple(result) if type(result) is list else result
+        """The Python function's result."""
+        return _returning_tuples(self.fn)(*args)
 
     def run_row(self, row: Sequence[Any], index: int = 0) -> list[Any]:
         """Flat raw values of the result for one element given as flat raw values.
@@ -367,6 +366,17 @@ class UserFunction:
             assert failed is not None or not rows
             return Block([], 0, Structure(())), failed
         return Block(columns_of(done, self.output.leaves), len(done), self.output), failed
+
+
+def _returning_tuples(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` with a list it returns as a tuple, as in tf.data (lists inside of the result are
+    tensors)."""
+
+    def call(*args: Any) -> Any:
+        result = fn(*args)
+        return tuple(result) if type(result) is list else result
+
+    return call
 
 
 def predicate_text(spec: Any) -> str:

@@ -24,6 +24,7 @@ from .control_flow_graphs import (
     closed,
     filled,
     inner_trace,
+    kind_of,
     replay,
     residuals_of,
     saving_copy,
@@ -267,10 +268,7 @@ def _text(spec: Any) -> str:
 
 def choose(graphs: list[Graph], two: bool) -> ControlFlow:
     """The primitive that runs these graphs: stateful where they are, random where they draw."""
-    kind = 1 if any(g.is_stateful for g in graphs) else 0
-    if not kind and any(residuals_of(g) for g in graphs):
-        kind = 2
-    return _KINDS[two][kind]
+    return _KINDS[two][kind_of(graphs)]
 
 
 def _pick(raw: Any, n: int, two: bool) -> int:
@@ -354,6 +352,25 @@ def _vjp(op: Any, *grads: Any) -> Any:
     return tuple(out)
 
 
+def gradient_branches(
+    branches: tuple[Graph, ...], inputs: list[Any], needs: Any, grads: Any
+) -> tuple[tuple[Graph, ...], tuple[int, ...], list[int]]:
+    """The gradient graphs of branches that save nothing, which gradients they take, and which
+    inputs they give gradients of."""
+    if any(residuals_of(g) for g in branches):
+        raise LookupError(
+            "a choice on blocks with random or stateful operations in its branches has no "
+            "gradient"
+        )
+    wanted = tuple(k for k, t in enumerate(inputs) if needs[k] and carries_gradient(t.dtype))
+    given = tuple(k for k, g in enumerate(grads) if g is not None)
+    key = ("gradient", wanted, given, *branches[1:])
+    if key not in branches[0].derived:
+        branches[0].derived[key] = _gradients(branches, len(grads), wanted, given)
+    graphs, places = branches[0].derived[key]
+    return graphs, given, [wanted[k] for k in places]
+
+
 def _gradients(branches: Any, n: int, wanted: Any, given: Any) -> Any:
     """The branches' gradient graphs; which of the wanted gradients they give."""
     first = branches[0]
@@ -394,12 +411,13 @@ def _declare(name: str, two: bool, stateful: bool, random: bool) -> ControlFlow:
         impl=_impl(two),
         shape=_shape,
         vjp=_vjp,
-        batch=None if stateful and not random else if_batch(two),
+        batch=None if name in ("If", "Case") else if_batch(two),
         stateful=stateful,
         random=random,
         partial_grads=True,
     )
     made.saving = _saving
+    made.checks = name.startswith("_Checking")
     return made
 
 
@@ -408,10 +426,12 @@ _KINDS = {
         _declare("StatelessIf", True, False, False),
         _declare("If", True, True, False),
         _declare("_RandomIf", True, True, True),
+        _declare("_CheckingIf", True, True, False),
     ),
     False: (
         _declare("StatelessCase", False, False, False),
         _declare("Case", False, True, False),
         _declare("_RandomCase", False, True, True),
+        _declare("_CheckingCase", False, True, False),
     ),
 }

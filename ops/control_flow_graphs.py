@@ -169,6 +169,16 @@ def residuals_of(graph: Graph) -> list[SymbolicTensor]:
     return [t for node in graph.nodes if is_residual(node) for t in node.outputs]
 
 
+def kind_of(graphs: list[Graph]) -> int:
+    """Which of a family's primitives runs the graphs: 0 the pure one, 1 the one that changes
+    state, 2 the one that draws random numbers, 3 the one that also checks."""
+    if any(g.is_stateful for g in graphs):
+        return 1
+    if any(n.primitive.checks for g in graphs for n in g.nodes):
+        return 3
+    return 2 if any(residuals_of(g) for g in graphs) else 0
+
+
 def saving_copy(graph: Graph) -> Graph:
     """The graph with the random and stateful control flow in it in saving form; itself where
     there is none."""

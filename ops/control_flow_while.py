@@ -24,6 +24,7 @@ from .control_flow_graphs import (
     align,
     closed,
     inner_trace,
+    kind_of,
     replay,
     residuals_of,
     saving_copy,
@@ -297,9 +298,7 @@ def _check(name: str, before: Any, after: Any) -> None:
 
 def choose(cond: Graph, body: Graph) -> ControlFlow:
     """The primitive for these graphs: stateful where they are, random where they draw."""
-    if cond.is_stateful or body.is_stateful:
-        return While
-    return _RandomWhile if residuals_of(cond) or residuals_of(body) else StatelessWhile
+    return _KINDS[kind_of([cond, body])]
 
 
 def _impl(*arrays: Any, cond: Graph, body: Graph, saved: Any = None) -> tuple[Any, ...]:
@@ -508,15 +507,19 @@ def _declare(name: str, stateful: bool, random: bool) -> ControlFlow:
         impl=_impl,
         shape=_shape,
         vjp=_vjp,
-        batch=None if stateful else while_batch,
+        batch=None if name == "While" else while_batch,
         stateful=stateful,
         random=random,
         partial_grads=True,
     )
     made.saving = _saving
+    made.checks = name.startswith("_Checking")
     return made
 
 
-StatelessWhile = _declare("StatelessWhile", False, False)
-While = _declare("While", True, False)
-_RandomWhile = _declare("_RandomWhile", True, True)
+_KINDS = (
+    _declare("StatelessWhile", False, False),
+    _declare("While", True, False),
+    _declare("_RandomWhile", True, True),
+    _declare("_CheckingWhile", True, False),
+)

@@ -108,7 +108,11 @@ class Primitive:
 
     Attributes:
         overrides: array forms for other devices.
+        checks: it is stateful only in that it may raise: it stays in a graph that nothing reads
+            it in, but runs in any order and on blocks.
     """
+
+    checks = False
 
     def __init__(
         self,

@@ -80,13 +80,13 @@ def _zip(*many: Any, **kwargs: Any) -> Any:
 
 
 def _int(x: Any = 0, *args: Any) -> Any:
-    if isinstance(x, SymbolicTensor):
+    if isinstance(x, SymbolicTensor) and x.shape.rank == 0:
         return x if x.dtype.is_integer else cast(x, dtypes.int32)
     return int(x, *args)
 
 
 def _float(x: Any = 0.0) -> Any:
-    if isinstance(x, SymbolicTensor):
+    if isinstance(x, SymbolicTensor) and x.shape.rank == 0:
         return x if x.dtype.is_floating else cast(x, dtypes.float32)
     return float(x)
 
