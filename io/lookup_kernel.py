@@ -74,10 +74,17 @@ def _fingerprint(a, size):  # type: ignore[no-untyped-def]
 
 @_inline
 def _same_bytes(a, b, size):  # type: ignore[no-untyped-def]
-    while size >= 8:
-        if load_u64(a) != load_u64(b):
-            return False
-        a, b, size = a + 8, b + 8, size - 8
+    if size >= 8:
+        last = size - 8  # the last word may overlap the one before it
+        at = int64(0)
+        while at < last:
+            if load_u64(a + at) != load_u64(b + at):
+                return False
+            at += 8
+        return load_u64(a + last) == load_u64(b + last)
+    if size >= 4:
+        last = size - 4
+        return load_u32(a) == load_u32(b) and load_u32(a + last) == load_u32(b + last)
     while size > 0:
         if load_u8(a) != load_u8(b):
             return False

@@ -93,12 +93,13 @@ class KeyValueStore:
     # -- operations -----------------------------------------------------------------------
 
     def find(self, keys: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Values of the keys (of any shape), and flat: row (-1 for unknown), tag of each."""
+        """Values of the keys (of any shape), and flat: place (0 for unknown), tag of each."""
         vector, shape = self._vector(keys)
         with self.lock:
-            rows, tags = self._index.find_tagged(vector)
-            found = _take(self._values, rows + 1)
-        return found.reshape((*shape, *self.value_shape)), rows, tags
+            places, tags = self._index.find_tagged(vector)
+            places += 1
+            found = _take(self._values, places)
+        return found.reshape((*shape, *self.value_shape)), places, tags
 
     def find_or(self, keys: Any, default: Any) -> Any:
         """Values of the keys; `default` is one value, or one for each key.
@@ -106,7 +107,7 @@ class KeyValueStore:
         Raises:
             InvalidArgumentError: it is neither.
         """
-        found, rows, _ = self.find(keys)
+        found, places, _ = self.find(keys)
         if default is self._default:
             return found
         if tuple(default.shape) not in (self.value_shape, found.shape):
@@ -114,17 +115,17 @@ class KeyValueStore:
                 f"Expected shape {_shown(self.value_shape)} or {_shown(found.shape)} for "
                 f"default value, got {_shown(default.shape)}"
             )
-        missing = rows < 0
+        missing = places == 0
         if not missing.any():
             return found
         if default.shape != found.shape:
-            default = default[None][np.zeros(len(rows), np.int64)]
-        default = default.reshape((len(rows), *self.value_shape))
-        flat = found.reshape((len(rows), *self.value_shape))
+            default = default[None][np.zeros(len(places), np.int64)]
+        default = default.reshape((len(places), *self.value_shape))
+        flat = found.reshape((len(places), *self.value_shape))
         if isinstance(flat, StringArray):
             where = np.flatnonzero(missing)
-            order = np.arange(len(rows))
-            order[where] = len(rows) + np.arange(where.size)
+            order = np.arange(len(places))
+            order[where] = len(places) + np.arange(where.size)
             flat = StringArray.concatenate([flat, default[where]])[order]
         else:
             flat[missing] = default[missing]
