@@ -35,6 +35,7 @@ class StringArena:
         self._starts, self._ends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._arena = np.empty(0, np.uint8)
         self._used = self._top = 0
+        self._limit = 0  # where to see whether strings should move
         self._top_row = 0
 
     def fits(self, column: Any) -> bool:
@@ -60,7 +61,7 @@ class StringArena:
         high = max(low, high)
         size = high - low
         self._top_row = max(self._top_row, int(rows.max()) + 1)
-        if self._used + size > self._arena.size:
+        if self._used + size > self._limit:
             self._make_room(size, len(rows))
         self._arena[self._used : self._used + size] = column.data[low:high]
         self._starts[rows] = column.starts + (self._used - low)
@@ -74,8 +75,10 @@ class StringArena:
         live = np.flatnonzero(ends > starts)
         live = live[np.argsort(starts[live])]
         total = int((ends[live] - starts[live]).sum())
-        if total + size + max(total // 2, _SLACK_BYTES) // 2 <= self._arena.size:
-            if self._move(live, self._arena):
+        self._limit = total + size + max(total // 2, _SLACK_BYTES)
+        if self._limit <= self._arena.size:
+            few_died = self._used - total <= max(total // 4, _SLACK_BYTES // 2)
+            if few_died or self._move(live, self._arena):
                 return
         wanted = total + size
         if not total:  # the first rows tell how long rows are
@@ -87,6 +90,7 @@ class StringArena:
         self._top = 0
         self._move(live, arena)
         self._arena = arena
+        self._limit = min(max(self._limit, self._used + size), arena.size)
 
     def _move(self, live: np.ndarray, to: np.ndarray) -> bool:
         """Move the strings number `live`, sorted by where they start, to the front of `to`.
