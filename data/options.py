@@ -245,7 +245,8 @@ class OptimizationOptions(OptionsBase):
     noop_elimination = _Option(bool, "Drop stages that change nothing. Default True.")
     parallel_batch = _Option(bool, "Accepted for compatibility.")
     shuffle_and_repeat_fusion = _Option(
-        bool, "Fill a shuffle's buffer for the next iteration while the last elements leave. "
+        bool,
+        "Fill a shuffle's buffer for the next iteration while the last elements leave. "
         "Default True.",
     )
     slice_pushdown = _Option(

@@ -61,7 +61,7 @@ def run(node):
 
 
 def untraceable(e):
-    return int(e["id"])
+    return e["id"].numpy()
 
 
 PROJECTED = {
@@ -92,7 +92,7 @@ NOT_PROJECTED = {
         lambda e: (e["id"], e["x"])), "all 2 columns that are read are used"),
     "untraceable": (lambda f: parquet(f).map(untraceable), "was not traced"),
     "untraceable_filter": (lambda f: parquet(f).filter(
-        lambda e: int(e["id"]) > 3).map(lambda e: e["x"]), "was not traced"),
+        lambda e: e["id"].numpy() > 3).map(lambda e: e["x"]), "was not traced"),
     "whole_elements": (lambda f: parquet(f).enumerate().map(
         lambda i, e: e["x"]), "takes whole elements"),
 }  # fmt: skip
@@ -135,7 +135,7 @@ BETWEEN_MAPS = {
     "ragged": (lambda d: d.prefetch(2).map(lambda e: e["r"]), [1, 1]),
     "all": (lambda d: d.prefetch(2).map(lambda e: (e["a"] + e["b"][0], e["b"][1], e["r"])),
             [4, 3]),
-    "untraceable": (lambda d: d.prefetch(2).map(lambda e: int(e["a"])), [4]),
+    "untraceable": (lambda d: d.prefetch(2).map(lambda e: e["a"].numpy()), [4]),
     "whole_elements": (lambda d: d.enumerate().map(lambda i, e: e["a"]), [4, 1]),
     "cache": (lambda d: d.cache().map(lambda e: e["a"]), [4, 1]),
 }  # fmt: skip

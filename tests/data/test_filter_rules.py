@@ -24,7 +24,7 @@ def types(node):
 
 
 def python(x):
-    return int(x) % 2 == 0
+    return x.numpy() % 2 == 0
 
 
 def noisy(x):
@@ -116,7 +116,7 @@ TOGETHER = {
 }  # fmt: skip
 
 APART = {
-    "python_map": (lambda: R(40).map(lambda x: int(x) + 1).filter(lambda x: x > 3),
+    "python_map": (lambda: R(40).map(lambda x: x.numpy() + 1).filter(lambda x: x > 3),
                    "was not traced"),
     "python_filter": (lambda: R(40).map(lambda x: x * 3).filter(python), "was not traced"),
 }  # fmt: skip

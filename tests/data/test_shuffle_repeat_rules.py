@@ -43,7 +43,7 @@ FUSED = {
 
 NOT_FUSED = {
     "in_memory": (lambda: R(12).shuffle(5, seed=5).repeat(2), "in any order"),
-    "python": (lambda: R(12).map(lambda x: int(x) + 1).shuffle(5, seed=5).repeat(2),
+    "python": (lambda: R(12).map(lambda x: x.numpy() + 1).shuffle(5, seed=5).repeat(2),
                "runs Python per element"),
 }  # fmt: skip
 
