@@ -1,4 +1,4 @@
-"""Kernels beside what they replace: fused chains, products over threads, record parsing.
+"""Kernels beside what they replace: fused chains, products over threads, records, resizing.
 
 .venv/bin/pytest benches/bench_kernels.py --benchmark-enable
 """
@@ -8,9 +8,15 @@ import pytest
 
 import headrace as hr
 from headrace.io import jit
+from headrace.io.parse_plan import ParsePlan
+from headrace.io.parse_raw import parse_raw
+from headrace.io.tfrecord import RecordReader
 from headrace.ops import blas
 from headrace.ops.graph import llvm, trace
 from headrace.ops.graph.execute import compile_graph
+from headrace.ops.image_resample import resample
+from headrace.ops.image_weights import taps
+from headrace.ops.string_array import StringArray
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 255, (512, 784), dtype=np.uint8)
@@ -60,3 +66,51 @@ def test_parsing_an_image_record(benchmark, monkeypatch, form):
         "label": hr.io.FixedLenFeature([], hr.int64),
     }
     benchmark(hr.io.parse_example, serialized, features)
+
+
+def test_parsing_features(benchmark):
+    """1,600 records of 27 ints and 13 floats."""
+    assert jit.ensure_compiled()
+    ints = [f"i{k}" for k in range(27)]
+    floats = [f"f{k}" for k in range(13)]
+
+    def record():
+        feature = {
+            key: hr.train.Feature(int64_list=hr.train.Int64List(value=[value]))
+            for key, value in zip(ints, RNG.integers(0, 1 << 20, 27).tolist(), strict=True)
+        } | {
+            key: hr.train.Feature(float_list=hr.train.FloatList(value=[value]))
+            for key, value in zip(floats, RNG.random(13).tolist(), strict=True)
+        }
+        features = hr.train.Features(feature=feature)
+        return hr.train.Example(features=features).SerializeToString()
+
+    serialized = StringArray.from_values([record() for _ in range(1600)])
+    features = {key: hr.io.FixedLenFeature([], hr.int64) for key in ints}
+    features |= {key: hr.io.FixedLenFeature([], hr.float32) for key in floats}
+    benchmark(parse_raw, serialized, ParsePlan.from_features(features))
+
+
+def test_checking_records(benchmark, tmp_path):
+    """1,600 records of 640 bytes: reading, framing and CRC."""
+    assert jit.ensure_compiled()
+    path = tmp_path / "records"
+    with hr.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(1600):
+            writer.write(RNG.bytes(640))
+
+    def read():
+        with RecordReader(path) as reader:
+            return sum(len(chunk) for chunk in iter(reader.read_chunk, None))
+
+    assert benchmark(read) == 1600
+
+
+@pytest.mark.parametrize("size", [(256, 256), (1080, 1920)])
+def test_resizing(benchmark, size):
+    """An image of bytes to 224 x 224, bilinear."""
+    image = RNG.integers(0, 255, (*size, 3), dtype=np.uint8)
+    rows, cols = (taps("bilinear", n, 224, False) for n in size)
+    resample(image, rows, cols)
+    llvm.wait()
+    benchmark(resample, image, rows, cols)

@@ -1,5 +1,6 @@
 """The comparison harness: its table, its digests, and one job run by Headrace alone."""
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -89,3 +90,56 @@ def test_a_job_runs_on_one_side(tmp_path):
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "range-map" in done.stdout and "records/s" in done.stdout
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path):
+    """The modules of jobs and pipelines over files of 400 records each, and their folder."""
+    monkeypatch.syspath_prepend(str(VERSUS))
+    before = set(sys.modules)
+    records = importlib.import_module("records")
+    monkeypatch.setattr(records, "RECORDS", 400)
+    records.write(hr, tmp_path)
+    yield importlib.import_module("jobs"), importlib.import_module("pipelines"), tmp_path
+    for name in set(sys.modules) - before:
+        if str(VERSUS) in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("written", "best"),
+    [
+        ("images_as_written", "images_best"),
+        ("images_shuffled", "images_shuffled_best"),
+        ("numbers_as_written", "numbers_best"),
+        ("numbers_as_written_1024", "numbers_best_1024"),
+    ],
+)
+def test_both_formulations_give_the_same_rows(few, written, best):
+    jobs, pipelines, folder = few
+    digests = {
+        jobs.digest(getattr(pipelines, name)(hr, folder).as_numpy_iterator(), "rows")
+        for name in (written, best)
+    }
+    assert len(digests) == 1
+
+
+def test_the_features_used_are_those_of_the_full_parse(few):
+    _, pipelines, folder = few
+    full = list(pipelines.features_full(hr, folder).as_numpy_iterator())
+    used = list(pipelines.features_used(hr, folder).as_numpy_iterator())
+    assert [set(batch) for batch in used] == [{"i3", "i17", "price"}] * len(full)
+    for a, b in zip(used, full, strict=True):
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("batched", [False, True])
+def test_grain_makes_the_same_batches(few, batched):
+    pytest.importorskip("grain")
+    jobs, pipelines, folder = few
+    grain_peer = importlib.import_module("grain_peer")
+    ours = jobs.digest(pipelines.images_as_written(hr, folder).as_numpy_iterator(), "batches")
+    theirs = grain_peer.pipeline(folder, workers=0, threads=2, batched=batched)
+    assert jobs.digest(theirs, "batches") == ours
