@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..ops.function import functions_run_eagerly, run_functions_eagerly
+from . import config_threading as threading
 
 __all__ = [
     "LogicalDevice",
@@ -11,6 +12,7 @@ __all__ = [
     "list_logical_devices",
     "list_physical_devices",
     "run_functions_eagerly",
+    "threading",
 ]
 
 

@@ -41,6 +41,7 @@ from .indexed_slices import (
 from .linalg_ops import *  # noqa: F403
 from .lookup_hash_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
+from .module import Module as Module
 from .nn_activations import *  # noqa: F403
 from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
@@ -52,6 +53,10 @@ from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .scans import *  # noqa: F403
+from .scopes import (
+    get_current_name_scope as get_current_name_scope,
+    name_scope as name_scope,
+)
 from .segments import *  # noqa: F403
 from .sequences import *  # noqa: F403
 from .softmax_ops import *  # noqa: F403

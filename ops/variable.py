@@ -17,6 +17,7 @@ from .convert import register_conversion, to_tensor
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
 from .primitive import Primitive
+from .scopes import scoped
 from .string_array import StringArray
 from .tensor import Reference, Tensor, _shown, is_symbolic
 from .tensor_shape import TensorShape
@@ -120,7 +121,7 @@ class Variable(Operators):
         self._dtype = tensor.dtype
         self._shape = tensor.shape if shape is None else TensorShape(shape)
         self._trainable = True if trainable is None else bool(trainable)
-        self._name = name or "Variable"
+        self._name = scoped(name or "Variable")
         self.constraint = constraint
         self.synchronization = synchronization
         self.aggregation = aggregation

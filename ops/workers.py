@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-__all__ = ["count", "set_count", "spread"]
+__all__ = ["count", "set_count", "spread", "wanted"]
 
 _wanted: int | None = None
 _started: int = 0
@@ -30,6 +30,11 @@ def set_count(threads: int) -> None:
     if threads < 0:
         raise ValueError(f"number of threads must not be negative, got {threads}")
     _wanted = threads or None
+
+
+def wanted() -> int:
+    """What `set_count` was given; 0 without it."""
+    return _wanted or 0
 
 
 def count() -> int:

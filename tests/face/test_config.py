@@ -1,5 +1,7 @@
 """`hr.config`: devices, and running functions eagerly."""
 
+import pytest
+
 import headrace as hr
 
 
@@ -32,3 +34,18 @@ def test_functions_run_eagerly_only_while_told_to():
     double(hr.constant(1))
     double(hr.constant(2))
     assert traces == [True, True, False]
+
+
+def test_threads():
+    threading = hr.config.threading
+    assert threading.get_intra_op_parallelism_threads() == 0
+    try:
+        threading.set_intra_op_parallelism_threads(3)
+        threading.set_inter_op_parallelism_threads(2)
+        assert threading.get_intra_op_parallelism_threads() == 3
+        assert threading.get_inter_op_parallelism_threads() == 2
+        with pytest.raises(ValueError, match="-1"):
+            threading.set_intra_op_parallelism_threads(-1)
+    finally:
+        threading.set_intra_op_parallelism_threads(0)
+        threading.set_inter_op_parallelism_threads(0)
