@@ -80,7 +80,7 @@ class KeyIndex:
         kernel = _kernels.get("find")
         found = kernel(self._slots, keys, self.keys) if kernel is not None else None
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
         tags = tags_of(keys)
         at = self._find_slots(keys, tags)
         return np.where(at < 0, -1, self._slots[at, 1] - 1), tags

@@ -76,7 +76,7 @@ class _MutableTable(LookupInterface):
 
     def export(self, name: str | None = None) -> tuple[Tensor, Tensor]:
         """All keys [n, ...] and values [n, ...], in the order in which the keys came first."""
-        return LookupTableExportV2(table_handle=self)  # type: ignore[no-any-return]
+        return LookupTableExportV2(table_handle=self)
 
     def _lookup(self, keys: Any, default: Any) -> Any:
         return spread(
@@ -115,7 +115,7 @@ class MutableHashTable(_MutableTable):
     ):
         super().__init__(key_dtype, value_dtype, default_value, name, checkpoint)
 
-    def lookup(
+    def lookup(  # type: ignore[override]  # the order of arguments is TensorFlow's
         self, keys: Any, dynamic_default_values: Any = None, name: str | None = None
     ) -> Any:
         """The values of `keys`, with a value's shape behind theirs.
@@ -184,7 +184,7 @@ class DenseHashTable(_MutableTable):
                 f"Empty and deleted keys must have same shape, got shapes: {self._empty.shape} "
                 f"and {self._deleted.shape}"
             )
-        key_shape = tuple(self._empty.shape.as_list())
+        key_shape = self._empty._value.shape
         super().__init__(key_dtype, value_dtype, default_value, name, checkpoint, key_shape)
         if self._holds(self._empty._value, self._deleted._value):
             raise InvalidArgumentError("Empty and deleted keys cannot be equal")
