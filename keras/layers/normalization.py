@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import api as hr
+from ...ops.norm_ops import batch_norm_training
 from .. import backend, constraints, initializers, regularizers
 from ..engine.input_spec import InputSpec
 from ..engine.layer import Layer
@@ -213,12 +214,18 @@ class BatchNormalization(_Normalization):
         mean, variance = self.moving_mean.read_value(), self.moving_variance.read_value()
         if training and self.trainable:
             old_mean, old_variance = mean, variance
-            mean, variance = self._moments(x, mask)
+            fused = None
+            if mask is None and self.axis % len(x.shape) == len(x.shape) - 1:
+                fused, mean, variance = self._fused(x)
+            else:
+                mean, variance = self._moments(x, mask)
             keep, take = self.momentum, 1.0 - self.momentum
             self.moving_mean.assign(old_mean * keep + hr.cast(mean, old_mean.dtype) * take)
             self.moving_variance.assign(
                 old_variance * keep + hr.cast(variance, old_variance.dtype) * take
             )
+            if fused is not None:
+                return hr.cast(fused, self.compute_dtype)
         factor = hr.rsqrt(hr.cast(variance, x.dtype) + self.epsilon)
         if self.gamma is not None:
             factor = factor * hr.cast(self.gamma, x.dtype)
@@ -228,6 +235,13 @@ class BatchNormalization(_Normalization):
         rank = len(x.shape)
         factor, offset = (_spread(v, [self.axis], rank, x.shape) for v in (factor, offset))
         return hr.cast(x * factor + offset, self.compute_dtype)
+
+    def _fused(self, x: Any) -> tuple[Any, Any, Any]:
+        """Result and statistics by one operation, for features on the last axis."""
+        size = self.moving_mean.shape
+        scale = hr.ones(size, x.dtype) if self.gamma is None else hr.cast(self.gamma, x.dtype)
+        offset = hr.zeros(size, x.dtype) if self.beta is None else hr.cast(self.beta, x.dtype)
+        return batch_norm_training(x, scale, offset, self.epsilon)
 
     def _moments(self, x: Any, mask: Any) -> tuple[Any, Any]:
         rank = len(x.shape)

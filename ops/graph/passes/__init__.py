@@ -12,6 +12,7 @@ from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
 from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
+from .pool_gradients import pool_gradients
 from .simplify import simplify
 
 __all__ = ["PASSES", "optimize"]
@@ -19,7 +20,8 @@ __all__ = ["PASSES", "optimize"]
 Pass = Callable[[Graph], Graph]
 
 PASSES: list[Pass] = [
-    dead_nodes, fold_constants, simplify, common_subexpressions, dead_nodes, fuse_loops,
+    dead_nodes, fold_constants, simplify, common_subexpressions, pool_gradients, dead_nodes,
+    fuse_loops,
 ]  # fmt: skip
 
 

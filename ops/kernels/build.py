@@ -1,0 +1,197 @@
+"""Machine code of this room's kernels: from the disk cache, or made by a child process.
+
+Nothing waits for a compiler: `kernel(name)` answers at once, with a function of i64s or with
+None.  The first call starts a thread that loads modules from the cache or has a child process
+make them: LLVM's calls exclude each other within a process, and these modules take seconds.
+The thread is no daemon, since a process that ends while LLVM runs crashes; it leaves the child
+to itself when the main thread is done.  ``HEADRACE_JIT=0`` turns kernels off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..graph import llvm
+from ..kernel_cache import cache_folder
+
+__all__ = ["ensure_compiled", "kernel", "vector_width"]
+
+Kernel = Callable[..., None]
+
+# Modules of kernels and how many i64s each kernel takes, those first that gain most.
+MODULES = {
+    "elementary": {
+        "pool_forward": 4, "pool_gradient": 4, "pool_gradient_apart": 4,
+        "norm_sums": 4, "norm_apply": 4, "norm_gradient_sums": 4, "norm_gradient_apply": 4,
+    },
+    "taps": {"tap_forward": 4, "tap_gradient": 5},
+    "winograd": {"winograd_filter": 7, "winograd_forward": 4, "winograd_gradient": 6},
+}  # fmt: skip
+
+_kernels: dict[str, Kernel] = {}
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+_done = threading.Event()
+_failure: BaseException | None = None
+
+
+def kernel(name: str) -> Kernel | None:
+    """The compiled kernel, or None while there is none."""
+    found = _kernels.get(name)
+    if found is None and _thread is None:
+        _start()
+    return found
+
+
+def ensure_compiled(timeout_s: float | None = None) -> bool:
+    """Wait until all kernels are there (benches, tests); whether they are.
+
+    Raises:
+        RuntimeError: they could not be compiled.
+    """
+    _start()
+    _done.wait(timeout_s)
+    if _failure is not None:
+        raise RuntimeError(f"kernels could not be compiled: {_failure!r}") from _failure
+    return _done.is_set() and bool(_kernels)
+
+
+def vector_width() -> int:
+    """Floats in a vector of this machine."""
+    import llvmlite.binding as binding
+
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16
+    return 8 if features.get("avx2") and features.get("fma") else 4
+
+
+def _start() -> None:
+    global _thread
+    with _lock:
+        if _thread is not None:
+            return
+        _thread = threading.Thread(target=_make_all, name="headrace-kernels")
+        if not llvm.enabled():
+            _done.set()
+            return
+    _thread.start()
+
+
+def _make_all() -> None:
+    global _failure
+    try:
+        folder = _folder()
+        missing = [m for m in MODULES if not _load(folder, m)]
+        if missing:
+            missing = _made_by_a_child(folder, missing)
+        for module in missing:
+            if not threading.main_thread().is_alive():
+                return
+            fill_cache([module])
+            if not _load(folder, module):
+                raise RuntimeError(f"no machine code of {module} in {folder}")
+    except BaseException as error:  # the plain forms go on; ensure_compiled tells
+        _failure = error
+    finally:
+        _done.set()
+
+
+def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
+    """Load modules as a child process makes them; those that it did not make."""
+    if not sys.executable:
+        return missing
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from {__name__} import fill_cache; fill_cache({missing!r})"
+    )
+    quiet = subprocess.DEVNULL
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet
+        )
+    except OSError:
+        return missing
+    while missing and child.poll() is None:
+        if not threading.main_thread().is_alive():
+            child.returncode = 0  # left to itself: no warning that it still runs
+            return []
+        time.sleep(0.05)
+        missing = [m for m in missing if not _load(folder, m)]
+    if not missing:
+        child.wait()
+    return [m for m in missing if not _load(folder, m)]
+
+
+def fill_cache(modules: list[str]) -> None:
+    """Compile modules into the cache: what the child process does."""
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for module in modules:
+        code = compiled(module)
+        temporary = folder / f"{module}.{os.getpid()}.tmp"
+        temporary.write_bytes(hashlib.sha256(code).digest() + code)
+        os.replace(temporary, folder / f"{module}.o")
+
+
+def compiled(module: str) -> bytes:
+    """The object file of a module."""
+    from .code import Code
+
+    code = Code(vector_width())
+    write(module, code)
+    binding, machine, _ = llvm._target()
+    return llvm._compile(binding, machine, code.text())
+
+
+def write(module: str, code: Any) -> None:
+    """Write a module's functions."""
+    from . import elementary_code, products, taps_code, winograd_code
+
+    if module == "elementary":
+        elementary_code.write_elementary(code)
+        return
+    products.write_product(code)
+    products.write_gradient_product(code)
+    if module == "taps":
+        taps_code.write_taps(code)
+    else:
+        winograd_code.write_winograd(code)
+
+
+def _load(folder: Path, module: str) -> bool:
+    """Load a module from the cache; whether it was there, whole."""
+    try:
+        data = (folder / f"{module}.o").read_bytes()
+    except OSError:
+        return False
+    check, code = data[:32], data[32:]
+    if hashlib.sha256(code).digest() != check:
+        return False
+    binding, machine, _ = llvm._target()
+    with llvm._compiling:
+        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        engine.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        llvm._engines.append(engine)
+        for name, count in MODULES[module].items():
+            address = engine.get_function_address(name)
+            _kernels[name] = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(address)
+    return True
+
+
+def _folder() -> Path:
+    """The cache of kernels of these sources, this compiler and this CPU."""
+    digest = hashlib.sha256(llvm._target()[2].encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return cache_folder() / f"ops-{digest.hexdigest()[:24]}"

@@ -1,0 +1,192 @@
+"""Compiled kernels give what the plain forms give, on shapes that no loop fits evenly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from headrace.ops import conv_plain, norm_ops, pool_plain, workers
+from headrace.ops.kernels import build, convolution, memory, normalization, pooling
+from headrace.ops.windows import Windows
+
+DRAWS = settings(max_examples=25, deadline=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    assert build.ensure_compiled(100)
+
+
+@pytest.fixture(autouse=True, params=[1, 3], ids=["one-thread", "three-threads"])
+def threads(request, monkeypatch):
+    """Three threads take parts however small the work is."""
+    monkeypatch.setattr(workers, "_wanted", request.param)
+    if request.param > 1:
+        monkeypatch.setattr("headrace.ops.kernels.calls._SERIAL_WORK", 0)
+
+
+def close(got, want, tolerance):
+    scale = np.abs(want).max(initial=1e-6)
+    np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=tolerance)
+
+
+def agree(n, size, channels, filters, kernel, strides, dilations, padding, seed):
+    """All three convolutions against the plain ones in float64."""
+    rng = np.random.default_rng(seed)
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    size = tuple(max(a, b) for a, b in zip(size, extents, strict=True))
+    at = Windows(size, kernel, strides, dilations, padding)
+    x = rng.normal(size=(n, *size, channels))
+    w = rng.normal(size=(*kernel, channels, filters))
+    bias = rng.normal(size=filters)
+    y = conv_plain.forward(x, w, at)
+    g = rng.normal(size=y.shape)
+    x4, w4, g4, bias4 = (a.astype("f") for a in (x, w, g, bias))
+    close(convolution.forward(x4, w4, at), y, 3e-5)
+    close(convolution.forward(x4, w4, at, bias4, True), np.maximum(y + bias, 0), 3e-5)
+    close(convolution.grad_input(x.shape, w4, g4, at),
+          conv_plain.grad_input(x.shape, w, g, at), 3e-5)  # fmt: skip
+    close(convolution.grad_filter(x4, w.shape, g4, at),
+          conv_plain.grad_filter(x, w.shape, g, at), 3e-5)  # fmt: skip
+
+
+sizes = st.integers(1, 13)
+paddings = st.sampled_from(["SAME", "VALID"])
+
+
+@DRAWS
+@given(
+    n=st.integers(1, 4),
+    size=st.tuples(sizes, sizes),
+    channels=st.integers(1, 35),
+    filters=st.integers(1, 70),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=paddings,
+    seed=st.integers(0, 9),
+)
+def test_convolution_by_taps(n, size, channels, filters, kernel, strides, padding, seed):
+    agree(n, size, channels, filters, kernel, strides, (1, 1), padding, seed)
+
+
+@DRAWS
+@given(
+    size=st.tuples(sizes, sizes),
+    channels=st.sampled_from([1, 16, 20]),
+    dilations=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=paddings,
+)
+def test_dilated_convolution(size, channels, dilations, padding):
+    agree(2, size, channels, 5, (3, 2), (1, 1), dilations, padding, 0)
+
+
+@DRAWS
+@given(
+    n=st.integers(1, 5),
+    size=st.tuples(st.integers(3, 19), st.integers(3, 19)),
+    channels=st.sampled_from([16, 32, 48, 80]),
+    filters=st.sampled_from([16, 32, 48, 80]),
+    padding=paddings,
+    seed=st.integers(0, 9),
+)
+def test_convolution_by_winograds_form(n, size, channels, filters, padding, seed):
+    agree(n, size, channels, filters, (3, 3), (1, 1), (1, 1), padding, seed)
+
+
+def test_winograds_form_can_be_turned_off(monkeypatch):
+    x, w = np.zeros((1, 30, 30, 16), "f"), np.ones((3, 3, 16, 16), "f")
+    x[0, 4, 4, 0] = np.nan
+    at = Windows((30, 30), (3, 3), (1, 1), (1, 1), "SAME")
+    assert np.isnan(convolution.forward(x, w, at)[..., 0]).sum() > 9  # all of four tiles
+    monkeypatch.setenv("HEADRACE_WINOGRAD", "0")
+    assert np.isnan(convolution.forward(x, w, at)[..., 0]).sum() == 9
+
+
+def test_filters_in_groups_of_panels(monkeypatch):
+    monkeypatch.setattr(convolution, "_SUMS_BYTES", 1)
+    agree(3, (8, 9), 32, 144, (3, 3), (1, 1), (1, 1), "SAME", 0)
+
+
+def test_views_are_taken_as_they_are():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, 16, 8, 2)).astype("f").transpose(3, 2, 0, 1)
+    w = rng.normal(size=(32, 16, 3, 3)).astype("f").transpose(2, 3, 1, 0)
+    at = Windows((8, 9), (3, 3), (1, 1), (1, 1), "SAME")
+    close(convolution.forward(x, w, at), conv_plain.forward(x, w, at), 3e-5)
+
+
+def test_nan_and_infinity_stay_where_windows_meet_them():
+    x = np.zeros((1, 30, 5, 1), "f")
+    x[0, 3, 2], x[0, 20, 2] = np.nan, np.inf
+    at = Windows((30, 5), (3, 3), (1, 1), (1, 1), "SAME")
+    w = np.ones((3, 3, 1, 20), "f")
+    with np.errstate(invalid="ignore"):
+        want = conv_plain.forward(x, w, at)
+    np.testing.assert_array_equal(convolution.forward(x, w, at), want)
+    relu = convolution.forward(x, w, at, np.zeros(20, "f"), True)
+    np.testing.assert_array_equal(np.isnan(relu), np.isnan(want))
+
+
+@DRAWS
+@given(
+    n=st.integers(1, 4),
+    size=st.tuples(sizes, sizes),
+    channels=st.integers(1, 40),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    padding=paddings,
+    seed=st.integers(0, 9),
+)
+def test_pooling(n, size, channels, kernel, strides, padding, seed):
+    rng = np.random.default_rng(seed)
+    size = tuple(max(a, b) for a, b in zip(size, kernel, strict=True))
+    at = Windows(size, kernel, strides, (1, 1), padding)
+    x = rng.integers(0, 5, (n, *size, channels)).astype("f")  # with many equal numbers
+    x[rng.random(x.shape) < 0.02] = -np.inf
+    y = pool_plain.maximum(x, at)
+    np.testing.assert_array_equal(pooling.maximum(x, at), y)
+    g = rng.normal(size=y.shape).astype("f")
+    close(pooling.maximum_grad(x, y, g, at), pool_plain.maximum_grad(x, y, g, at), 1e-6)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    np.testing.assert_array_equal(pooling.maximum(x, at), pool_plain.maximum(x, at))
+
+
+@DRAWS
+@given(
+    rows=st.integers(1, 200),
+    channels=st.integers(1, 40),
+    mean=st.sampled_from([0.0, 100.0]),
+    seed=st.integers(0, 9),
+)
+def test_batch_norm(rows, channels, mean, seed):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(rows, channels)) + mean).astype("f")
+    scale, offset = rng.normal(size=(2, channels)).astype("f")
+    g = rng.normal(size=x.shape).astype("f")
+    wide = [a.astype("d") for a in (x, scale, offset, g)]
+    found = normalization.batch_norm(x, scale, offset, 0.01)
+    want = norm_ops._norm_impl(*wide[:3], epsilon=0.01)
+    for got, exact in zip(found, want, strict=True):
+        close(got, exact, 2e-6 * (1 + mean))
+    back = normalization.batch_norm_grad(g, x, scale, *found[1:], 0.01)
+    exact = norm_ops._norm_grad_impl(wide[3], wide[0], wide[1], *want[1:], epsilon=0.01)
+    for got, one in zip(back, exact, strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, one, rtol=1e-3, atol=2e-5 * (1 + mean) * 10)
+
+
+def test_what_kernels_do_not_do_is_left_to_the_plain_forms():
+    at = Windows((5, 5), (3, 3), (1, 1), (1, 1), "SAME")
+    x, w = np.ones((1, 5, 5, 4)), np.ones((3, 3, 4, 2))
+    assert convolution.forward(x, w, at) is None  # float64
+    assert convolution.forward(x[:0].astype("f"), w.astype("f"), at) is None
+    groups = np.ones((3, 3, 2, 2), "f")
+    assert convolution.forward(x.astype("f"), groups, at) is None
+    assert pooling.maximum(x, at) is None
+    assert normalization.batch_norm(x, x[0, 0, 0], x[0, 0, 0], 0.1) is None
+
+
+def test_arrays_begin_a_cache_line():
+    for shape in [(3,), (100, 100), (300, 1000)]:
+        assert memory.address(memory.empty(shape)) % 64 == 0
+        assert not memory.zeros(shape).any()
+    assert memory.scratch(100) % 64 == 0
