@@ -2,8 +2,9 @@
 
 Rows are resized first, then columns: of each result row the few source rows it is made of,
 which are kept until the result has moved on, in a cache instead of an image between.  The
-kernel (LLVM IR) is compiled in the background; until it is there, and where kernels are turned
-off, NumPy does the same.  Kernels run without the GIL.
+kernel (LLVM IR) is compiled, or loaded, at the first image: some 15 ms, once.  NumPy, which
+rounds a little differently, does the same where kernels are turned off; so that what an image
+becomes depends on no timing.  Kernels run without the GIL.
 """
 
 from __future__ import annotations
@@ -109,20 +110,21 @@ def _matrix(table: Taps, size: int) -> np.ndarray:
 
 
 def _kernel(kind: str, cast: str, across: int, down: int) -> Any:
-    """The kernel for images of pixels of type `kind`, or None while it is not compiled.
+    """The kernel for images of pixels of type `kind`, or None where there is none.
 
     The numbers of taps along both axes are constants of it where they are two, the case of
     bilinear.
     """
     name = f"resample_{kind}_{2 if across == 2 else 'n'}_{2 if down == 2 else 'n'}"
     found = _kernels.get(name)
-    if found is None and name not in _kernels and llvm.enabled():
-        with _lock:
+    if found is None and llvm.enabled():
+        with _lock:  # who comes second waits
             if name not in _kernels:
                 _kernels[name] = None
                 ir = _across_ir(kind, cast, across == 2) + _down_ir(down == 2) + _LOOP_IR
                 ir = ir.replace("{kind}", kind).replace("@kernel", f"@{name}")
-                llvm.request(name, ir, functools.partial(_arrived, name))
+                llvm.load(name, ir, functools.partial(_arrived, name))
+            found = _kernels[name]
     return found
 
 
