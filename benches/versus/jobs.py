@@ -17,6 +17,7 @@ from typing import Any
 import columnar
 import grain_peer
 import models
+import networks
 import numpy as np
 import pictures
 import pipelines
@@ -275,3 +276,4 @@ JOBS = {
 
 JOBS |= columnar.jobs(Job)
 JOBS |= grain_peer.jobs(Job)
+JOBS |= networks.jobs(Job)
