@@ -1,7 +1,8 @@
-"""ParallelBlocks: several threads work on blocks, in order.  Prefetcher: reads ahead.
+"""Executor: what runs a part of a pipeline on other threads has in common.
 
-Both sit between a *source* (anything with the pull side of a stage: `pull() -> item | None`,
-`save() -> state`, `close()`) and one consumer, and keep these laws:
+`parallel_blocks.ParallelBlocks` lets several threads work on blocks, `prefetcher.Prefetcher`
+reads ahead.  Both sit between a *source* (anything with the pull side of a stage:
+`pull() -> item | None`, `save() -> state`, `close()`) and one consumer, and keep these laws:
 
 * **Order.** Items leave in the order they were pulled (or, if `ordered=False`, as they are
   done). An error leaves in its item's place, after everything before it.
@@ -28,16 +29,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..ops.errors import CancelledError
-from .pool import WorkerPool
 
-__all__ = ["Item", "ParallelBlocks", "Prefetcher", "Source"]
+__all__ = ["Executor", "Item", "Source", "waited_s"]
 
 CLOSE_WAIT_S = 0.1
-_HELP_AFTER_S = 0.01
 
 
 class Source(Protocol):
@@ -97,6 +95,11 @@ class _Mine(threading.local):
 _mine = _Mine()
 
 
+def waited_s() -> float:
+    """Seconds the calling thread has waited in executors so far."""
+    return _mine.waited_s
+
+
 class _Gate:
     """A mutex, and waiting for a change of what it guards.
 
@@ -126,7 +129,7 @@ class _Gate:
         self._tickets.clear()
 
 
-class _Executor:
+class Executor:
     """What both executors share: one gate, counts, and an orderly end.
 
     Attributes:
@@ -266,289 +269,7 @@ class _Executor:
             raise CancelledError("the iterator was closed; make a new one with iter(dataset)")
 
 
-class ParallelBlocks(_Executor):
-    """Pulls items in order and works on several at once.
-
-    Args:
-        source: what to read.
-        work: `work(value) -> value`, called on the pool's threads, by several at a time.
-        parallelism: items being worked on at a time, at most.
-        ordered: whether items are delivered in the order they were pulled.  If not, `state()`
-            is from before the oldest item not yet delivered; the consumer remembers which
-            later ones it has had.
-        buffer: items pulled and not yet delivered, at most; default twice `parallelism`.
-        pool: the threads; default those shared by the process.
-    """
-
-    def __init__(self, source: Source, work: Callable[[Any], Any], *, parallelism: int,
-                 ordered: bool = True, buffer: int | None = None,
-                 pool: WorkerPool | None = None):  # fmt: skip
-        super().__init__(source)
-        self._work = work
-        self._ordered = ordered
-        self._limit = buffer or 2 * parallelism
-        self._parallelism = parallelism
-        self._pool = pool or WorkerPool.shared()
-        self._started = False
-        self._active = 0  # tasks begun and not ended
-        self._queued = 0  # tasks given to the pool and not begun
-        self._full_since: float | None = None
-        self._main = threading.main_thread().ident
-
-    def next(self) -> Item | None:
-        """The next item (which may hold an error), or None at the end."""
-        me = threading.get_ident()
-        began, waited_s = time.perf_counter(), _mine.waited_s
-        first = True
-        try:
-            while True:
-                with self._mutex:
-                    self._check_open()
-                    if first:
-                        first = False
-                        self._asked(sum(1 for item in self._items if item.done))
-                    item = self._take()
-                    if item is not None or (self._exhausted and not self._items):
-                        self._more()
-                        self.delivered += item is not None
-                        return item
-                    self._more()
-                    help_out = self._queued > 0 and me != self._main and self._pool.all_busy()
-                    # A timeout only where help may become necessary: no idle wake-ups else.
-                    may_help = self._queued > 0 and me != self._main
-                    ticket = self._gate.ticket()
-                if help_out:
-                    self._task()
-                else:
-                    ticket.acquire(timeout=_HELP_AFTER_S if may_help else -1)
-        finally:
-            self._waited(began, waited_s)
-
-    def set_bounds(self, parallelism: int, buffer: int) -> None:
-        """Change how many items are worked on at a time, and how many are in flight."""
-        with self._mutex:
-            self._parallelism, self._limit = parallelism, max(buffer, parallelism)
-            if self._started:
-                self._more()
-
-    @property
-    def parallelism(self) -> int:
-        """Items worked on at a time, at most."""
-        return self._parallelism
-
-    def _take(self) -> Item | None:
-        items = self._items
-        if not items:
-            return None
-        if items[0].done:
-            return items.popleft()
-        if not self._ordered:
-            for k, item in enumerate(items):
-                if item.done:
-                    del items[k]
-                    return item
-        return None
-
-    def _more(self) -> None:
-        """Give the pool as many tasks as the bounds allow; the lock is held."""
-        if self._exhausted or self._closed:
-            return
-        if not self._started:
-            self._started = True
-            self._pool.acquire()
-        running = self._active + self._queued
-        waiting = sum(1 for item in self._items if item.done)
-        idle, room = self._parallelism - running, self._limit - waiting - running
-        if room <= 0 and idle > 0:
-            self._full_since = self._full_since or time.perf_counter()
-        elif self._full_since is not None:
-            self.full_s += time.perf_counter() - self._full_since
-            self._full_since = None
-        for _ in range(min(idle, room)):
-            self._queued += 1
-            self._pool.submit(self._task)
-
-    def _task(self) -> None:
-        """Pull one item and work on it; nothing if a helper has done it already."""
-        with self._mutex:
-            if self._queued == 0 or self._closed:
-                return
-            self._queued -= 1
-            self._active += 1
-            already_inside = threading.get_ident() in self._inside
-            self._inside.add(threading.get_ident())
-        try:
-            item = self._pull()
-            if item is not None:
-                if item.error is None:
-                    try:
-                        item.value = self._work(item.value)
-                    except BaseException as error:
-                        item.error = error
-                item.done = True
-        finally:
-            with self._mutex:
-                self._active -= 1
-                if not self._closed:
-                    self._more()
-                if not already_inside:
-                    self._inside.discard(threading.get_ident())
-                self._gate.changed()
-            if self._closed:
-                self._close_source_if_last()
-
-    def _pull(self) -> Item | None:
-        with self._pulling:
-            if self._exhausted or self._closed:
-                return None
-            item = Item(self._source.save())
-            self._in_flight = item.state
-            try:
-                item.value = self._pull_source()
-                end = item.value is None
-            except BaseException as error:
-                item.error = error
-                end = False
-            with self._mutex:
-                self._in_flight = None
-                if end:
-                    self._exhausted = True
-                    return None
-                self._items.append(item)
-            return item
-
-    def _stopped(self) -> None:
-        with self._mutex:
-            started, self._started = self._started, False
-        if started:
-            self._pool.release()
-
-
-class Prefetcher(_Executor):
-    """A thread that pulls ahead of its consumer.
-
-    Args:
-        source: what to read.
-        max_items: items read ahead, at most.
-        max_bytes: bytes read ahead; at least one item is, however large.
-        size_bytes: bytes of an item.
-        name: of the thread.
-    """
-
-    def __init__(self, source: Source, *, max_items: int, max_bytes: int = 64 << 20,
-                 size_bytes: Callable[[Any], int] = lambda _: 0,
-                 name: str = "headrace-prefetch"):  # fmt: skip
-        super().__init__(source)
-        self._max_items = max_items
-        self._max_bytes = max_bytes
-        self._size_bytes = size_bytes
-        self._name = name
-        self._bytes = 0
-        self._thread: threading.Thread | None = None
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes pulled and not yet delivered."""
-        return self._bytes
-
-    def start(self) -> None:
-        """Begin reading ahead; `next` does it otherwise."""
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
-
-    def next(self) -> Item | None:
-        """The next item (which may hold an error), or None at the end."""
-        if self._thread is None:
-            self.start()  # not where it is closed
-        began = 0.0
-        waited_s = _mine.waited_s
-        try:
-            while True:
-                with self._mutex:
-                    self._check_open()
-                    if not began and not self._exhausted:
-                        self._asked(len(self._items))
-                    if self._items or self._exhausted:
-                        break
-                    ticket = self._gate.ticket()
-                began = began or time.perf_counter()
-                ticket.acquire()
-        finally:
-            if began:
-                self._waited(began, waited_s)
-        with self._mutex:
-            if not self._items:
-                return None
-            item = self._items.popleft()
-            self._bytes -= item.size_bytes
-            self.delivered += 1
-            self._gate.changed()
-            return item
-
-    def set_bounds(self, max_items: int, max_bytes: int) -> None:
-        """Change how many items and bytes may be read ahead."""
-        with self._mutex:
-            self._max_items, self._max_bytes = max_items, max_bytes
-            self._gate.changed()
-
-    @property
-    def max_items(self) -> int:
-        """Items read ahead, at most."""
-        return self._max_items
-
-    def _run(self) -> None:
-        if not self._enter():
-            return
-        try:
-            while self._wait_for_room():
-                with self._pulling:
-                    item = Item(self._source.save())
-                    self._in_flight = item.state
-                    try:
-                        item.value = self._pull_source()
-                        if item.value is not None:
-                            item.size_bytes = self._size_bytes(item.value)
-                    except BaseException as error:
-                        item.error = error
-                    with self._mutex:
-                        self._in_flight = None
-                        if self._closed:
-                            return
-                        if item.value is None and item.error is None:
-                            self._exhausted = True
-                            self._gate.changed()
-                            return
-                        self._items.append(item)
-                        self._bytes += item.size_bytes
-                        self._gate.changed()
-        finally:
-            self._leave()
-
-    def _stopped(self) -> None:
-        # Or the thread's object would be garbage of this cycle, and a Ctrl-C during its
-        # collection would be lost in its weak references' callbacks.
-        self._thread = None
-
-    def _wait_for_room(self) -> bool:
-        """Wait until an item may be pulled; False once closed."""
-        while True:
-            with self._mutex:
-                if self._closed:
-                    return False
-                if not self._items or (
-                    len(self._items) < self._max_items
-                    and self._bytes < self._max_bytes
-                    and self._items[-1].error is None  # the consumer decides about going on
-                ):
-                    return True
-                ticket = self._gate.ticket()
-            began = time.perf_counter()
-            ticket.acquire()
-            self.full_s += time.perf_counter() - began
-
-
-_open: weakref.WeakSet[_Executor] = weakref.WeakSet()
+_open: weakref.WeakSet[Executor] = weakref.WeakSet()
 
 
 def _close_all() -> None:

@@ -1,7 +1,7 @@
 """parallel_map, parallel_filter: a user's function on several blocks at a time, in order.
 
 The rules put `ParallelNode` where a traced function stands.  Traced functions are pure, so
-blocks are pulled ahead and worked on by the shared pool (`executor.ParallelBlocks`);
+blocks are pulled ahead and worked on by the shared pool (`parallel_blocks.ParallelBlocks`);
 delivery, errors and state are those of the plain transformation.  An eager function runs here
 only because the user asked for `num_parallel_calls`; then every element is an item of work.
 
@@ -31,9 +31,10 @@ from typing import Any
 from .applying import apply_function
 from .autotune import Knob
 from .block import Block
-from .executor import Item, ParallelBlocks
+from .executor import Item
 from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
+from .parallel_blocks import ParallelBlocks
 from .pool import WorkerPool, usable_cpus
 from .stage import Context, Stage, State
 from .stats import short_line

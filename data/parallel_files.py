@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from .block import Block
-from .executor import Prefetcher
 from .node import Node
+from .prefetcher import Prefetcher
 from .stage import Context, Stage, State, build_stage
 from .transforms.files import FilesNode
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..io.csv_reader import CsvReader, RecordError
-from .executor import ParallelBlocks
+from .parallel_blocks import ParallelBlocks
 
 __all__ = ["PartsReader"]
 

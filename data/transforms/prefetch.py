@@ -14,9 +14,9 @@ import threading
 
 from ..autotune import Knob
 from ..block import Block
-from ..executor import Prefetcher
 from ..failures import Failures
 from ..node import UnaryNode
+from ..prefetcher import Prefetcher
 from ..stage import Context, Stage, State
 
 __all__ = ["PrefetchNode", "PrefetchStage"]

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from headrace.data.executor import ParallelBlocks, Prefetcher
+from headrace.data.parallel_blocks import ParallelBlocks
 from headrace.data.pool import WorkerPool, usable_cpus
+from headrace.data.prefetcher import Prefetcher
 from headrace.ops.errors import CancelledError
 
 
@@ -297,7 +298,7 @@ def test_many_open_and_close_cycles_leak_nothing():
 
 SCRIPT = """
 import time
-from headrace.data.executor import {kind}
+from headrace.data.{module} import {kind}
 class Source:
     def pull(self): time.sleep({delay}); return 1
     def save(self): return None
@@ -321,7 +322,8 @@ except KeyboardInterrupt:
 )  # fmt: skip
 def test_ctrl_c_answers_at_once(make, delay):
     kind = make.split("(")[0]
-    script = SCRIPT.format(kind=kind, make=make, delay=delay, first=delay < 1)
+    module = {"ParallelBlocks": "parallel_blocks", "Prefetcher": "prefetcher"}[kind]
+    script = SCRIPT.format(kind=kind, module=module, make=make, delay=delay, first=delay < 1)
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
