@@ -14,10 +14,12 @@ __version__ = "0.1.0"
 
 # Public name -> module of the package.  Every other public name is one of `ops.api`.
 _MODULES = {
+    "autodiff": ".face.autodiff",
     "autograph": ".face.autograph",
     "bitwise": ".face.bitwise",
     "config": ".face.config",
     "data": ".data",
+    "debugging": ".face.debugging",
     "distribute": ".distribute",
     "dtypes": ".ops.dtypes",
     "errors": ".ops.errors",
@@ -40,9 +42,11 @@ _MODULES = {
 if TYPE_CHECKING:
     from . import data as data, distribute as distribute, io as io, keras as keras
     from .face import (
+        autodiff as autodiff,
         autograph as autograph,
         bitwise as bitwise,
         config as config,
+        debugging as debugging,
         image as image,
         linalg as linalg,
         lookup as lookup,

@@ -27,6 +27,11 @@ from .convert import (
     convert_to_tensor as convert_to_tensor,
     register_tensor_conversion_function as register_tensor_conversion_function,
 )
+from .custom_gradients import (
+    custom_gradient as custom_gradient,
+    grad_pass_through as grad_pass_through,
+    recompute_grad as recompute_grad,
+)
 from .debugging_ops import Assert as Assert, print as print
 from .decode_ops import *  # noqa: F403
 from .division import *  # noqa: F403
@@ -34,6 +39,8 @@ from .dtypes import *  # noqa: F403
 from .einsums import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .function import ConcreteFunction as ConcreteFunction, function as function
+from .functional_ops import *  # noqa: F403
+from .graph_ops import *  # noqa: F403
 from .indexed_slices import (
     IndexedSlices as IndexedSlices,
     IndexedSlicesSpec as IndexedSlicesSpec,
@@ -48,6 +55,7 @@ from .nn_ops import *  # noqa: F403
 from .norm_ops import *  # noqa: F403
 from .one_hot import *  # noqa: F403
 from .pool_ops import *  # noqa: F403
+from .python_ops import *  # noqa: F403
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403

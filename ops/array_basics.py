@@ -464,8 +464,9 @@ def _sum_to_impl(g: Any, x: Any) -> Any:
 
 
 def _sum_to_batch(ctx: Any, g: Any, x: Any) -> Any:
-    g, x = batch_rules.aligned(ctx, batch_rules.all_batched(ctx, (g, x)))
-    return SumTo(g, x)
+    (like,) = batch_rules.all_batched(ctx, (g, x))[1:]
+    g, x = batch_rules.all_aligned(ctx, (g, x))
+    return reshape(SumTo(g, x), shape(like))
 
 
 SumTo = Primitive(
@@ -477,6 +478,11 @@ SumTo = Primitive(
     batch=_sum_to_batch,
 )
 
+
+def _broadcast_like_batch(ctx: Any, x: Any, like: Any) -> Any:
+    return BroadcastLike(*batch_rules.all_aligned(ctx, (x, like)))
+
+
 BroadcastLike = Primitive(
     "_BroadcastLike",
     "x: T, like: T",
@@ -485,5 +491,5 @@ BroadcastLike = Primitive(
     ),
     shape=lambda x, like: TensorSpec(like.shape, x.dtype),
     vjp=lambda op, g: (sum_to(g, op.inputs[0]), None),
-    batch=batch_rules.elementwise,
+    batch=_broadcast_like_batch,
 )

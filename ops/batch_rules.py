@@ -12,7 +12,16 @@ from typing import Any
 from .block_axis import broadcast_to_block, expand_dims_at_1
 from .errors import UnimplementedError
 
-__all__ = ["aligned", "all_batched", "elementwise", "rank_of", "shift_axis", "unary"]
+__all__ = [
+    "aligned",
+    "all_aligned",
+    "all_batched",
+    "elementwise",
+    "rank_of",
+    "same_shaped",
+    "shift_axis",
+    "unary",
+]
 
 
 def unary(ctx: Any, x: Any, **attrs: Any) -> Any:
@@ -47,6 +56,26 @@ def all_batched(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
         a if b else broadcast_to_block(a, like) for a, b in zip(args, ctx.batched, strict=True)
     )
+
+
+def all_aligned(ctx: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`all_batched`, and behind the block axis as `aligned`."""
+    ranks = [s.rank for s in ctx.element_shapes]
+    if None in ranks:
+        raise UnimplementedError(
+            f"primitive {ctx.primitive.name}: the batch rule needs inputs of known rank",
+            op=ctx.primitive.name,
+        )
+    rank = max(ranks)
+    return tuple(
+        expand_dims_at_1(a, rank - r) if r < rank else a
+        for a, r in zip(all_batched(ctx, args), ranks, strict=True)
+    )
+
+
+def same_shaped(ctx: Any, *args: Any, **attrs: Any) -> Any:
+    """An elementwise function of several inputs of one shape, which do not broadcast."""
+    return ctx.primitive.call_flat(all_batched(ctx, args), attrs)
 
 
 def rank_of(ctx: Any, position: int = 0) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .array_module import array_module
-from .primitive import Primitive
+from .primitive import Primitive, get_primitive
 from .string_array import StringArray
 from .tensor import Tensor
 from .tensor_spec import TensorSpec
@@ -31,6 +31,17 @@ _ExpandBlock = Primitive(
     shape=lambda x, *, count: TensorSpec(
         x.shape[:1].concatenate([1] * count).concatenate(x.shape[1:]), x.dtype
     ),
+    vjp=lambda op, g: (_SqueezeBlock(g, count=op.attrs["count"]),),
+)
+
+_SqueezeBlock = Primitive(
+    "_SqueezeBlock",
+    "x: T",
+    impl=lambda x, *, count: x.reshape(x.shape[:1] + x.shape[1 + count :]),
+    shape=lambda x, *, count: TensorSpec(
+        x.shape[:1].concatenate(x.shape[1 + count :]), x.dtype
+    ),
+    vjp=lambda op, g: (_ExpandBlock(g, count=op.attrs["count"]),),
 )
 
 
@@ -51,4 +62,5 @@ _BroadcastBlock = Primitive(
     "x: T, like: L",
     impl=_broadcast_block_impl,
     shape=lambda x, like: TensorSpec(like.shape[:1].concatenate(x.shape), x.dtype),
+    vjp=lambda op, g: (get_primitive("_SumTo").call_flat((g, op.inputs[0]), {}), None),
 )

@@ -228,7 +228,7 @@ def _printed(array: np.ndarray, count: int, depth: int) -> str:
     texts = [_printed(r, count, depth + 1) for r in rows]
     if left_out:
         texts.insert(count, "...")
-    between = " " if array.ndim == 1 else "\n" + " " * (depth + 1)
+    between = " " if array.ndim == 1 else "\n" * (array.ndim - 1) + " " * (depth + 1)
     return "[" + between.join(texts) + "]"
 
 

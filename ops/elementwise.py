@@ -262,7 +262,7 @@ SigmoidGrad = Primitive(
     impl=_sigmoid_grad_impl,
     shape=same,
     vjp=_sigmoid_grad_vjp,
-    batch=batch_rules.elementwise,
+    batch=batch_rules.same_shaped,
     elementwise="(1 - a) * a * b",
 )
 
@@ -297,7 +297,7 @@ TanhGrad = Primitive(
     impl=_tanh_grad_impl,
     shape=same,
     vjp=_tanh_grad_vjp,
-    batch=batch_rules.elementwise,
+    batch=batch_rules.same_shaped,
     elementwise="(1 - a * a) * b",
 )
 

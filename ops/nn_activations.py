@@ -54,7 +54,7 @@ def _activation_grad(
         impl=impl,
         shape=same,
         vjp=vjp,
-        batch=batch_rules.elementwise,
+        batch=batch_rules.same_shaped,
         elementwise=expression,
     )
 

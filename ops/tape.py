@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import nest
-from .array_basics import ones_like, reshape, zeros_like
+from .array_basics import fill, ones_like, reshape, shape as shape_of, zeros, zeros_like
 from .array_join import concat, stack
+from .array_shape import transpose
 from .context import current, recording
 from .convert import to_tensor
-from .dtypes import DType, variant
+from .dtypes import DType, int32, variant
+from .errors import UnimplementedError
 from .indexed_slices import IndexedSlices
 from .math_ops import add
 from .primitive import Op, get_primitive
 from .tensor import Tensor
+from .tensor_spec import TensorSpec
 from .variable import Variable
 
 __all__ = ["GradientTape", "UnconnectedGradients", "gradients_of"]
@@ -183,47 +188,129 @@ class GradientTape:
         finally:
             if paused:
                 paused.__exit__()
-        if (
-            getattr(unconnected_gradients, "value", unconnected_gradients)
-            == UnconnectedGradients.ZERO
-        ):
+        if _is_zero(unconnected_gradients):
             found = [
                 zeros_like(s) if g is None else g
                 for g, s in zip(found, flat_sources, strict=True)
             ]
         return nest.pack_sequence_as(sources, found)
 
-    def jacobian(self, target: Any, sources: Any, **kwargs: Any) -> Any:
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: str = UnconnectedGradients.NONE,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
         """d target / d sources: shape target.shape + source.shape, for each source.
 
-        The tape must be persistent unless `target` is a scalar.
+        All rows are computed together; row by row (which also needs a persistent tape or a
+        scalar target) where an operation has no batched form.
+
+        Raises:
+            ValueError: the target's shape is not known.
         """
-        flat_target = None
+        target = to_tensor(target, None)
         size = target.shape.num_elements()
         if size is None:
             raise ValueError(f"jacobian needs a target of known shape, got {target.shape}")
-        persistent, self._persistent = self._persistent, True
-        try:
-            with self._recorded():
-                flat_target = reshape(target, [-1])
-                parts = [flat_target[i] for i in range(size)]
-            rows = [nest.flatten(self.gradient(p, sources)) for p in parts]
-        finally:
-            self._persistent = persistent
-            if not persistent:
-                self._ops = None
+        seeds = reshape(_unit_rows(size, target.dtype), [size, *target.shape.as_list()])
+        flat = nest.flatten(sources)
+        found = self._rows_of_gradients(target, flat, seeds, experimental_use_pfor)
         out = []
-        for i, source in enumerate(nest.flatten(sources)):
-            column = [r[i] for r in rows]
-            if all(c is None for c in column):
-                out.append(None)
-                continue
-            column = [zeros_like(source) if c is None else to_tensor(c, None) for c in column]
-            out.append(reshape(stack(column), target.shape + source.shape))
+        for g, source in zip(found, flat, strict=True):
+            if g is None and _is_zero(unconnected_gradients):
+                g = zeros([*target.shape.as_list(), *source.shape.as_list()], source.dtype)
+            elif g is not None:
+                tail = shape_of(source)
+                g = reshape(g, concat([to_tensor(target.shape.as_list(), int32), tail], 0))
+            out.append(g)
         return nest.pack_sequence_as(sources, out)
 
-    def _recorded(self) -> Any:
-        return _Resumed(self)
+    def batch_jacobian(
+        self,
+        target: Any,
+        source: Any,
+        unconnected_gradients: str = UnconnectedGradients.NONE,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """d target[b] / d source[b] for every b: ``[b, *target.shape[1:], *source.shape[1:]]``.
+
+        Row b of `target` must depend on row b of `source` only.
+
+        Raises:
+            ValueError: a shape behind the first axis is not known, or the first axes differ.
+        """
+        target, source_ = to_tensor(target, None), source
+        if not source_.shape[:1].is_compatible_with(target.shape[:1]):
+            raise ValueError(
+                "Need first dimension of target shape and source shape to match: "
+                f"{target.shape} and {source_.shape}"
+            )
+        size = target.shape[1:].num_elements()
+        if size is None:
+            raise ValueError(
+                f"batch_jacobian needs a target of known shape behind its first axis, got "
+                f"{target.shape}"
+            )
+        rows = shape_of(target)[:1]
+        one = reshape(_unit_rows(size, target.dtype), [size, 1, *target.shape.as_list()[1:]])
+        seeds = one + zeros_like(target)
+        (found,) = self._rows_of_gradients(target, [source_], seeds, experimental_use_pfor)
+        ends = [to_tensor(target.shape.as_list()[1:], int32), shape_of(source_)[1:]]
+        whole = concat([rows, *ends], 0)
+        if found is None:
+            return (
+                fill(whole, zeros([], target.dtype))
+                if _is_zero(unconnected_gradients)
+                else None
+            )
+        order = [1, 0, *range(2, 1 + source_.shape.rank)]
+        return reshape(transpose(found, order), whole)
+
+    def _rows_of_gradients(
+        self, target: Any, sources: list[Any], seeds: Any, together: bool
+    ) -> list[Any]:
+        """For each source, the gradients for all rows of `seeds` stacked, or None."""
+        from .functional_ops import run_batched  # stands above the tape, as loops do
+
+        if self._ops is None:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of "
+                "gradients (or jacobians)"
+            )
+        if self._recording and not self._persistent:
+            self._stop()
+        ops = self._ops
+        if not self._persistent:
+            self._ops = None
+            self._watched = {}
+        paused = _Paused(self) if self._recording else None
+        if paused:
+            paused.__enter__()
+        try:
+            connected: list[bool] = []
+
+            def one(seed: Any) -> list[Any]:
+                found = gradients_of(ops, [target], [seed], sources)
+                connected[:] = [g is not None for g in found]
+                return [to_tensor(g, None) for g in found if g is not None]
+
+            spec = TensorSpec(target.shape, target.dtype)
+            try:
+                if not together:
+                    raise UnimplementedError("asked for one by one")
+                _, made = run_batched(one, [spec], [seeds], self)
+            except UnimplementedError:
+                rows = [one(seeds[k]) for k in range(seeds.shape[0])]
+                made = [stack(list(column)) for column in zip(*rows, strict=True)]
+        finally:
+            if paused:
+                paused.__exit__()
+        parts = iter(made)
+        return [next(parts) if c else None for c in connected]
 
 
 class _ReadRule:
@@ -251,20 +338,13 @@ class _Paused:
         self.tape._start()
 
 
-class _Resumed:
-    """Records for the length of the block, whether or not the tape was recording."""
+def _unit_rows(size: int, dtype: DType) -> Any:
+    return Tensor.of(np.eye(size, dtype=dtype.np_dtype))
 
-    def __init__(self, tape: GradientTape):
-        self.tape = tape
-        self.was_recording = tape._recording
 
-    def __enter__(self) -> None:
-        if not self.was_recording:
-            self.tape._start()
-
-    def __exit__(self, *exc: Any) -> None:
-        if not self.was_recording:
-            self.tape._stop()
+def _is_zero(unconnected_gradients: Any) -> bool:
+    kind = getattr(unconnected_gradients, "value", unconnected_gradients)
+    return kind == UnconnectedGradients.ZERO
 
 
 def gradients_of(
