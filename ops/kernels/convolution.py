@@ -253,6 +253,8 @@ def _suits_winograd(
     x: tuple[int, ...], w: tuple[int, ...], at: Windows, out: Any = None
 ) -> bool:
     """Whether a call is one for Winograd's form, and that form is there."""
+    if kernel("winograd_gradient") is None:
+        return False
     width = vector_width()
     if (
         at.kernel != (3, 3)
@@ -265,9 +267,8 @@ def _suits_winograd(
     ):
         return False
     tall, wide = at.out if out is None else out
-    if 36 * -(-tall // 4) * -(-wide // 4) > 7 * tall * wide:
-        return False  # tiles would lie outside for the most part
-    return kernel("winograd_gradient") is not None
+    # Where tiles lie outside for the most part, nothing is gained.
+    return 36 * -(-tall // 4) * -(-wide // 4) <= 7 * tall * wide
 
 
 def _winograd(

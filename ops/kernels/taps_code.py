@@ -163,7 +163,7 @@ def _panel_offset(code: Code, f: Value, rows: Value) -> Value:
 
 def _write_gradient(code: Code) -> None:
     """Adds what rows [first, last) of output pixels give to the filter gradient `total`, of
-    layout [panels, k rounded up to W, P]; `out` holds the output's gradients.
+    layout [panels, k rounded up to W, P]; `out` holds the output's gradients, without gaps.
     """
     width, line = code.width, 4 * code.width
     with code.function("tap_gradient", "parameters", "first", "last", "scratch", "total") as (
@@ -183,9 +183,10 @@ def _write_gradient(code: Code) -> None:
         with code.loop(first, last, rows) as start:
             count = code.least(last - start, rows)
             code.call("pack", parameters, start, count, scratch)
-            with _pixels(code, p, start, 0, count) as (t, image, row, column):
-                place = image * p["out_image"] + row * p["out_row"] + column * p["out_pixel"]
-                source = p["out"] + place * 4
+            # Gradients of as many filters as a panel has are a right operand as they are.
+            given = p["out"] + start * filters * 4
+            with code.when(filters.unlike(2 * width)), code.loop(0, count) as t:
+                source = given + t * filters * 4
                 target = right + t * 2 * line
                 with code.loop(0, whole, width) as f:
                     at = target + _panel_offset(code, f, rows)
@@ -193,6 +194,7 @@ def _write_gradient(code: Code) -> None:
                 with code.loop(whole, filters) as f:
                     at = target + _panel_offset(code, f, rows)
                     code.store(at, code.load(source + f * 4, "float"))
+            operand = code.select(filters.same(2 * width), given, right, "i64")
             code.call(
-                "gradient_product", scratch, right, total, rows, count, blocks, panels, step
+                "gradient_product", scratch, operand, total, rows, count, blocks, panels, step
             )
