@@ -141,7 +141,9 @@ class Function:
         self._name = name or getattr(python_function, "__name__", "function")
         self._reduce_retracing = reduce_retracing
         self._cache: dict[Any, tuple[ConcreteFunction, Any]] = {}
-        self._relaxed: dict[Any, list[Any]] = {}
+        # With `reduce_retracing`: the most general trace for each combination of dtypes, ranks
+        # and Python values.
+        self._relaxed: dict[Any, tuple[list[Any], tuple[ConcreteFunction, Any]]] = {}
         self._lock = threading.RLock()
         self._untraceable = False
         self._bound: dict[int, Any] = {}
@@ -186,7 +188,7 @@ class Function:
 
     def experimental_get_tracing_count(self) -> int:
         """How many traces there are."""
-        return len(self._cache)
+        return len({id(made) for made, _ in self._cache.values()})
 
     @property
     def graph(self) -> Graph:
@@ -215,7 +217,8 @@ class Function:
 
     def pretty_printed_concrete_signatures(self, verbose: bool = True) -> str:
         """The signatures of all traces as text."""
-        return "\n\n".join(c.pretty_printed_signature(verbose) for c, _ in self._cache.values())
+        traces = {id(made): made for made, _ in self._cache.values()}
+        return "\n\n".join(c.pretty_printed_signature(verbose) for c in traces.values())
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -307,6 +310,15 @@ class Function:
                 signature[i] if i < len(signature) else _to_spec(leaf)
                 for i, leaf in enumerate(leaves)
             ]
+            general = None
+            if self._reduce_retracing and not signature:
+                general = (key[0], tuple(map(_any_size, specs, key[1])))
+                before = self._relaxed.get(general)
+                if before is not None:
+                    if all(map(_fits, specs, before[0])):
+                        self._cache[key] = before[1]
+                        return before[1]
+                    specs = list(map(_merged, specs, before[0]))
             spec_args, spec_kwargs = nest.pack_sequence_as(tree, specs)
             traced = retraced(
                 lambda fn: trace(fn, spec_args, spec_kwargs, name=self._name),
@@ -314,8 +326,10 @@ class Function:
                 self._autograph,
             )
             # Objects in the key are known by id: keep them alive as long as the trace.
-            self._cache[key] = (ConcreteFunction(traced, self._name), (args, kwargs))
-            return self._cache[key]
+            made = self._cache[key] = (ConcreteFunction(traced, self._name), (args, kwargs))
+            if general is not None:
+                self._relaxed[general] = (specs, made)
+            return made
 
     def __repr__(self) -> str:
         return f"<hr.function {self._name}>"
@@ -331,6 +345,25 @@ def _to_spec(leaf: Any) -> Any:
     if _is_array(leaf):
         return spec_of(to_tensor(leaf, None))
     return leaf
+
+
+def _any_size(spec: Any, part: Any) -> Any:
+    """A part of a signature without the sizes."""
+    if isinstance(spec, TensorSpec):
+        return spec.dtype, spec.shape.rank
+    return part
+
+
+def _fits(spec: Any, general: Any) -> bool:
+    if isinstance(spec, TensorSpec):
+        return spec.shape.is_subtype_of(general.shape)
+    return True
+
+
+def _merged(spec: Any, general: Any) -> Any:
+    if isinstance(spec, TensorSpec):
+        return TensorSpec(spec.shape.most_general(general.shape), spec.dtype)
+    return spec
 
 
 def _match(name: str, value: Any, spec: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import api as hr, nest
+from ...ops.autograph.context import for_tracing
 from ...ops.errors import UntraceableError
 from ...ops.tensor import Tensor
 from . import masks
@@ -83,7 +84,7 @@ class CallableLayer(StatefulLayer):
                 self._build_on(signature.bind(args, kwargs))
                 if self.input_spec is not None and args:
                     assert_input_compatibility(self.input_spec, args[0], self.name)
-            outputs = self.call(*args, **kwargs)
+            outputs = for_tracing(self.call)(*args, **kwargs)
         except Exception as error:
             _explain(error, self, signature, args, kwargs)
             raise

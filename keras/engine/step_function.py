@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import nest
+from ...ops.autograph.context import for_tracing
+from ...ops.autograph.retrace import retraced_inside
 from ...ops.composite import from_components, spec_of
 from ...ops.errors import UntraceableError
 from ...ops.graph.trace import trace
@@ -138,10 +140,14 @@ class StepFunction:
     def _trace(self, tree: Any, specs: list[Any]) -> _Trace:
         batch = nest.pack_sequence_as(tree, specs)
         step = self._step if self._keep else self._effects
-        return _Trace(tree, specs, trace(step, (batch,), name=self._name))
+
+        def attempt() -> Any:
+            return trace(for_tracing(step), (batch,), name=self._name)
+
+        return _Trace(tree, specs, retraced_inside(attempt))
 
     def _effects(self, batch: Any) -> None:
-        self._step(batch)
+        for_tracing(self._step)(batch)
 
     def _give_up(self, error: UntraceableError, batch: Any) -> Any:
         self._eager = True

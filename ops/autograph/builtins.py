@@ -1,4 +1,8 @@
-"""Python's built-in functions on symbolic tensors, as converted functions call them."""
+"""Python's built-in functions on symbolic tensors, as converted functions call them.
+
+``int(x)`` and ``float(x)`` are not among them: they ask for a value, and a function that does
+so runs eagerly.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,7 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from .. import dtypes
-from ..array_basics import cast, shape
+from ..array_basics import shape
 from ..context import current
 from ..tensor import SymbolicTensor, Tensor
 from .looping import TensorItems, tensor_items
@@ -79,18 +82,6 @@ def _zip(*many: Any, **kwargs: Any) -> Any:
     return TensorItems(count, lambda k: tuple(f.item(k) for f in found))  # type: ignore[union-attr]
 
 
-def _int(x: Any = 0, *args: Any) -> Any:
-    if isinstance(x, SymbolicTensor) and x.shape.rank == 0:
-        return x if x.dtype.is_integer else cast(x, dtypes.int32)
-    return int(x, *args)
-
-
-def _float(x: Any = 0.0) -> Any:
-    if isinstance(x, SymbolicTensor) and x.shape.rank == 0:
-        return x if x.dtype.is_floating else cast(x, dtypes.float32)
-    return float(x)
-
-
 def _reducing(fn: Callable[..., Any], name: str) -> Callable[..., Any]:
     def reduce(x: Any, *rest: Any, **kwargs: Any) -> Any:
         if isinstance(x, SymbolicTensor) and not rest and not kwargs:
@@ -132,8 +123,6 @@ _TABLE: dict[Any, Callable[..., Any]] = {
     builtins.range: _range,
     builtins.enumerate: _enumerate,
     builtins.zip: _zip,
-    builtins.int: _int,
-    builtins.float: _float,
     builtins.any: _reducing(any, "reduce_any"),
     builtins.all: _reducing(all, "reduce_all"),
     builtins.sum: _reducing(sum, "reduce_sum"),

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UntraceableError
 from . import context
 
-__all__ = ["raised_in_user_code", "retraced"]
+__all__ = ["raised_in_user_code", "retraced", "retraced_inside"]
 
 
 def retraced(attempt: Callable[[Any], Any], fn: Any, enabled: bool = True) -> Any:
@@ -39,6 +39,23 @@ def retraced(attempt: Callable[[Any], Any], fn: Any, enabled: bool = True) -> An
             raise
     with context.converting(True):
         return attempt(converted)
+
+
+def retraced_inside(attempt: Callable[[], Any]) -> Any:
+    """``attempt()``; if that needs the value of a tensor, again with the users' functions it
+    calls (those passed through `for_tracing`) converted.
+
+    Raises:
+        UntraceableError: that does not help.
+    """
+    try:
+        with context.first_attempt():
+            return attempt()
+    except UntraceableError:
+        from . import convert  # noqa: F401 (makes the converter known)
+
+    with context.converting(True):
+        return attempt()
 
 
 def _is_converted(fn: Any) -> bool:

@@ -116,7 +116,7 @@ def nested_values(x, n):
 
 
 def built_ins(x, n):
-    return max(x, n) * 100 + min(x, n) + int(abs(x)) + sum([x, n])
+    return max(x, n) * 100 + min(x, n) + abs(x) + sum([x, n])
 
 
 def a_while_true(x, n):

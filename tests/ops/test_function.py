@@ -167,3 +167,39 @@ def test_an_error_in_a_compiled_graph_names_the_node():
     f = hr.function(lambda x, i: hr.gather(x, i))
     with pytest.raises(hr.errors.InvalidArgumentError, match="indices"):
         f(hr.constant([1.0, 2.0]), hr.constant([5]))
+
+
+def test_reduce_retracing_opens_the_sizes_that_differ():
+    shapes = []
+
+    @hr.function(reduce_retracing=True)
+    def f(x, scale):
+        shapes.append(x.shape.as_list())
+        return hr.reduce_sum(x) * scale
+
+    for n in (4, 3, 2, 7):
+        assert float(f(hr.ones([n, 2]), 2.0)) == n * 4.0
+    assert shapes == [[4, 2], [None, 2]] and f.experimental_get_tracing_count() == 2
+    f(hr.ones([5, 3]), 2.0)
+    f(hr.ones([6, 9]), 2.0)
+    assert shapes[2:] == [[None, None]]
+    f(hr.ones([5, 3]), 3.0)
+    assert len(shapes) == 4
+
+
+def test_reduce_retracing_traces_as_often_as_tensorflow(tf):
+    counts = []
+    for lib in (hr, tf):
+        f = lib.function(lambda x: x * 2.0, reduce_retracing=True)
+        for n in (3, 4, 5, 3):
+            f(lib.ones([n, 2]))
+        counts.append(f.experimental_get_tracing_count())
+    assert counts[0] == counts[1]
+
+
+def test_gradients_of_variables_flow_through_a_function():
+    v = hr.Variable(2.0)
+    f = hr.function(lambda x: v * v * x)
+    with hr.GradientTape() as tape:
+        y = f(hr.constant(3.0))
+    assert float(tape.gradient(y, v)) == 12.0
