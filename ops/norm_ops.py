@@ -73,8 +73,9 @@ def _norm_impl(x: Any, scale: Any, offset: Any, *, epsilon: float) -> Any:
     rows = x.reshape((-1, x.shape[-1]))
     mean, variance = _statistics(rows)
     factor = scale / xp.sqrt(variance + x.dtype.type(epsilon))
-    y = rows * factor
-    y += offset - mean * factor
+    y = rows - mean
+    y *= factor
+    y += offset
     return y.reshape(x.shape), mean, variance
 
 
@@ -391,7 +392,7 @@ LRN = Primitive(
     check_first=True,
     defaults={"depth_radius": 5, "bias": 1.0, "alpha": 1.0, "beta": 0.5},
 )
-_ChannelSums = Primitive(
+_ChannelSums: Primitive = Primitive(
     "_ChannelSums",
     "x: T",
     impl=lambda x, *, radius: _neighbours(x, radius),

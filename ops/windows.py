@@ -154,7 +154,7 @@ def channels_first(data_format: str) -> bool:
     return data_format.startswith("NC")
 
 
-def space_of(values: tuple[Any, ...], data_format: str) -> tuple[Any, ...]:
+def space_of(values: Any, data_format: str) -> tuple[Any, ...]:
     """The entries for space axes of a list with one entry per axis."""
     return tuple(values[2:]) if channels_first(data_format) else tuple(values[1:-1])
 

@@ -276,7 +276,7 @@ def _winograd(
 ) -> np.ndarray:
     width = vector_width()
     channels, filters = w.shape[2:]
-    n, tall, wide = x.shape[0], *space
+    n, (tall, wide) = x.shape[0], space
     panels = -(-filters // (2 * width))
     u = memory.empty((36, panels, channels, 2 * width))
     transform, run = kernel("winograd_filter"), kernel("winograd_forward")

@@ -18,7 +18,7 @@ POOL = (
     "x", "y", "g", "out", "height", "width", "channels", "out_height", "out_width", "size_y",
     "size_x", "stride_y", "stride_x", "pad_y", "pad_x",
 )  # fmt: skip
-NORM = ("x", "g", "out", "channels", "a", "b", "c")
+NORM = ("x", "g", "out", "channels", "mean", "a", "b", "c")
 _ROWS = 32  # added up in float32
 
 
@@ -132,9 +132,11 @@ def _write_pool_gradient(code: Code, name: str, apart: bool) -> None:
 
 
 def _write_sums(code: Code, name: str, gradient: bool) -> None:
-    """``name(parameters, first, last, sums)``: adds to the float64s [2, channels] at `sums` the
-    columns' sums over rows from first to last: of d = x - a and d * d, or, for a gradient, of g
-    and g * d."""
+    """``name(parameters, first, last, sums)``: adds to the float64s [2, channels] at `sums`.
+
+    What is added are the columns' sums over rows from first to last: of d = x - mean and of
+    d * d, or, for a gradient, of g and of g * d.
+    """
     with code.function(name, "parameters", "first", "last", "sums") as (
         parameters,
         first,
@@ -148,7 +150,7 @@ def _write_sums(code: Code, name: str, gradient: bool) -> None:
             for kind, begin, stop, step in _lanes(code, p["channels"]):
                 wide = kind.replace("float", "double")
                 with code.loop(begin, stop, step) as c:
-                    shift = code.load(p["a"] + c * 4, kind)
+                    shift = code.load(p["mean"] + c * 4, kind)
                     one, two = code.variable(0.0, kind), code.variable(0.0, kind)
                     with code.loop(start, end) as row:
                         at = row * line + c * 4
@@ -163,8 +165,8 @@ def _write_sums(code: Code, name: str, gradient: bool) -> None:
 
 
 def _write_apply(code: Code, name: str, gradient: bool) -> None:
-    """``name(parameters, first, last, unused)``: out = x * a + b, or, for a gradient, g * c
-    more, with vectors a, b, c of the columns."""
+    """``name(parameters, first, last, unused)``: out = (x - mean) * a + b, or, for a gradient,
+    g * c more, with vectors of the columns."""
     with code.function(name, "parameters", "first", "last", "unused") as (
         parameters,
         first,
@@ -178,7 +180,7 @@ def _write_apply(code: Code, name: str, gradient: bool) -> None:
                 with code.loop(start, stop, step) as c:
                     at = line + c * 4
                     value = code.fma(
-                        code.load(p["x"] + at, kind),
+                        code.load(p["x"] + at, kind) - code.load(p["mean"] + c * 4, kind),
                         code.load(p["a"] + c * 4, kind),
                         code.load(p["b"] + c * 4, kind),
                     )

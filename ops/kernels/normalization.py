@@ -27,14 +27,13 @@ def batch_norm(x: Any, scale: Any, offset: Any, epsilon: float) -> Any:
     channels = x.shape[-1]
     rows = x.size // channels
     first = x.reshape(-1)[:channels]
-    one, two = _summed(sums, rows, x=x, a=first, channels=channels)
+    one, two = _summed(sums, rows, x=x, mean=first, channels=channels)
     one /= rows
     mean = (first + one).astype(np.float32)
     variance = np.maximum(two / rows - one * one, 0).astype(np.float32)
     factor = scale / np.sqrt(variance + np.float32(epsilon))
-    rest = offset - mean * factor
     out = memory.empty(x.shape)
-    _applied(apply, rows, x=x, a=factor, b=rest, out=out, channels=channels)
+    _applied(apply, rows, x=x, mean=mean, a=factor, b=offset, out=out, channels=channels)
     return out, mean, variance
 
 
@@ -49,16 +48,16 @@ def batch_norm_grad(
     channels = x.shape[-1]
     rows = x.size // channels
     mean = np.ascontiguousarray(mean)
-    doffset, along = _summed(sums, rows, x=x, g=g, a=mean, channels=channels)
+    doffset, along = _summed(sums, rows, x=x, g=g, mean=mean, channels=channels)
     inverse = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     dscale = along * inverse
     # dx = scale * inverse * (g - mean(g) - (x - mean) * inverse * mean(g * normalized))
     c = scale * inverse
     a = -c * inverse * dscale / rows
-    b = -c * doffset / rows - a * mean
+    b = -c * doffset / rows
     a, b, c = (v.astype(np.float32) for v in (a, b, c))
     out = memory.empty(x.shape)
-    _applied(apply, rows, x=x, g=g, a=a, b=b, c=c, out=out, channels=channels)
+    _applied(apply, rows, x=x, g=g, mean=mean, a=a, b=b, c=c, out=out, channels=channels)
     return out, dscale.astype(np.float32), doffset.astype(np.float32)
 
 
