@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from functools import cached_property
 from typing import Any, ClassVar
 
+from ..ops.user_line import user_line
 from .failures import Failures
 from .stage import Context, Stage
 from .structure import Structure
@@ -142,13 +142,3 @@ class UnaryNode(Node):
 
     def _cardinality(self) -> int:
         return self.input.cardinality
-
-
-def user_line() -> str:
-    """The ``file:line`` of the nearest caller outside this package."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith("headrace."):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""

@@ -34,6 +34,8 @@ class OpError(Exception):
     Attributes:
         message: what went wrong, where, and the remedy.
         op: name of the operation or stage, or None.
+        place: the user's file and line whose call failed; None where it is not known.
+        is_located: whether `locate` was called.
         error_code: TensorFlow's canonical status code (int).
     """
 
@@ -43,6 +45,29 @@ class OpError(Exception):
         super().__init__(message)
         self.message = message
         self.op = op
+        self.place: tuple[str, int] | None = None
+        self.is_located = False
+
+    def locate(self, op: str, where: str, place: tuple[str, int] | None) -> None:
+        """Add what the raiser did not know: the operation, the call, the user's line.
+
+        Args:
+            op: the primitive's name.
+            where: the node of a graph and its inputs; empty for an eager call.
+            place: the user's file and line.
+        """
+        if self.is_located:
+            return
+        self.place, self.is_located = place, True
+        if self.op is None:
+            self.op = op
+        if "[Op:" not in self.message:
+            self.message += f" [Op:{op}]"
+        line = "" if place is None else f"{place[0]}:{place[1]}"
+        if where:
+            self.message += f" ({where}{'; traced at ' + line if line else ''})"
+        elif line:
+            self.add_note(f"Called at {line}")
 
     def __str__(self) -> str:
         return self.message

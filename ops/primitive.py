@@ -32,10 +32,12 @@ from .context import current, recording
 from .convert import to_tensor
 from .dtypes import DType
 from .errors import DTypeMismatchError, InvalidArgumentError, OpError, UnimplementedError
+from .numerics import checking, checks
 from .quiet import quiet, quietly
 from .tensor import SymbolicTensor, Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
+from .user_line import user_place
 
 __all__ = ["REGISTRY", "Op", "Primitive", "get_primitive"]
 
@@ -214,7 +216,7 @@ class Primitive:
                         f"in a variable outside."
                     )
             if self.check_first:
-                self.shape(*tensors, **attrs)
+                self.checked_shape(tensors, attrs)
             try:
                 if self.stateful:
                     # It may run user code, which sees the caller's floating-point settings.
@@ -224,6 +226,9 @@ class Primitive:
             except Exception as e:
                 self._explain(e, tensors, attrs)
             outputs = result if type(result) is tuple else (result,)
+            if checking.on:
+                inputs = tuple(t._value for t in tensors)
+                checks(self.name, inputs, tuple(t._value for t in outputs), user_place())
         if current.tapes:
             op = None
             for tape in current.tapes:
@@ -236,6 +241,13 @@ class Primitive:
         """Tensors of agreeing dtypes from whatever was passed, lists flattened."""
         if len(args) != len(self.args):
             raise TypeError(f"{self.name} takes {len(self.args)} inputs, got {len(args)}")
+        try:
+            return self._converted(args)
+        except OpError as error:
+            error.locate(self.name, "", user_place())
+            raise
+
+    def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         groups: dict[str, DType] = {}
         for spec, arg in zip(self.args, args, strict=True):
             if spec.group is not None and spec.group not in groups:
@@ -298,13 +310,25 @@ class Primitive:
     ) -> None:
         """Raise `error` as the user should see it: the shape rule's text if it has one."""
         if isinstance(error, OpError):
+            error.locate(self.name, "", user_place())
             raise error
-        self.shape(*tensors, **attrs)
+        self.checked_shape(tensors, attrs)
         if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
             shown = ", ".join(f"{t.dtype.name}{t.shape}" for t in tensors)
-            text = f"{error} [Op:{self.name}] (inputs: {shown})"
-            raise InvalidArgumentError(text, op=self.name) from error
+            found = InvalidArgumentError(
+                f"{error} [Op:{self.name}] (inputs: {shown})", op=self.name
+            )
+            found.locate(self.name, "", user_place())
+            raise found from error
         raise error
+
+    def checked_shape(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """What `shape` gives; its errors name the user's line."""
+        try:
+            return self.shape(*tensors, **attrs)
+        except OpError as error:
+            error.locate(self.name, "", user_place())
+            raise
 
     # -- readings -------------------------------------------------------------------------
 

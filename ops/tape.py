@@ -21,7 +21,7 @@ from .errors import UnimplementedError
 from .indexed_slices import IndexedSlices
 from .math_ops import add
 from .primitive import Op, get_primitive
-from .tensor import Tensor
+from .tensor import SymbolicTensor, Tensor
 from .tensor_spec import TensorSpec
 from .variable import Variable
 
@@ -374,10 +374,17 @@ def gradients_of(
         op.needs = needs
         if len(out_grads) > 1 and not op.primitive.partial_grads:
             out_grads = [
-                zeros_like(t) if g is None and t.dtype.is_floating else g
+                zeros_like(t) if g is None and (t.dtype.is_floating or t.dtype.is_complex) else g
                 for g, t in zip(out_grads, op.outputs, strict=True)
             ]
-        found = op.primitive.gradient(op, out_grads)
+        trace = current.trace
+        if trace is not None and trace.place_of_next is None:
+            # What computes a gradient stands for the line whose gradient it is.
+            trace.place_of_next = _place_of(op)
+            found = op.primitive.gradient(op, out_grads)
+            trace.place_of_next = None
+        else:
+            found = op.primitive.gradient(op, out_grads)
         for t, g, needed in zip(op.inputs, found, needs, strict=False):
             if g is not None and needed:
                 _accumulate(grads, t, g)
@@ -385,6 +392,14 @@ def gradients_of(
     for source in sources:
         result.append(grads.get(id(source)))
     return result
+
+
+def _place_of(op: Op) -> Any:
+    """The user's line of a call that was traced."""
+    for t in op.outputs:
+        if type(t) is SymbolicTensor:
+            return t.node.place
+    return None
 
 
 def _depends_on(ops: list[Op], sources: list[Any]) -> set[int]:

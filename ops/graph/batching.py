@@ -114,6 +114,7 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
                 values[id(node.outputs[0])] = new.add(Const, (), node.attrs)[0]
                 batched[id(node.outputs[0])] = False
                 continue
+            new.place_of_next = node.place
             flags = tuple(batched[id(t)] for t in node.inputs)
             args = tuple(values[id(t)] for t in node.inputs)
             if not any(flags) and not node.primitive.random:
@@ -159,6 +160,7 @@ def batch_graph(graph: Graph, batched_inputs: list[bool] | None = None) -> Batch
                         v.set_shape(known)
                 values[id(t)] = v
                 batched[id(t)] = flag
+        new.place_of_next = None
         new.outputs = [
             v if type(v) is SymbolicTensor and v.graph is new else new.capture(v)
             for v in (values[id(t)] for t in graph.outputs)

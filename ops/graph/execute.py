@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidArgumentError, OpError
-from .graph import Const, Graph, Node, Placeholder
+from ..numerics import checking
+from ..tensor import Tensor
+from .checked import run_checked
+from .failures import located
+from .graph import Const, Graph, Node, Origin, Placeholder
 from .passes import optimize
 
 __all__ = ["compile_graph"]
@@ -26,6 +29,7 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
     The function is safe to call from several threads.  Floating-point warnings of NumPy are
     silenced while it runs: infinities and NaN are values, as in TensorFlow.
     """
+    traced = graph
     graph = optimize(graph) if passes is None else optimize(graph, passes)
     names: dict[int, str] = {}
     scope: dict[str, Any] = {"_errstate": np.errstate}
@@ -39,7 +43,7 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
         names[id(t)] = f"x{i}"
         inputs.append(f"x{i}")
     lines: list[str] = []
-    origins: list[Node] = []
+    origins: list[tuple[Origin, list[str]]] = []
     for position, node in enumerate(graph.nodes):
         if node.primitive is Placeholder:
             continue
@@ -48,8 +52,8 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
             scope[name] = node.attrs["value"]
             names[id(node.outputs[0])] = name
             continue
-        scope[f"f{position}"] = node.primitive.kernel(node.attrs)
-        args = ", ".join(names[id(t)] for t in node.inputs)
+        scope[f"f{position}"] = _kernel(node)
+        args = [names[id(t)] for t in node.inputs]
         outs = []
         for t in node.outputs:
             names[id(t)] = f"t{position}_{t.index}" if len(node.outputs) > 1 else f"t{position}"
@@ -58,8 +62,8 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
         left = (
             "" if not outs else "(" + ", ".join(outs) + ",) = " if several else f"{outs[0]} = "
         )
-        lines.append(f"{left}f{position}({args})")
-        origins.append(node)
+        lines.append(f"{left}f{position}({', '.join(args)})")
+        origins.append((node.origin, args))
         dead = [
             names[id(t)]
             for t in {id(t): t for t in node.inputs}.values()
@@ -86,39 +90,65 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
     run = scope["run"]
 
     def call(*arrays: Any) -> list[Any]:
+        if checking.on:
+            return run_checked(traced, arrays)
         try:
             return run(*arrays)
         except Exception as error:
-            raise _located(error, filename, origins, first_line) from error
+            found = _failed(error, filename, origins, first_line, scope)
+            try:
+                if found is error:
+                    raise
+                raise found from error
+            finally:
+                del found  # or it and this frame would keep each other alive
 
     call.source = source  # type: ignore[attr-defined]
     call.graph = graph  # type: ignore[attr-defined]
     return call
 
 
-def _located(
-    error: Exception, filename: str, origins: list[Node], first_line: int
+def _failed(
+    error: Exception,
+    filename: str,
+    origins: list[tuple[Origin, list[str]]],
+    first_line: int,
+    scope: dict[str, Any],
 ) -> Exception:
-    """The error with the failing node's name, as one of `hr.errors` where it is not one yet."""
-    node = None
+    """The error as `located` words it, if a node raised it."""
+    call = getattr(error, "headrace_call", None)  # of a fused chain
     frame = error.__traceback__
     while frame is not None:
-        if frame.tb_frame.f_code.co_filename == filename:
+        if frame.tb_frame.f_code.co_filename == filename and call is None:
             index = frame.tb_lineno - first_line
             if 0 <= index < len(origins):
-                node = origins[index]
+                origin, names = origins[index]
+                values = {**scope, **frame.tb_frame.f_locals}
+                call = origin, tuple(values[n] for n in names if n in values)
         frame = frame.tb_next
-    if node is None:
-        return error
-    if isinstance(error, OpError):
-        if error.op is None:
-            error.op = node.name
-        return error
-    if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
-        return InvalidArgumentError(
-            f"{error} [Op:{node.type}] (node {node.name})", op=node.name
-        )
-    return error
+    return error if call is None else located(error, *call)
+
+
+def _kernel(node: Node) -> Callable[..., Any]:
+    """The node's array function; behind the shape rule where that refuses more, and the trace
+    did not know all shapes."""
+    primitive = node.primitive
+    kernel = primitive.kernel(node.attrs)
+    if not primitive.check_first or all(t.shape.is_fully_defined() for t in node.inputs):
+        return kernel
+    shape, attrs = primitive.shape, node.attrs
+    passed: set[Any] = set()
+
+    def checked(*arrays: Any) -> Any:
+        key = tuple([a.shape for a in arrays])
+        if key not in passed:
+            shape(*[Tensor.of(a) for a in arrays], **attrs)
+            if len(passed) >= 256:
+                passed.clear()
+            passed.add(key)
+        return kernel(*arrays)
+
+    return checked
 
 
 Graph.compiler = staticmethod(compile_graph)

@@ -26,6 +26,7 @@ from ..dtypes import DType
 from ..primitive import Primitive
 from ..tensor_spec import TensorSpec
 from . import llvm
+from .graph import Origin
 from .loop_code import kept_rows, kernel_code
 from .loops import LoopNest, Step, loop_nest
 from .scalar_code import is_exact
@@ -66,6 +67,7 @@ class Program:
             nobody else's.
         may_reuse: likewise, where the input's memory turns out to be nobody else's.
         least: elements below which the array form is used.
+        origins: for each call, what an error says of it.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Program:
         reuse: Mapping[int, int] | None = None,
         may_reuse: Mapping[int, int] | None = None,
         least: int = MIN_SIZE,
+        origins: Sequence[Origin] = (),
     ):
         self.inputs = tuple(inputs)
         self.dropped = tuple(dropped)
@@ -91,6 +94,7 @@ class Program:
         self.reuse = dict(reuse or {})
         self.may_reuse = dict(may_reuse or {})
         self.least = least
+        self.origins = tuple(origins)
         self.exact = all(
             is_exact(s.what) if s.kind == "map" else s.kind != "reduce" or s.what in _EXACT
             for s in steps
@@ -147,16 +151,18 @@ class Program:
         return self._launch(kernel, plan, arrays, reuse, out)
 
     def bound(
-        self, arrays: tuple[Any, ...], out: Sequence[Any]
+        self, arrays: tuple[Any, ...], out: Sequence[Any], alive: list[Any] | None = None
     ) -> tuple[int, list[int]] | None:
         """The kernel's address and its table for these arrays, for callers that run it
         themselves; None if there is none.
 
         Entry 4 + 2 i of the table is the address of array i, then of result i.  Nothing may
         be copied: every array has the full shape with rows of its own, or is a row or a number.
+        A row that is gone through several times needs scratch memory, which is put in `alive`
+        for the caller to keep: without it, there is no such kernel.
         """
         plan = self._plan([a.shape for a in arrays])
-        if plan is None or plan.nest.passes > 1 or not llvm.enabled():
+        if plan is None or not llvm.enabled() or (alive is None and plan.nest.passes > 1):
             return None
         variant = plan.letters, False
         if self._kernels.get(variant) is None:
@@ -170,13 +176,24 @@ class Program:
         for a in (*arrays, *outs):
             assert a.strides[-1] == a.itemsize or a.shape[-1] == 1, "its numbers lie apart"
             table += (a.__array_interface__["data"][0], _row_distance(a, cols))
+        if alive is not None:
+            for _ in kept_rows(plan.nest, self.outputs):
+                alive.append(np.empty(8 * cols, np.uint8))
+                table.append(alive[-1].__array_interface__["data"][0])
         return ctypes.cast(kernel, ctypes.c_void_p).value or 0, table
 
     def run_calls(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The results, call by call."""
+        """The results, call by call; an error carries the origin and inputs of its call."""
         values = list(arrays)
-        for call, refs in self.calls:
-            values.append(call(*[values[r] for r in refs]))
+        try:
+            for call, refs in self.calls:
+                values.append(call(*[values[r] for r in refs]))
+        except Exception as error:
+            place = len(values) - len(arrays)
+            if place < len(self.origins):
+                inputs = tuple(values[r] for r in self.calls[place][1])
+                error.headrace_call = self.origins[place], inputs  # type: ignore[attr-defined]
+            raise
         return tuple(values[r] for r in self.results)
 
     # -- layouts --------------------------------------------------------------------------

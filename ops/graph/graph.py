@@ -12,15 +12,31 @@ placeholder that stands for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..context import current, tracing
 from ..primitive import Primitive
 from ..string_array import StringArray
 from ..tensor import SymbolicTensor, Tensor
 from ..tensor_spec import TensorSpec
+from ..user_line import Place, user_place
 
-__all__ = ["Graph", "Node", "constant_value", "graphs_of"]
+__all__ = ["Graph", "Node", "Origin", "constant_value", "graphs_of"]
+
+
+class Origin(NamedTuple):
+    """What an error of a running graph says of the call that failed.
+
+    Attributes:
+        name: of the node.
+        primitive, attrs: what was called.
+        place: the user's file and line that was traced.
+    """
+
+    name: str
+    primitive: Primitive
+    attrs: dict[str, Any]
+    place: Place | None
 
 
 class Node:
@@ -32,9 +48,10 @@ class Node:
         attrs: its keyword arguments.
         outputs: tensors it makes.
         name: unique in the graph, from the primitive's name.
+        place: the user's file and line that made it; None if there is no such line.
     """
 
-    __slots__ = ("attrs", "inputs", "name", "outputs", "primitive")
+    __slots__ = ("attrs", "inputs", "name", "outputs", "place", "primitive")
 
     def __init__(
         self,
@@ -49,12 +66,18 @@ class Node:
         self.inputs = inputs
         self.attrs = attrs
         self.name = name
+        self.place: Place | None = graph.place_of_next or user_place()
         self.outputs = tuple(SymbolicTensor(graph, self, i, s) for i, s in enumerate(specs))
 
     @property
     def type(self) -> str:
         """The primitive's name."""
         return self.primitive.name
+
+    @property
+    def origin(self) -> Origin:
+        """What errors say of it."""
+        return Origin(self.name, self.primitive, self.attrs, self.place)
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -88,6 +111,8 @@ class Graph:
         parent: the graph around this one, whose tensors it may use, or None.
         captures: ``(tensor outside, placeholder inside)``, in the order of their first use.
         derived: graphs made from this one (gradients, say), kept by whoever makes them.
+        place_of_next: the user's line of the nodes added next, where they stand for one of
+            another graph; None to look for it among the callers.
         exact: whether every result must have the bits that the primitives' own array functions
             give, however many rows a block has; functions of datasets need that.
     """
@@ -101,6 +126,7 @@ class Graph:
         self.exact = parent is not None and parent.exact
         self.captures: list[tuple[Any, SymbolicTensor]] = []
         self.derived: dict[Any, Any] = {}
+        self.place_of_next: Place | None = None
         # What the tapes around a branch watch is an input of it, though it be a known value.
         self._outer_tapes = current.tapes if parent is not None else ()
         if parent is not None:
@@ -124,7 +150,7 @@ class Graph:
         self, primitive: Primitive, tensors: tuple[Any, ...], attrs: dict[str, Any]
     ) -> tuple[SymbolicTensor, ...]:
         """Append a call; eager inputs become constants.  Returns its output tensors."""
-        found = primitive.shape(*tensors, **attrs)
+        found = primitive.checked_shape(tensors, attrs)
         specs = found if type(found) is tuple else (found,)
         if type(found) is tuple:
             self._tuples.add(primitive.name)
@@ -267,6 +293,8 @@ class Graph:
         """Run the nodes one by one through dispatch on `inputs` (tensors, eager or symbolic),
         so that tapes and traces around see every call."""
         values: dict[int, Any] = {id(t): v for t, v in zip(self.inputs, inputs, strict=True)}
+        traced = current.trace
+        place = None if traced is None else traced.place_of_next
         for node in self.nodes:
             if node.primitive is Placeholder:
                 continue
@@ -276,6 +304,8 @@ class Graph:
             if node.type == "ReadVariableOp":
                 values[id(node.outputs[0])] = node.attrs["variable"].read_value()  # tapes watch
                 continue
+            if traced is not None:
+                traced.place_of_next = place or node.place
             result = node.primitive.call_flat(
                 tuple(values[id(t)] for t in node.inputs), node.attrs
             )
@@ -283,6 +313,8 @@ class Graph:
                 node.outputs, result if type(result) is tuple else (result,), strict=True
             ):
                 values[id(t)] = v
+        if traced is not None:
+            traced.place_of_next = place
         return [values[id(t)] for t in (self.outputs if outputs is None else outputs)]
 
     def rebuild(
@@ -309,12 +341,14 @@ class Graph:
             for node in self.nodes if order is None else order:
                 if node.primitive is Placeholder:
                     continue
+                new.place_of_next = node.place
                 made = visit(new, node, tuple(values.get(id(t)) for t in node.inputs))
                 if type(made) is dict:
                     values.update(made)
                 elif made is not None:
                     for t, v in zip(node.outputs, made, strict=True):
                         values[id(t)] = v
+        new.place_of_next = None
         new.outputs = [_inside(new, values[id(t)]) for t in self.outputs]
         return new
 

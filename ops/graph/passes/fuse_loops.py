@@ -90,6 +90,7 @@ def _program(
         outputs,
         ", ".join(n.type for n in nodes),
         may_reuse=_reuse(group, results, mortal),
+        origins=[n.origin for n in nodes],
     )
 
 
