@@ -40,6 +40,7 @@ MODULES = {
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
+_engines: list[object] = []  # machine code lives as long as its engine
 _done = threading.Event()
 _failure: BaseException | None = None
 
@@ -149,7 +150,7 @@ def compiled(module: str) -> bytes:
 
     code = Code(vector_width())
     write(module, code)
-    binding, machine, _ = llvm._target()
+    binding, machine = llvm._target()[:2]
     return llvm._compile(binding, machine, code.text())
 
 
@@ -177,12 +178,12 @@ def _load(folder: Path, module: str) -> bool:
     check, code = data[:32], data[32:]
     if hashlib.sha256(code).digest() != check:
         return False
-    binding, machine, _ = llvm._target()
+    binding, machine = llvm._target()[:2]
     with llvm._compiling:
         engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
         engine.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        llvm._engines.append(engine)
+        _engines.append(engine)
         for name, count in MODULES[module].items():
             address = engine.get_function_address(name)
             _kernels[name] = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(address)
@@ -191,7 +192,12 @@ def _load(folder: Path, module: str) -> bool:
 
 def _folder() -> Path:
     """The cache of kernels of these sources, this compiler and this CPU."""
-    digest = hashlib.sha256(llvm._target()[2].encode())
+    import llvmlite
+    import llvmlite.binding as binding
+
+    digest = hashlib.sha256(binding.get_host_cpu_features().flatten().encode())
+    for part in (llvmlite.__version__, binding.get_host_cpu_name(), sys.platform):
+        digest.update(part.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return cache_folder() / f"ops-{digest.hexdigest()[:24]}"
