@@ -22,6 +22,11 @@ def _least(dtype: np.dtype) -> Any:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
+def _unlike(dtype: np.dtype) -> Any:
+    """What no element equals: a window of infinities does not take its padding for one."""
+    return np.iinfo(dtype).min if dtype.kind in "iu" else np.nan
+
+
 def maximum(x: Any, at: Windows) -> Any:
     """The largest element of each window."""
     xp = array_module(x)
@@ -51,7 +56,7 @@ def maximum_position(x: Any, at: Windows) -> Any:
 def maximum_grad(x: Any, y: Any, g: Any, at: Windows) -> Any:
     """`g` at the place of each window's maximum, summed where windows overlap."""
     xp = array_module(x)
-    padded = at.pad(x, _least(x.dtype))
+    padded = at.pad(x, _unlike(x.dtype))
     out = xp.zeros(padded.shape, g.dtype)
     free = xp.ones(y.shape, bool)
     for _, where in at.taps():
@@ -64,7 +69,7 @@ def maximum_grad(x: Any, y: Any, g: Any, at: Windows) -> Any:
 def maximum_pick(x: Any, y: Any, gg: Any, at: Windows) -> Any:
     """Of [n, *space, channels] `gg` what stands where each window's maximum is."""
     xp = array_module(x)
-    padded, source = at.pad(x, _least(x.dtype)), at.pad(gg)
+    padded, source = at.pad(x, _unlike(x.dtype)), at.pad(gg)
     out = xp.zeros(y.shape, gg.dtype)
     free = xp.ones(y.shape, bool)
     for _, where in at.taps():
