@@ -9,6 +9,9 @@ from harness import Case, check_against_tensorflow, check_laws, each, peers_of
 import headrace
 from headrace import errors
 from headrace.ops import api as hr
+from headrace.ops.graph.passes.dead_nodes import dead_nodes
+from headrace.ops.graph.passes.pool_gradients import pool_gradients
+from headrace.ops.graph.trace import trace
 from headrace.ops.norm_ops import batch_norm_training
 
 RNG = np.random.default_rng(4)
@@ -200,3 +203,39 @@ def test_integers_and_channels_first():
 def test_errors(call, words):
     with pytest.raises(errors.InvalidArgumentError, match=words):
         call()
+
+
+def gradient_of_pooled_relu(pooled=True):
+    """A graph of the gradients of max_pool(relu(x + bias)) for x and bias."""
+
+    def fn(x, bias):
+        with hr.GradientTape() as tape:
+            tape.watch([x, bias])
+            h = hr.relu(hr.bias_add(x, bias))
+            y = hr.max_pool(h, 3, 2, "SAME") if pooled else h
+            loss = hr.reduce_sum(y * y)
+        return tape.gradient(loss, [x, bias])
+
+    specs = [hr.TensorSpec([2, 7, 6, 4], "float32"), hr.TensorSpec([4], "float32")]
+    return fn, trace(fn, tuple(specs), name="step").graph
+
+
+def test_relu_and_bias_gradients_are_taken_of_pooled_gradients():
+    fn, graph = gradient_of_pooled_relu()
+    made = dead_nodes(pool_gradients(graph))
+    sizes = {n.type: n.inputs[0].shape.as_list() for n in made.nodes if n.inputs}
+    assert sizes["ReluGrad"] == sizes["BiasAddGrad"] == [2, 4, 3, 4]
+    x = RNG.normal(size=(2, 7, 6, 4)).astype("f")
+    bias = RNG.normal(size=4).astype("f")
+    for got, want in zip(
+        made.compile()(x, bias), fn(*map(hr.constant, (x, bias))), strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_graphs_without_pooling_and_exact_ones_stay():
+    _, plain = gradient_of_pooled_relu(pooled=False)
+    assert pool_gradients(plain) is plain
+    _, graph = gradient_of_pooled_relu()
+    graph.exact = True
+    assert pool_gradients(graph) is graph
