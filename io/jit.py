@@ -6,11 +6,11 @@ the kernels or has a child process make them.  `ensure_compiled()` waits for it 
 and jobs that prefer a slower start to a slower first second).
 
 Kernels are written for Numba but take and return only int64s (numbers and addresses) and use
-nothing of its runtime.  So their object code can be loaded by llvmlite alone, in milliseconds:
-a process that finds them in the cache never imports numba, which costs it up to a second of
-everybody's GIL.  The cache is a folder named by a hash of the kernels' sources,
-the compiler's version and the CPU, with one file per kernel.  ``HEADRACE_CACHE_DIR`` moves it;
-``HEADRACE_JIT=0`` turns kernels off.
+nothing of its runtime.  So `ops.object_code` can load them, in milliseconds: a process that
+finds them in the cache imports neither numba, which costs it up to a second of everybody's GIL,
+nor llvmlite, which takes 57 MiB.  The cache is a folder named by a hash of the kernels'
+sources, the compiler's version and the CPU, with one file per kernel.  ``HEADRACE_CACHE_DIR``
+moves it; ``HEADRACE_JIT=0`` turns kernels off.
 
 The thread is not a daemon: a process that ends while LLVM runs would crash in its destructors.
 It stops between kernels once the main thread is done.
@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import kernel_cache, object_code
 from ..ops.kernel_cache import cache_folder
 
 __all__ = ["address", "compile_function", "ensure_compiled", "kernel", "kernels"]
@@ -66,7 +67,6 @@ _LIBRARY = {"memcpy", "memmove", "memset"}
 Kernel = Callable[..., int]
 
 _compiled: dict[str, Kernel] = {}
-_engines: list[Any] = []  # own the machine code, so they live for ever
 _lock = threading.Lock()
 _done = threading.Event()
 _thread: threading.Thread | None = None
@@ -151,7 +151,7 @@ def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
 
     The child is not waited for when the main thread ends: it goes on to fill the cache.
     """
-    if not sys.executable:
+    if not sys.executable or not _is_writable(folder):
         return missing
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
@@ -173,6 +173,15 @@ def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
     if not missing:
         child.wait()
     return _load_cached(folder, missing)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether what a child makes can be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _fill_cache(names: list[str]) -> None:
@@ -226,21 +235,13 @@ def _object_code(function: Callable[..., Any], count: int) -> tuple[str, bytes]:
 
 def _load(symbol: str, count: int, code: bytes) -> Kernel:
     """A Python function that runs the machine code, without the GIL."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
+    (start,) = object_code.load(code, symbol)
     # Numba's calling convention: where to put the result, where to put an exception (kernels
     # raise none), the arguments; a status comes back.
     prototype = ctypes.CFUNCTYPE(
         ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * count
     )
-    native = prototype(engine.get_function_address(symbol))
+    native = prototype(start)
 
     def call(*args: int) -> int:
         result = ctypes.c_int64()
@@ -255,32 +256,21 @@ def _load(symbol: str, count: int, code: bytes) -> Kernel:
 
 def _cache_of_this_machine() -> Path:
     """The folder for kernels of these sources, this compiler and this CPU."""
-    import llvmlite
-    import llvmlite.binding as llvm
-
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(kernel_cache.machine().encode())
     for name in (*_KERNELS, *_HELPERS):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    features = llvm.get_host_cpu_features().flatten()
-    for part in (llvmlite.__version__, llvm.get_host_cpu_name(), features, sys.platform):
-        digest.update(f"{part}\n".encode())
     return cache_folder() / f"io-{digest.hexdigest()[:24]}"
 
 
 def _write(path: Path, symbol: str, count: int, code: bytes) -> None:
-    """A line of JSON, then the object file; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = {"symbol": symbol, "count": count, "sha256": hashlib.sha256(code).hexdigest()}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(json.dumps(head).encode() + b"\n" + code)
-    os.replace(temporary, path)
+    """A line of JSON, then the object file."""
+    head = json.dumps({"symbol": symbol, "count": count})
+    kernel_cache.write(path, head.encode() + b"\n" + code)
 
 
 def _read(path: Path) -> tuple[str, int, bytes]:
-    line, _, code = path.read_bytes().partition(b"\n")
+    line, _, code = kernel_cache.read(path).partition(b"\n")
     head = json.loads(line)
-    if hashlib.sha256(code).hexdigest() != head["sha256"]:
-        raise ValueError("damaged cache file")
     return head["symbol"], head["count"], code
 
 

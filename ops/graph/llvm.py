@@ -2,8 +2,9 @@
 
 `request(name, ir, done)` returns at once; `done(address)` is called, on the compiling thread,
 when the machine code is there.  `load` does the same on the calling thread.  Objects are keyed
-by the IR, the CPU and its features.  The thread lives only while there is work and is no
-daemon: a process that ends while LLVM runs would crash in its destructors.
+by the IR, the CPU and its features; llvmlite is imported when one has to be made.  The thread
+lives only while there is work and is no daemon: a process that ends while LLVM runs would crash
+in its destructors.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..kernel_cache import cache_folder
+from .. import kernel_cache, object_code
 
 __all__ = ["enabled", "load", "request", "wait"]
 
-_compiling = threading.Lock()  # LLVM's modules share a context
+_compiling = object_code.compiler_lock
 _lock = threading.Lock()
 _queue: deque[tuple[str, str, Callable[[int], None]]] = deque()
 _worker: threading.Thread | None = None
+_RECIPE = "O3 1"  # to be changed with `_target` and `_compile`
 failures: list[tuple[str, Exception]] = []
-_engines: list[Any] = []  # machine code lives as long as its engine
 
 
 def enabled() -> bool:
@@ -81,7 +82,7 @@ def _work() -> None:
 
 
 @functools.cache
-def _target() -> tuple[Any, Any, str]:
+def _target() -> tuple[Any, Any]:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -91,35 +92,24 @@ def _target() -> tuple[Any, Any, str]:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu, features=features, opt=3, jit=True, reloc="pic", codemodel="default"
     )
-    return llvm, machine, f"{llvm.llvm_version_info}-{cpu}-{features}"
+    return llvm, machine
 
 
 def _load(name: str, ir: str) -> int:
-    with _compiling:
-        return _loaded(name, ir)
-
-
-def _loaded(name: str, ir: str) -> int:
-    llvm, machine, where = _target()
-    key = hashlib.sha256((where + ir).encode()).hexdigest()[:32]
-    path = cache_folder() / "llvm" / f"{key}.o"
+    key = hashlib.sha256(f"{_RECIPE}\n{kernel_cache.machine()}\n{ir}".encode()).hexdigest()[:32]
+    path = kernel_cache.cache_folder() / "llvm" / f"{key}.o"
     try:
-        code = path.read_bytes()
-    except OSError:
-        code = _compile(llvm, machine, ir)
+        code = kernel_cache.read(path)
+    except (OSError, ValueError):  # absent or damaged
+        with _compiling:
+            llvm, machine = _target()
+            code = _compile(llvm, machine, ir)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_bytes(code)
-            os.replace(temporary, path)
+            kernel_cache.write(path, code)
         except OSError:
             pass  # no writable folder: compile in every process
-    # The engine wants a module of its own to own; the code comes from the object file.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
-    return engine.get_function_address(name)
+    (address,) = object_code.load(code, name)
+    return address
 
 
 def _compile(llvm: Any, machine: Any, ir: str) -> bytes:
