@@ -9,7 +9,13 @@ A view of the registry, so a primitive declared anywhere in the ops room appears
 
 from typing import Any
 
-from ..ops import api as _api, lookup_ops as _lookup_ops  # noqa: F401  (declare the primitives)
+# Imported since they declare primitives.
+from ..ops import (  # noqa: F401
+    api as _api,
+    decompositions_banded as _banded,
+    decompositions_lu as _lu,
+    lookup_ops as _lookup_ops,
+)
 from ..ops.primitive import REGISTRY as _REGISTRY
 
 

@@ -34,6 +34,11 @@ from .custom_gradients import (
 )
 from .debugging_ops import Assert as Assert, print as print
 from .decode_ops import *  # noqa: F403
+from .decompositions_eigen import eig as eig, eigvals as eigvals
+from .decompositions_functions import (
+    matrix_square_root as matrix_square_root,
+    norm as norm,
+)
 from .division import *  # noqa: F403
 from .dtypes import *  # noqa: F403
 from .einsums import *  # noqa: F403

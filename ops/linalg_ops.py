@@ -1,4 +1,4 @@
-"""Products of matrices, and what is made of them: matmul, matvec, traces, diagonals, norms.
+"""Products of matrices, and what is made of them: matmul, matvec, traces, diagonals.
 
 `MatMul` takes matrices, `BatchMatMulV2` stacks of them, which broadcast.  Transposes are flags
 that reach BLAS as views; nothing is copied for them, in the gradients neither.
@@ -17,18 +17,17 @@ from .array_module import array_module
 from .array_shape import expand_dims, squeeze, transpose
 from .blas import gemm
 from .convert import to_tensor
-from .elementwise import abs, conj, sqrt
+from .elementwise import conj
 from .errors import InvalidArgumentError, UnimplementedError
-from .math_ops import pow
 from .primitive import Primitive
-from .reductions import reduce_max, reduce_prod, reduce_sum
+from .reductions import reduce_prod, reduce_sum
 from .shape_rules import NUMERIC, broadcast
 from .tensor import Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "cross", "diag", "diag_part", "matmul", "matrix_transpose", "matvec", "norm",
+    "cross", "diag", "diag_part", "matmul", "matrix_transpose", "matvec",
     "tensor_diag", "tensor_diag_part", "trace",
 ]  # fmt: skip
 
@@ -405,64 +404,7 @@ def trace(x: Any, name: str | None = None) -> Tensor:
     return reduce_sum(diag_part(x), axis=-1)
 
 
-# -- norms, cross products --------------------------------------------------------------------
-
-
-def norm(
-    tensor: Any,
-    ord: Any = "euclidean",
-    axis: Any = None,
-    keepdims: Any = None,
-    name: str | None = None,
-) -> Tensor:
-    """The norm of vectors or matrices.
-
-    Args:
-        tensor: floats or complex numbers.
-        ord: ``"euclidean"``, ``"fro"`` (the same of a matrix), ``1``, ``2``, ``np.inf`` or any
-            positive number.
-        axis: an int for vectors, a pair for matrices, None for all elements as one vector.
-        keepdims: keep the axes with size 1.
-        name: ignored.
-
-    Raises:
-        ValueError: `ord` or `axis` is not supported.
-    """
-    keepdims = bool(keepdims)
-    x = to_tensor(tensor, None)
-    matrix = isinstance(axis, (tuple, list, np.ndarray))
-    if matrix:
-        axis = tuple(int(a) for a in axis)
-        if len(axis) != 2:
-            raise ValueError(
-                f"'axis' must be None, an integer, or a tuple of 2 unique integers, got {axis}"
-            )
-        if ord not in ("euclidean", "fro", 1, 2, np.inf):
-            raise ValueError(
-                "'ord' must be a supported matrix norm in "
-                f"['euclidean', 'fro', 1, 2, np.inf], got {ord}"
-            )
-    elif ord not in ("euclidean", 1, 2, np.inf) and (isinstance(ord, str) or ord <= 0):
-        raise ValueError(f"'ord' must be a supported vector norm, got {ord}")
-    if ord in ("euclidean", "fro") or (ord == 2 and not matrix):
-        squares = x * conj(x) if x.dtype.is_complex else x * x
-        return sqrt(reduce_sum(squares, axis, keepdims))
-    size = abs(x)
-    if not matrix:
-        if ord == np.inf:
-            return reduce_max(size, axis, keepdims)
-        if ord == 1:
-            return reduce_sum(size, axis, keepdims)
-        return pow(reduce_sum(pow(size, ord), axis, keepdims), 1.0 / ord)
-    if ord == 2:
-        raise UnimplementedError(
-            "norm: the spectral norm of a matrix (ord=2) needs a decomposition"
-        )
-    rank = x.shape.rank
-    rows, columns = (a % rank for a in axis)
-    first, second = (rows, columns) if ord == 1 else (columns, rows)
-    found = reduce_max(reduce_sum(size, first, True), second, True)
-    return found if keepdims else squeeze(found, axis=[rows, columns])
+# -- cross products ----------------------------------------------------------------------------
 
 
 def cross(a: Any, b: Any, name: str | None = None) -> Tensor:

@@ -374,7 +374,9 @@ def gradients_of(
         op.needs = needs
         if len(out_grads) > 1 and not op.primitive.partial_grads:
             out_grads = [
-                zeros_like(t) if g is None and (t.dtype.is_floating or t.dtype.is_complex) else g
+                zeros_like(t)
+                if g is None and (t.dtype.is_floating or t.dtype.is_complex)
+                else g
                 for g, t in zip(out_grads, op.outputs, strict=True)
             ]
         trace = current.trace
