@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .block import Block
+from .caught import Caught
 from .functions import UserFunction
 from .structure import Structure
 
@@ -13,7 +14,7 @@ __all__ = ["apply_function"]
 
 def apply_function(
     kind: str, function: UserFunction, block: Block, first: int, structure: Structure
-) -> tuple[Block, int, Exception | None]:
+) -> tuple[Block, int, Caught | None]:
     """The elements that come of `block`, how many of its rows they are of, and what is wrong
     with the row behind those.
 

@@ -78,8 +78,12 @@ class DatasetFunction:
     def element_spec(self, source: Node) -> Any:
         """The spec of the datasets' elements; runs the function on the first element of
         `source` where symbolic tensors did not do."""
-        known = self._symbolic or self._first
-        if known is None:
+        if self._symbolic is not None and self._first is None:
+            try:
+                return self._symbolic.element_spec
+            except UntraceableError as error:  # a function in there has to be run to know it
+                self.why_not = str(error)
+        if self._first is None:
             from .iterator import RawIterator
 
             with RawIterator(source) as iterator:
@@ -90,8 +94,8 @@ class DatasetFunction:
                     f"function could not be traced ({self.why_not}), and the dataset has no "
                     "element to run it on."
                 )
-            known = self._first = self._node_of(self._function.call(block.row(0)))
-        return known.element_spec
+            self._first = self._node_of(self._function.call(block.row(0)))
+        return self._first.element_spec
 
     def plan(self, row: Sequence[Any], index: int, options: Any = None) -> Node:
         """The plan of the dataset for element `index` (flat raw values), rules applied.

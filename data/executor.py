@@ -36,6 +36,7 @@ from ..ops.errors import CancelledError
 __all__ = ["Executor", "Item", "Source", "waited_s"]
 
 CLOSE_WAIT_S = 0.1
+_CLOSED = "the iterator was closed; make a new one with iter(dataset)"
 
 
 class Source(Protocol):
@@ -49,6 +50,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release everything; called once, by whichever thread leaves last."""
+
+
+class _Closed:
+    """The source of an executor that was closed."""
+
+    def pull(self) -> Any:
+        raise CancelledError(_CLOSED)
+
+    save = pull
+
+    def close(self) -> None:
+        pass
 
 
 class Item:
@@ -222,6 +235,8 @@ class Executor:
                 return
             self._closed = True
             self._source_closed = keep_source
+            for item in self._items:
+                item.error = None  # its traceback knows the item, and stages
             self._items.clear()
             self._gate.changed()
         deadline = time.monotonic() + CLOSE_WAIT_S
@@ -247,7 +262,13 @@ class Executor:
             if not self._closed or self._inside or self._source_closed:
                 return
             self._source_closed = True
-        self._source.close()
+            source = self._source
+            self._forget()
+        source.close()
+
+    def _forget(self) -> None:
+        """Let go of the source, which knows a stage that knows this executor."""
+        self._source = _Closed()
 
     def _enter(self) -> bool:
         """Note that this thread works here; False if the executor is closed."""
@@ -266,7 +287,7 @@ class Executor:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise CancelledError("the iterator was closed; make a new one with iter(dataset)")
+            raise CancelledError(_CLOSED)
 
 
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()

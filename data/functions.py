@@ -41,6 +41,7 @@ from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
 from .block import Block
+from .caught import Caught
 from .failures import Failures, graph_failures
 from .nested_trace import trace_function
 from .results import (
@@ -122,6 +123,7 @@ class UserFunction:
                 error.add_note(f"raised while {self.name!r} was traced {note}")
                 raise
             self.why_not = f"{cause}{raised_at(cause, short=True)}"
+            del cause  # or it and this frame would keep each other alive
 
     def vectorized(self) -> UserFunction:
         """This function in the form that runs on blocks, or itself with `why_not` set."""
@@ -256,7 +258,7 @@ class UserFunction:
 
     # -- running on blocks ----------------------------------------------------------------
 
-    def run_block(self, block: Block, first_index: int = 0) -> tuple[Block, Exception | None]:
+    def run_block(self, block: Block, first_index: int = 0) -> tuple[Block, Caught | None]:
         """The results for the rows of `block`, up to the first that fails.
 
         Args:
@@ -272,9 +274,7 @@ class UserFunction:
                 return self._run_pieces(arrays, block.num_rows, first_index)
         return self._run_rows(block.rows(), first_index)
 
-    def run_mask(
-        self, block: Block, first_index: int = 0
-    ) -> tuple[np.ndarray, Exception | None]:
+    def run_mask(self, block: Block, first_index: int = 0) -> tuple[np.ndarray, Caught | None]:
         """A predicate's results as a bool vector, up to the first row that fails.
 
         Raises:
@@ -285,7 +285,8 @@ class UserFunction:
             return np.zeros(0, bool), error
         values = np.asarray(out.columns[0])
         if values.dtype != bool or values.ndim != 1 or len(out.columns) != 1:
-            return np.zeros(0, bool), InvalidArgumentError(predicate_text(out.structure.spec))
+            wrong = InvalidArgumentError(predicate_text(out.structure.spec))
+            return np.zeros(0, bool), Caught(wrong)
         return values, error
 
     def _dense(self, block: Block) -> list[Any] | None:
@@ -299,9 +300,7 @@ class UserFunction:
             columns.append(column)
         return columns
 
-    def _run_pieces(
-        self, arrays: list[Any], n: int, first: int
-    ) -> tuple[Block, Exception | None]:
+    def _run_pieces(self, arrays: list[Any], n: int, first: int) -> tuple[Block, Caught | None]:
         """Run on a block in pieces small enough for what is stored between operations."""
         step = self._most_rows
         if n <= step:
@@ -328,9 +327,7 @@ class UserFunction:
                 row_bytes = max(row_bytes, size * (tensor.dtype.size or 16))
         return max(1, _MOST_BYTES // row_bytes)
 
-    def _run_dense(
-        self, arrays: list[Any], n: int, first: int
-    ) -> tuple[Block, Exception | None]:
+    def _run_dense(self, arrays: list[Any], n: int, first: int) -> tuple[Block, Caught | None]:
         """Run on a block; where that fails, on its halves, down to the row that fails."""
         try:
             return Block(self._call_block(arrays, n, first), n, self.output), None
@@ -353,14 +350,14 @@ class UserFunction:
 
     def _run_rows(
         self, rows: Sequence[Sequence[Any]], first: int
-    ) -> tuple[Block, Exception | None]:
+    ) -> tuple[Block, Caught | None]:
         done: list[list[Any]] = []
-        failed: Exception | None = None
+        failed: Caught | None = None
         for k, row in enumerate(rows):
             try:
                 done.append(self._run_row(row, first + k))
             except Exception as error:
-                failed = user_error(error, self.name, first + k)
+                failed = Caught(user_error(error, self.name, first + k))
                 break
         if self._output is None:
             assert failed is not None or not rows

@@ -25,12 +25,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import weakref
 from functools import cached_property
 from typing import Any
 
 from .applying import apply_function
 from .autotune import Knob
 from .block import Block
+from .caught import Caught
 from .executor import Item
 from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
@@ -123,14 +125,16 @@ class _ParallelStage(Stage):
 
     def _make_knob(self) -> Knob:
         asked, most = self.node.parallelism, self._threads
+        stage = weakref.proxy(self)  # or the two would keep each other alive
         fixed = not self.context.tuner.enabled or (self._eager and asked > 0)
         least = most if fixed else _AHEAD_LEAST
         return Knob(
             workers=asked or None, most_workers=most,
             ahead=most if self._eager else least, least_ahead=least,
             most_ahead=most if fixed or not self._eager else _EAGER_AHEAD_MOST * most,
-            apply=self._apply, work=lambda: (self.work_s, self._work_rows),
-            item_bytes=lambda: self._item_bytes,
+            apply=lambda *given: stage._apply(*given),
+            work=lambda: (stage.work_s, stage._work_rows),
+            item_bytes=lambda: stage._item_bytes,
         )  # fmt: skip
 
     def _apply(self, workers: int, ahead: int, share_bytes: int) -> None:
@@ -184,8 +188,8 @@ class _ParallelStage(Stage):
         rows -= self._pulled % self.node.multiple if rows > self.node.multiple else 0
         while True:
             if self._late is not None:
-                error, self._late = self._late[0], None
-                raise error
+                late, self._late = self._late[0], None
+                raise late.take()
             block = self.input.next_block(rows, rows)
             if block is None:
                 return None
@@ -206,7 +210,7 @@ class _ParallelStage(Stage):
             try:
                 more = self.input.next_block(rows - have, rows - have)
             except Exception as error:
-                self._late = error, before
+                self._late = Caught(error).put_off(), before
                 break
             if more is None:
                 break
@@ -221,7 +225,7 @@ class _ParallelStage(Stage):
             return self._late[1]
         return {"input": self.input.state(), "position": self._pulled}
 
-    def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Exception | None, Any]:
+    def _work(self, pulled: tuple[Block, int]) -> tuple[Block, Caught | None, Any]:
         block, first = pulled
         began, cpu = time.perf_counter(), time.thread_time()
         node = self.node
@@ -231,6 +235,8 @@ class _ParallelStage(Stage):
         rest = None
         if error is not None:
             locate(error, block, done)
+            if done or self._executor is not None:
+                error.put_off()  # raised by a later call, or on another thread
             if done + 1 < block.num_rows:
                 rest = block[done + 1 :], first + done + 1
         spent_s = time.thread_time() - cpu  # of a core: what others do must not matter
@@ -262,22 +268,18 @@ class _ParallelStage(Stage):
                 self._done.add(item.state["position"])
             self._hold(item.state)
             self._take(item.value)
-            del item  # it holds the error raised below, whose traceback holds this frame
         block, self._ready = self._ready, None
         rows = min(max_rows, self._whole(block.num_rows))
         self._given += rows
         if block.num_rows > rows:
             block, self._ready = block[:rows], block[rows:]
         elif self._failed is not None:
-            error, self._failed = self._failed, None
+            failed, self._failed = self._failed, None
             if block.num_rows == 0:
                 if self._rest is None:
                     self._release()
-                try:
-                    raise error
-                finally:
-                    del error
-            self._raise_later(error, release=self._rest is None)
+                raise failed.take()
+            self._raise_later(failed, release=self._rest is None)
         elif self._rest is None:
             self._release()
         return block
@@ -308,7 +310,7 @@ class _ParallelStage(Stage):
         self._inline_s += spent
         return item
 
-    def _take(self, result: tuple[Block, Exception | None, Any]) -> None:
+    def _take(self, result: tuple[Block, Caught | None, Any]) -> None:
         out, self._failed, self._rest = result
         if out.num_rows or self._failed is not None:
             self._ready = out
@@ -363,14 +365,14 @@ class _ParallelStage(Stage):
         super().restart()
 
     def _restart(self) -> None:
-        self._late: tuple[Exception, State] | None = None  # an error to raise, and before it
+        self._late: tuple[Caught, State] | None = None  # an error to raise, and before it
         self._pulled = 0  # rows pulled from the input
         self._given = 0  # rows handed out since the beginning or the restored position
         self._slow = 0  # items in a row that took long enough for a handover
         self._inline_s = 0.0
         self._rows = min(_FIRST_ROWS, self._most_rows)  # of the next item
         self._ready: Block | None = None
-        self._failed: Exception | None = None
+        self._failed: Caught | None = None
         self._rest: tuple[Block, int] | None = None
         self._done: set[int] = set()  # out of order: positions handed out, the latest ones
         self._dropped: frozenset[int] = frozenset()

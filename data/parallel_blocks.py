@@ -166,8 +166,17 @@ class ParallelBlocks(Executor):
                 self._items.append(item)
             return item
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._work = _no_work
+
     def _stopped(self) -> None:
         with self._mutex:
             started, self._started = self._started, False
         if started:
             self._pool.release()
+
+
+def _no_work(value: Any) -> Any:
+    """The work of an executor that was closed."""
+    return value

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from ..ops.errors import CancelledError, OpError
 from .autotune import Tuner
 from .block import Block
+from .caught import Caught
 
 if TYPE_CHECKING:
     from .node import Node
@@ -53,14 +54,12 @@ class Context:
         options: the merged `Options` in force, or None.
         tuner: sets how many threads stages use and how far they read ahead.
         stopping: set when the iterator closes; long waits watch it.
-        stages: every stage built, inputs before consumers.
     """
 
     def __init__(self, options: Any = None, tuner: Tuner | None = None):
         self.options = options
         self.tuner = tuner or Tuner(options)
         self.stopping = threading.Event()
-        self.stages: list[Stage] = []
 
     def nested(self) -> Context:
         """A context for stages made while others run; closing is theirs who made them."""
@@ -106,7 +105,7 @@ class Stage(ABC):
         self.rows = 0
         self.seconds = 0.0
         self._held: _Held | None = None
-        self._pending: Exception | None = None
+        self._pending: Caught | None = None
         self._release_after = False
 
     # -- for consumers --------------------------------------------------------------------
@@ -118,7 +117,7 @@ class Stage(ABC):
         began = time.perf_counter()
         try:
             if self._pending is not None:
-                raise self._take_pending()
+                raise self._take_pending().take()
             block = self._next(max_rows, need_rows)
         except Exception as error:
             if self._held is not None:
@@ -189,12 +188,12 @@ class Stage(ABC):
         """Nothing is held back any more: `_state` tells the position again."""
         self._held = None
 
-    def _raise_later(self, error: Exception, release: bool = False) -> None:
+    def _raise_later(self, error: Caught, release: bool = False) -> None:
         """Have the next call raise `error`; `release` then ends the hold."""
-        self._pending = error
+        self._pending = error.put_off()
         self._release_after = release
 
-    def _take_pending(self) -> Exception:
+    def _take_pending(self) -> Caught:
         error, self._pending = self._pending, None
         assert error is not None
         if self._release_after:
@@ -255,7 +254,6 @@ def build_stage(node: Node, context: Context) -> Stage:
     """The stage tree of a plan."""
     inputs = [build_stage(child, context) for child in node.inputs]
     stage = node.make_stage(inputs, context)
-    context.stages.append(stage)
     if hasattr(stage, "buffered"):
         context.tuner.watch(stage)
     return stage

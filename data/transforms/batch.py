@@ -14,6 +14,7 @@ from ...ops.errors import InvalidArgumentError
 from ...ops.ragged_tensor import RaggedTensorSpec
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..caught import Caught
 from ..columns import column_rows, group_rows, row_shape
 from ..failures import Failures
 from ..node import UnaryNode
@@ -86,7 +87,7 @@ class BatchStage(Stage):
     def __init__(self, node: BatchNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         self._rest: Block | None = None
-        self._input_error: Exception | None = None
+        self._input_error: Caught | None = None
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         size = self.node.batch_size
@@ -97,7 +98,7 @@ class BatchStage(Stage):
         if not full:
             self._release()
             if error is not None:
-                raise error
+                raise error.take()
             if joined is None or self.node.drop_remainder:
                 return None
             full, size, tail = 1, tail, 0
@@ -106,7 +107,7 @@ class BatchStage(Stage):
         if bad is not None:
             done = 0 if stacked is None else stacked.num_rows
             self._rest = joined[(done + 1) * size :]
-            self._input_error = error
+            self._input_error = error and error.put_off()
             error = bad
         elif ended and tail and not self.node.drop_remainder:
             self._rest = joined[full * size :]
@@ -115,7 +116,7 @@ class BatchStage(Stage):
             self._hold(before)
         if error is not None:
             if stacked is None:
-                raise error
+                raise error.take()
             self._raise_later(error, release=not left_over)
         elif not left_over:
             self._release()
@@ -123,11 +124,11 @@ class BatchStage(Stage):
 
     def _batches(
         self, block: Block, size: int, structure: Structure
-    ) -> tuple[Block | None, Exception | None]:
+    ) -> tuple[Block | None, Caught | None]:
         """Hook: the batches of a block, up to the first that cannot be made, and its error."""
         return batch_block(block, size, structure)
 
-    def _gather(self, want: int, need: int) -> tuple[Block | None, Exception | None, bool]:
+    def _gather(self, want: int, need: int) -> tuple[Block | None, Caught | None, bool]:
         """Left-over and new rows, `want` or at least a whole number of batches unless the
         input ends or fails; the failure; whether it ended."""
         size = self.node.batch_size
@@ -140,7 +141,7 @@ class BatchStage(Stage):
             try:
                 block = self.input.next_block(want - rows, max(1, need - rows))
             except Exception as raised:
-                error = raised
+                error = Caught(raised)
                 break
             if block is None:
                 ended = True
@@ -162,7 +163,7 @@ class BatchStage(Stage):
 
 def batch_block(
     block: Block, size: int, structure: Structure
-) -> tuple[Block | None, InvalidArgumentError | None]:
+) -> tuple[Block | None, Caught | None]:
     """Batches of `size` rows, up to the first that cannot be made, and why it cannot."""
     groups = block.num_rows // size
     leaves = structure.leaves
@@ -176,7 +177,7 @@ def batch_block(
         failed = [c is None for c in columns]
         if any(failed):
             stacked = Block.concat(done) if done else None
-            return stacked, _shapes_differ(part, failed.index(True))
+            return stacked, Caught(_shapes_differ(part, failed.index(True)))
         done.append(Block(columns, 1, structure))
     return Block.concat(done), None
 

@@ -69,7 +69,7 @@ class FilterStage(Stage):
                     return kept
                 if self._rest is None:
                     self._release()
-                raise error
+                raise error.take()
             if self._rest is None:
                 self._release()
             if kept.num_rows:

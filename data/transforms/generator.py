@@ -18,6 +18,7 @@ from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..caught import Caught
 from ..node import Node
 from ..stage import Context, Stage, State
 from ..values import from_raw, is_composite
@@ -73,7 +74,7 @@ class _GeneratorStage(Stage):
                     raise
                 # The error belongs to element `before`: replaying from there meets it again.
                 self._hold({"yielded": before - len(rows), "ended": False})
-                self._raise_later(error, release=True)
+                self._raise_later(Caught(error), release=True)
                 break
         if stopping.is_set():
             raise CancelledError("the iterator was closed")

@@ -21,6 +21,7 @@ import numpy as np
 from ...ops.errors import InvalidArgumentError
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..caught import Caught
 from ..columns import ListColumn
 from ..functions import UserFunction
 from ..node import UNKNOWN, Node, UnaryNode
@@ -146,16 +147,19 @@ class _GroupStage(Stage):
         skipped = 0
         if end == len(keys) and error is not None:
             skipped = 1  # the element that has no key is dropped
+        elif error is not None:
+            error.put_off()  # it will be met again
         self._done += end + skipped
         left = block[end + skipped :]
         self._rest = left if left.num_rows else None
         if skipped:
+            assert error is not None
             if full is None:
-                raise error  # type: ignore[misc]
-            self._raise_later(error)  # type: ignore[arg-type]
+                raise error.take()
+            self._raise_later(error)
         return None if full is None else (full, self._windows.pop(full))
 
-    def _keys(self, block: Block) -> tuple[np.ndarray, Exception | None]:
+    def _keys(self, block: Block) -> tuple[np.ndarray, Caught | None]:
         out, error = self.node.function.run_block(block, self._done)
         if not out.num_rows:
             return np.zeros(0, np.int64), error
@@ -238,7 +242,10 @@ class _GroupStage(Stage):
                     if key not in self._windows:
                         self._windows[key] = _Window(first, self._size(key))
                     self._windows[key].add(block.take(where))
-            taken = len(keys) + (error is not None)
+            taken = len(keys)
+            if error is not None:
+                error.put_off()  # it was raised before the state was saved
+                taken += 1
             self._done += taken
             left = self._rest[taken:]
             self._rest = left if left.num_rows else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..block import Block
+from ..caught import Caught
 from ..functions import UserFunction
 from ..node import UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
@@ -78,12 +79,12 @@ class _GroupByReducerStage(Stage):
             try:
                 state = node.reduce.run_row([*self._states[key], *row], self._index + i)
             except Exception as raised:
-                locate(raised, block, i)
+                locate(Caught(raised), block, i)
                 raise
             self._states[key] = state
         self._index += block.num_rows
         if error is not None:
-            raise error
+            raise error.take()
 
     def _state(self) -> State:
         states = [[k, [encode_value(v) for v in s]] for k, s in self._states.items()]

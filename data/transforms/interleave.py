@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..block import Block
+from ..caught import Caught
 from ..dataset_function import DatasetFunction
 from ..node import UNKNOWN, Node, UnaryNode
 from ..stage import Context, Stage, State, build_stage
@@ -83,7 +84,7 @@ class _Slot:
         self.before: State | None = None
         self.rest: Block | None = None
         self.taken = 0
-        self.error: Exception | None = None
+        self.error: Caught | None = None
         self.ended = False
 
     @property
@@ -100,7 +101,7 @@ class _Slot:
             self.rest = self.stage.next_block(rows, need)
             self.ended = self.rest is None
         except Exception as error:
-            self.error = error
+            self.error = Caught(error).put_off()
 
     def take(self, rows: int) -> Block:
         """Hand out up to `rows` rows."""
@@ -155,7 +156,7 @@ class _InterleaveStage(Stage):
                 return part.with_structure(self.structure)
             if slot.error is not None:
                 error, slot.error = slot.error, None
-                raise error
+                raise error.take()
             slot.stage.close()
             self._slots[self._turn] = None
             self._advance()

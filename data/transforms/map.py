@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from ..block import Block
+from ..caught import Caught
 from ..failures import Failures
 from ..functions import UserFunction
 from ..node import UnaryNode
@@ -116,7 +117,7 @@ class MapStage(Stage):
         if not done:
             if self._rest is None:
                 self._release()
-            raise error
+            raise error.take()
         self._raise_later(error, release=self._rest is None)
         return result
 
@@ -133,11 +134,12 @@ class MapStage(Stage):
         self._index = 0
 
 
-def locate(error: Exception, block: Block, row: int) -> None:
-    """Add to `error` the file, record and offset of the row that it is about, if known."""
+def locate(caught: Caught, block: Block, row: int) -> None:
+    """Add to the error the file, record and offset of the row that it is about, if known."""
     for column in block.columns:
         describe = getattr(column, "describe", None)
         if describe is not None:
-            error.message = f"{error.message} [{describe(row)}]"  # type: ignore[attr-defined]
-            error.args = (error.message, *error.args[1:])  # type: ignore[attr-defined]
+            error: Any = caught.error
+            error.message = f"{error.message} [{describe(row)}]"
+            error.args = (error.message, *error.args[1:])
             return

@@ -13,6 +13,7 @@ from ...ops.string_array import StringArray
 from ...ops.tensor_shape import TensorShape
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..caught import Caught
 from ..columns import RaggedColumn, column_rows
 from ..structure import Structure
 from .batch import BatchNode, BatchStage
@@ -52,7 +53,7 @@ class _PaddedBatchStage(BatchStage):
 
     def _batches(
         self, block: Block, size: int, structure: Structure
-    ) -> tuple[Block | None, Exception | None]:
+    ) -> tuple[Block | None, Caught | None]:
         done = []
         error = None
         for g in range(block.num_rows // size):
@@ -65,7 +66,7 @@ class _PaddedBatchStage(BatchStage):
                     )
                 ]
             except (DataLossError, InvalidArgumentError) as raised:
-                error = raised
+                error = Caught(raised)
                 break
             batch = [c.reshape((1, *c.shape)) for c in columns]
             done.append(Block(batch, 1, structure))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import weakref
 
 from ..autotune import Knob
 from ..block import Block
@@ -104,9 +105,10 @@ class PrefetchStage(Stage):
             if not self.context.tuner.enabled:
                 least = most = start
         self._begins_with = start
+        stage = weakref.proxy(self)  # or the two would keep each other alive
         return Knob(
             workers=1, most_workers=1, ahead=start, least_ahead=least, most_ahead=most,
-            apply=self._apply, item_bytes=self._item_bytes,
+            apply=lambda *given: stage._apply(*given), item_bytes=lambda: stage._item_bytes(),
         )  # fmt: skip
 
     def _item_bytes(self) -> int:

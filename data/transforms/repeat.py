@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..block import Block
+from ..caught import Caught
 from ..failures import Failures
 from ..node import INFINITE, UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
@@ -67,7 +68,7 @@ class _RepeatStage(Stage):
                 if not blocks:
                     raise
                 self._hold(before)
-                self._raise_later(error, release=True)
+                self._raise_later(Caught(error), release=True)
                 break
             if block is None:
                 self._epoch += 1

@@ -13,6 +13,7 @@ from ...ops.string_array import StringArray
 from ...ops.tensor_shape import TensorShape
 from ...ops.tensor_spec import TensorSpec
 from ..block import Block
+from ..caught import Caught
 from ..functions import UserFunction
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
@@ -79,7 +80,7 @@ class _ScanStage(Stage):
             try:
                 out = self.node.function.run_row([*self._values, *row], self._index)
             except Exception as error:
-                locate(error, block, i)
+                locate(Caught(error), block, i)
                 if block.num_rows > i + 1:
                     self.input.restore(before["input"])
                     self.input.skip_rows(i + 1)
@@ -87,7 +88,7 @@ class _ScanStage(Stage):
                 if not rows:
                     raise
                 self._hold(before)
-                self._raise_later(error, release=True)
+                self._raise_later(Caught(error), release=True)
                 break
             self._index += 1
             self._values = out[: self._width]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..block import Block
+from ..caught import Caught
 from ..failures import Failures
 from ..node import Node, UnaryNode
 from ..stage import Context, Stage, State
@@ -75,14 +76,14 @@ class _ShuffleRepeatStage(Stage):
         self._following: ShuffleStage | None = None
         self._input_end: State | None = None  # the input's state from before it began again
         self._room = 0  # rows that left and were not yet replaced
-        self._early: Exception | None = None
+        self._early: Caught | None = None
         self._before_early: State | None = None  # the input's state from before that error
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         while self._more:
             if self._early is not None and self._following is None:
                 error, self._early, self._before_early = self._early, None, None
-                raise error
+                raise error.take()
             block = self._now.next_block(max_rows, need_rows)
             if block is not None:
                 self._nonempty = True
@@ -116,7 +117,7 @@ class _ShuffleRepeatStage(Stage):
             try:
                 self._room -= following.fill()
             except Exception as error:
-                self._early, self._before_early = error, before
+                self._early, self._before_early = Caught(error).put_off(), before
 
     # -- state ----------------------------------------------------------------------------
 

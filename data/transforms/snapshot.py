@@ -159,7 +159,7 @@ def shard_numbers(function: UserFunction | None, block: Block, first: int) -> np
         return None
     out, error = function.run_block(block, first)
     if error is not None:
-        raise error
+        raise error.take()
     numbers = np.asarray(out.columns[0], np.int64)
     if numbers.size and numbers.min() < 0:
         raise InvalidArgumentError(

@@ -12,6 +12,7 @@ from ...ops.sparse_tensor import SparseTensorSpec
 from ...ops.string_array import StringArray
 from ...ops.tensor_shape import TensorShape
 from ..block import Block
+from ..caught import Caught
 from ..columns import SparseColumn, column_rows
 from ..structure import Structure
 from .batch import BatchNode, BatchStage
@@ -42,14 +43,14 @@ class _SparseBatchStage(BatchStage):
 
     def _batches(
         self, block: Block, size: int, structure: Structure
-    ) -> tuple[Block | None, Exception | None]:
+    ) -> tuple[Block | None, Caught | None]:
         done, error = [], None
         rows = column_rows(block.columns[0])
         for g in range(block.num_rows // size):
             try:
                 column = sparse_rows(rows[g * size : (g + 1) * size], self.node.row_shape)
             except DataLossError as raised:
-                error = raised
+                error = Caught(raised)
                 break
             done.append(Block([column.batched(size)], 1, structure))
         return (Block.concat(done) if done else None), error

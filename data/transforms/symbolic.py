@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ...ops.errors import UntraceableError
 from ..node import Node
 from ..stage import Context, Stage
 
@@ -26,4 +27,6 @@ class SymbolicNode(Node):
         return self.spec
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
-        raise AssertionError("a dataset made while tracing is never run")
+        raise UntraceableError(
+            "a dataset made of a symbolic tensor has no elements while the function is traced"
+        )

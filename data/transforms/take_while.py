@@ -53,7 +53,9 @@ class _TakeWhileStage(Stage):
         end = int(np.argmin(keep)) if not keep.all() else len(keep)
         if end < len(keep):
             self._done = True
-            error = None
+            if error is not None:
+                error.put_off()  # it never comes
+                error = None
         self._index += end
         kept = block[:end]
         if error is not None:
@@ -64,7 +66,7 @@ class _TakeWhileStage(Stage):
                 self.input.skip_rows(end + 1)
             self._index += 1
             if not end:
-                raise error
+                raise error.take()
             self._hold(before)
             self._raise_later(error, release=True)
         return kept if end else None

@@ -10,6 +10,7 @@ import numpy as np
 from ...ops import nest
 from ...ops.errors import InvalidArgumentError
 from ..block import Block
+from ..caught import Caught
 from ..columns import ungroup_rows
 from ..node import UNKNOWN, UnaryNode
 from ..stage import Context, Stage, State
@@ -42,7 +43,7 @@ class _UnbatchStage(Stage):
 
     _rest: Block | None
     _todo: Block | None
-    _error: Exception | None
+    _error: Caught | None
 
     def __init__(self, node: UnbatchNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
@@ -53,7 +54,7 @@ class _UnbatchStage(Stage):
         while self._rest is None:
             if self._error is not None:
                 error, self._error = self._error, None
-                raise error
+                raise error.take()
             block, self._todo = self._todo, None
             if block is None:
                 self._release()
@@ -77,7 +78,7 @@ class _UnbatchStage(Stage):
             rest = self._ungroup(block)
         except InvalidArgumentError as error:
             if block.num_rows == 1:
-                self._error = error
+                self._error = Caught(error).put_off()
                 return
             half = block.num_rows // 2
             self._take_apart(block[:half])

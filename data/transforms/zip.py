@@ -7,6 +7,7 @@ from typing import Any
 
 from ...ops import nest
 from ..block import Block
+from ..caught import Caught
 from ..failures import Failures
 from ..node import INFINITE, UNKNOWN, Node
 from ..stage import Context, Stage, State
@@ -76,7 +77,7 @@ class _ZipStage(Stage):
         before = self._state()
         parts: list[Block] = []
         rows = max_rows
-        error: Exception | None = None
+        error: Caught | None = None
         for stage in self.inputs:
             part, error = self._pull(stage, rows, bool(parts))
             if part is None and error is None:
@@ -96,9 +97,9 @@ class _ZipStage(Stage):
         columns = [c for part in parts for c in part[:rows].columns]
         return Block(columns, rows, self.structure)
 
-    def _up_to(self, error: Exception, before: State, rows: int) -> Block | None:
+    def _up_to(self, error: Caught, before: State, rows: int) -> Block | None:
         """The `rows` rows before one input's error; then all inputs go on behind it."""
-        bad = error
+        bad = error.put_off()
         self._restore(before)
         parts = []
         if rows:
@@ -107,9 +108,9 @@ class _ZipStage(Stage):
             try:
                 stage.skip_rows(1)
             except Exception as again:
-                bad = again
+                bad = Caught(again).put_off()
         if not rows:
-            raise bad
+            raise bad.take()
         self._hold(before)
         self._raise_later(bad, release=True)
         columns = [c for part in parts for c in part.columns]  # type: ignore[union-attr]
@@ -117,7 +118,7 @@ class _ZipStage(Stage):
 
     def _pull(
         self, stage: Stage, rows: int, exactly: bool
-    ) -> tuple[Block | None, Exception | None]:
+    ) -> tuple[Block | None, Caught | None]:
         blocks: list[Block] = []
         got = 0
         error = None
@@ -125,7 +126,7 @@ class _ZipStage(Stage):
             try:
                 block = stage.next_block(rows - got, rows - got if exactly else 1)
             except Exception as raised:
-                error = raised
+                error = Caught(raised)
                 break
             if block is None:
                 break
