@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from .. import kernel_cache, object_code
 from ..graph import llvm
-from ..kernel_cache import cache_folder
+from .code import Code
 
-__all__ = ["ensure_compiled", "kernel", "vector_width"]
+__all__ = ["ensure_compiled", "fill_cache", "host_width", "kernel", "vector_width"]
 
 Kernel = Callable[..., None]
 
@@ -38,9 +37,9 @@ MODULES = {
 }  # fmt: skip
 
 _kernels: dict[str, Kernel] = {}
+_width = 16  # of the kernels that were loaded
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
-_engines: list[object] = []  # machine code lives as long as its engine
 _done = threading.Event()
 _failure: BaseException | None = None
 
@@ -67,13 +66,16 @@ def ensure_compiled(timeout_s: float | None = None) -> bool:
 
 
 def vector_width() -> int:
-    """Floats in a vector of this machine."""
-    import llvmlite.binding as binding
+    """Floats in a vector of the kernels that are there."""
+    return _width
 
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
+
+def host_width() -> int:
+    """Floats in a vector of this machine, as LLVM knows it."""
+    features = kernel_cache.cpu_features()
+    if "avx512f" in features:
         return 16
-    return 8 if features.get("avx2") and features.get("fma") else 4
+    return 8 if {"avx2", "fma"} <= features else 4
 
 
 def _start() -> None:
@@ -134,27 +136,22 @@ def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
 
 
 def fill_cache(modules: list[str]) -> None:
-    """Compile modules into the cache: what the child process does."""
+    """Compile modules into the cache: what the child process does.
+
+    A file holds the vector's width in its first byte, then the object file.
+    """
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
     for module in modules:
-        code = compiled(module)
-        temporary = folder / f"{module}.{os.getpid()}.tmp"
-        temporary.write_bytes(hashlib.sha256(code).digest() + code)
-        os.replace(temporary, folder / f"{module}.o")
+        width = host_width()
+        code = Code(width)
+        write(module, code)
+        with llvm._compiling:
+            binding, machine = llvm._target()[:2]
+            found = llvm._compile(binding, machine, code.text())
+        kernel_cache.write(folder / module, bytes([width]) + found)
 
 
-def compiled(module: str) -> bytes:
-    """The object file of a module."""
-    from .code import Code
-
-    code = Code(vector_width())
-    write(module, code)
-    binding, machine = llvm._target()[:2]
-    return llvm._compile(binding, machine, code.text())
-
-
-def write(module: str, code: Any) -> None:
+def write(module: str, code: Code) -> None:
     """Write a module's functions."""
     from . import elementary_code, products, taps_code, winograd_code
 
@@ -171,33 +168,22 @@ def write(module: str, code: Any) -> None:
 
 def _load(folder: Path, module: str) -> bool:
     """Load a module from the cache; whether it was there, whole."""
+    global _width
     try:
-        data = (folder / f"{module}.o").read_bytes()
-    except OSError:
+        data = kernel_cache.read(folder / module)
+    except (OSError, ValueError):  # absent or damaged
         return False
-    check, code = data[:32], data[32:]
-    if hashlib.sha256(code).digest() != check:
-        return False
-    binding, machine = llvm._target()[:2]
-    with llvm._compiling:
-        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-        engine.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        _engines.append(engine)
-        for name, count in MODULES[module].items():
-            address = engine.get_function_address(name)
-            _kernels[name] = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(address)
+    kernels = MODULES[module]
+    _width = data[0]
+    addresses = object_code.load(data[1:], *kernels)
+    for (name, count), address in zip(kernels.items(), addresses, strict=True):
+        _kernels[name] = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(address)
     return True
 
 
 def _folder() -> Path:
     """The cache of kernels of these sources, this compiler and this CPU."""
-    import llvmlite
-    import llvmlite.binding as binding
-
-    digest = hashlib.sha256(binding.get_host_cpu_features().flatten().encode())
-    for part in (llvmlite.__version__, binding.get_host_cpu_name(), sys.platform):
-        digest.update(part.encode())
+    digest = hashlib.sha256(kernel_cache.machine().encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return cache_folder() / f"ops-{digest.hexdigest()[:24]}"
+    return kernel_cache.cache_folder() / f"ops-{digest.hexdigest()[:24]}"
