@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops import dtypes
+from ..ops import api as hr, dtypes
 from . import backend
 
 __all__ = [
@@ -25,11 +25,16 @@ class DTypePolicy:
     >>> DTypePolicy("mixed_bfloat16").compute_dtype
     'bfloat16'
 
+    Args:
+        name: of a dtype or a mixed policy; None for the global policy.
+
     Raises:
         ValueError: `name` is neither a dtype nor a known mixed policy.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str | None = None):
+        if name is None:
+            name = dtype_policy().name
         if not isinstance(name, str):
             raise TypeError(f"name must be a string such as 'mixed_bfloat16', got {name!r}")
         if name in ("mixed_float16", "mixed_bfloat16"):
@@ -59,6 +64,15 @@ class DTypePolicy:
     def variable_dtype(self) -> str:
         """Name of the type layers create variables in."""
         return self._variable
+
+    def convert_input(self, x: Any, autocast: bool, dtype: Any) -> Any:
+        """`x` as a tensor; floats of another type than `dtype` are cast with `autocast`."""
+        want = dtypes.as_dtype(dtype)
+        known = getattr(x, "dtype", None)
+        if known is None:
+            return hr.convert_to_tensor(x)
+        x = hr.convert_to_tensor(x)
+        return hr.cast(x, want) if autocast and x.dtype.is_floating else x
 
     def get_config(self) -> dict[str, Any]:
         """``{"name": ...}``."""

@@ -69,10 +69,17 @@ class Trainer:
             run_eagerly: never trace; every step runs as plain Python.
             steps_per_execution: accepted; every step is one execution.
             jit_compile: accepted; steps are always compiled.
-            auto_scale_loss: accepted; a loss is scaled where its optimizer says so.
+            auto_scale_loss: under the policy ``mixed_float16``, put a `LossScaleOptimizer`
+                around the optimizer.
             **kwargs: Keras 2's further arguments, ignored.
         """
         self.optimizer = optimizers.get(optimizer)
+        policy = getattr(self, "dtype_policy", None)
+        if auto_scale_loss and policy is not None and policy.name == "mixed_float16":
+            if self.optimizer and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+                self.optimizer = optimizers.LossScaleOptimizer(
+                    self.optimizer, name="loss_scale_optimizer"
+                )
         self.loss = loss
         self.run_eagerly = bool(run_eagerly)
         self.steps_per_execution = steps_per_execution
@@ -208,6 +215,7 @@ class Trainer:
         with hr.GradientTape() as tape:
             y_pred = self(x, training=True)  # type: ignore[operator]
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            self._build_optimizer()
             scale = getattr(self.optimizer, "scale_loss", None)
             scaled = loss if scale is None else scale(loss)
         self._track_loss(x, loss)
@@ -216,6 +224,13 @@ class Trainer:
             gradients = tape.gradient(scaled, variables)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _build_optimizer(self) -> None:
+        """Create the optimizer's variables: a scale of the loss that changes is one of them,
+        which a trace must not take for a number."""
+        optimizer = self.optimizer
+        if not getattr(optimizer, "built", True) and hasattr(optimizer, "build"):
+            optimizer.build(self.trainable_weights)  # type: ignore[attr-defined]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluation of one batch; the metrics' values."""
@@ -281,7 +296,8 @@ class Trainer:
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One update on one batch; the loss, or ``[loss, *metrics]``, or a dictionary."""
+        """One update on one batch; the loss, or ``[loss, *metrics]``, or a dictionary: of this
+        batch alone, as in Keras 3."""
         self._assert_compiled("train_on_batch")
         if class_weight is not None:
             if sample_weight is not None:
@@ -294,16 +310,19 @@ class Trainer:
             sample_weight = apply_class_weight(y, class_weight)
         batch = _batch(x, y, sample_weight)
         training_loop.symbolic_build(self, batch)
+        self.reset_metrics()
         logs = self.make_train_function()(batch)
         return self._logs_of_batch(logs, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Evaluation of one batch; the loss, or ``[loss, *metrics]``, or a dictionary."""
+        """Evaluation of one batch; the loss, or ``[loss, *metrics]``, or a dictionary: of this
+        batch alone, as in Keras 3."""
         self._assert_compiled("test_on_batch")
         batch = _batch(x, y, sample_weight)
         training_loop.symbolic_build(self, batch)
+        self.reset_metrics()
         logs = self.make_test_function()(batch)
         return self._logs_of_batch(logs, return_dict)
 

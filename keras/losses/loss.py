@@ -7,6 +7,7 @@ from typing import Any
 
 from ...ops import api as hr, nest
 from .. import dtype_policies
+from ..backend import floatx
 from ..engine.masks import get_mask
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from ..utils.naming import auto_name
@@ -43,7 +44,7 @@ class Loss:
     ):
         self.name = name or auto_name(type(self).__name__)
         self.reduction = standardize_reduction(reduction)
-        self._dtype = dtype_policies.get(dtype).compute_dtype
+        self._dtype = dtype_policies.get(dtype or floatx()).compute_dtype
 
     @property
     def dtype(self) -> str:

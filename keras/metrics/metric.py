@@ -26,7 +26,7 @@ class Metric:
 
     def __init__(self, dtype: Any = None, name: str | None = None):
         self.name = name or auto_name(type(self).__name__)
-        self._dtype = dtype_policies.get(dtype).compute_dtype
+        self._dtype = dtype_policies.get(dtype or floatx()).compute_dtype
         self._variables: list[Any] = []
         self._metrics: list[Metric] = []
 

@@ -5,6 +5,7 @@ from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .adamax import Adamax
+from .loss_scale import LossScaleOptimizer
 from .nadam import Nadam
 from .optimizer import Optimizer
 from .registry import deserialize, get, serialize
@@ -18,6 +19,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "RMSprop",

@@ -9,6 +9,7 @@ from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .adamax import Adamax
+from .loss_scale import LossScaleOptimizer
 from .nadam import Nadam
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
@@ -16,7 +17,9 @@ from .sgd import SGD
 
 __all__ = ["deserialize", "get", "serialize"]
 
-_CLASSES = (Adadelta, Adagrad, Adam, AdamW, Adamax, Nadam, RMSprop, SGD)
+_CLASSES = (
+    Adadelta, Adagrad, Adam, AdamW, Adamax, LossScaleOptimizer, Nadam, RMSprop, SGD,
+)  # fmt: skip
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 
 

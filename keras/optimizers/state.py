@@ -165,7 +165,7 @@ class OptimizerState:
                 "Please call `optimizer.build(trainable_variables)` to create the optimizer "
                 "weights before calling `set_weights()`."
             )
-        for variable, weight in zip(self._variables, weights, strict=False):
+        for variable, weight in zip(self.variables, weights, strict=False):
             if tuple(variable.shape) != tuple(weight.shape):
                 raise ValueError(
                     f"Optimizer variable {variable.name} has shape {tuple(variable.shape)} not "
@@ -175,12 +175,12 @@ class OptimizerState:
 
     def save_own_variables(self, store: Any) -> None:
         """Write the variables into a mapping, under ``"0"``, ``"1"``, ..."""
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             store[str(i)] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         """Read the variables from a mapping that `save_own_variables` filled."""
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(self.variables):
             message = (
                 f"Skipping variable loading for optimizer '{self.name}', because it has "
                 f"{len(self._variables)} variables whereas the saved optimizer has "
@@ -188,7 +188,7 @@ class OptimizerState:
             )
             warnings.warn(message, stacklevel=2)
             return
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             variable.assign(hr.cast(hr.convert_to_tensor(store[str(i)][()]), variable.dtype))
 
     def get_config(self) -> dict[str, Any]:
