@@ -62,16 +62,70 @@ from ..ops.api import (
     weighted_cross_entropy_with_logits,
     zero_fraction,
 )
+from ..ops.candidate_sampling import (
+    all_candidate_sampler,
+    compute_accidental_hits,
+    fixed_unigram_candidate_sampler,
+    learned_unigram_candidate_sampler,
+)
+from ..ops.ctc import (
+    ctc_loss,
+)
+from ..ops.ctc_decode import (
+    collapse_repeated,
+    ctc_beam_search_decoder,
+    ctc_greedy_decoder,
+    ctc_unique_labels,
+)
+from ..ops.nn_more_embedding import (
+    embedding_lookup_sparse,
+    safe_embedding_lookup_sparse,
+)
+from ..ops.nn_more_fractional import (
+    fractional_avg_pool,
+    fractional_max_pool,
+)
+from ..ops.nn_more_losses import (
+    nce_loss,
+    sampled_softmax_loss,
+)
+from ..ops.nn_more_moments import (
+    batch_norm_with_global_normalization,
+    normalize_moments,
+    sufficient_statistics,
+    weighted_moments,
+)
+from ..ops.nn_more_morphology import (
+    dilation2d,
+    erosion2d,
+)
+from ..ops.nn_more_search import (
+    approx_max_k,
+    approx_min_k,
+    isotonic_regression,
+)
+from ..ops.nn_more_space import (
+    with_space_to_batch,
+)
+from . import nn_experimental as experimental
+from .loss_scaling import compute_average_loss, scale_regularization_loss
 
 __all__ = [
+    "all_candidate_sampler",
+    "approx_max_k",
+    "approx_min_k",
     "atrous_conv2d",
     "atrous_conv2d_transpose",
     "avg_pool",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm_with_global_normalization",
     "batch_normalization",
     "bias_add",
+    "collapse_repeated",
+    "compute_accidental_hits",
+    "compute_average_loss",
     "conv1d",
     "conv1d_transpose",
     "conv2d",
@@ -81,18 +135,31 @@ __all__ = [
     "conv_transpose",
     "convolution",
     "crelu",
+    "ctc_beam_search_decoder",
+    "ctc_greedy_decoder",
+    "ctc_loss",
+    "ctc_unique_labels",
     "depth_to_space",
     "depthwise_conv2d",
     "depthwise_conv2d_backprop_filter",
     "depthwise_conv2d_backprop_input",
+    "dilation2d",
     "dropout",
     "elu",
     "embedding_lookup",
+    "embedding_lookup_sparse",
+    "erosion2d",
+    "experimental",
+    "fixed_unigram_candidate_sampler",
+    "fractional_avg_pool",
+    "fractional_max_pool",
     "gelu",
     "in_top_k",
+    "isotonic_regression",
     "l2_loss",
     "l2_normalize",
     "leaky_relu",
+    "learned_unigram_candidate_sampler",
     "local_response_normalization",
     "log_poisson_loss",
     "log_softmax",
@@ -103,9 +170,14 @@ __all__ = [
     "max_pool3d",
     "max_pool_with_argmax",
     "moments",
+    "nce_loss",
+    "normalize_moments",
     "pool",
     "relu",
     "relu6",
+    "safe_embedding_lookup_sparse",
+    "sampled_softmax_loss",
+    "scale_regularization_loss",
     "selu",
     "separable_conv2d",
     "sigmoid",
@@ -118,9 +190,12 @@ __all__ = [
     "space_to_batch",
     "space_to_depth",
     "sparse_softmax_cross_entropy_with_logits",
+    "sufficient_statistics",
     "swish",
     "tanh",
     "top_k",
     "weighted_cross_entropy_with_logits",
+    "weighted_moments",
+    "with_space_to_batch",
     "zero_fraction",
 ]

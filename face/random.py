@@ -14,11 +14,22 @@ from ..ops.api import (
     stateless_truncated_normal,
     stateless_uniform,
 )
+from ..ops.candidate_sampling import (
+    all_candidate_sampler,
+    fixed_unigram_candidate_sampler,
+    learned_unigram_candidate_sampler,
+    log_uniform_candidate_sampler,
+    uniform_candidate_sampler,
+)
 
 __all__ = [
     "Generator",
+    "all_candidate_sampler",
     "create_rng_state",
+    "fixed_unigram_candidate_sampler",
     "get_global_generator",
+    "learned_unigram_candidate_sampler",
+    "log_uniform_candidate_sampler",
     "normal",
     "set_global_generator",
     "set_seed",
@@ -28,4 +39,5 @@ __all__ = [
     "stateless_uniform",
     "truncated_normal",
     "uniform",
+    "uniform_candidate_sampler",
 ]

@@ -5,7 +5,9 @@ Activations, softmax and losses have modules of their own.
 
 from __future__ import annotations
 
+import functools
 import numbers
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ from .elementwise import rsqrt, sqrt
 from .errors import InvalidArgumentError
 from .math_ops import maximum, squared_difference
 from .primitive import Primitive
-from .random_ops import random_uniform
+from .random_ops import random_uniform, stateless_uniform
 from .reductions import reduce_mean, reduce_sum, spread
 from .shape_rules import NUMERIC
 from .static_args import static_int
@@ -241,6 +243,20 @@ def dropout(
     Raises:
         ValueError: `rate` is out of range, or `x` no float.
     """
+    return general_dropout(
+        x, rate, functools.partial(random_uniform, seed=seed), noise_shape=noise_shape
+    )
+
+
+def general_dropout(
+    x: Any,
+    rate: Any,
+    uniform_sampler: Callable[..., Any],
+    noise_shape: Any = None,
+    name: str | None = None,
+) -> Tensor:
+    """`dropout` with its random numbers from `uniform_sampler`, a function of ``shape`` and
+    ``dtype`` that gives uniform numbers in [0, 1)."""
     x = to_tensor(x, None)
     if not x.dtype.is_floating:
         raise ValueError(
@@ -262,12 +278,28 @@ def dropout(
             raise ValueError(f"`rate` must be a scalar tensor. Received shape {rate.shape}")
         rate = cast(rate, x.dtype)
         scale = 1 / (1 - rate)
-    draw = random_uniform(
-        shape(x) if noise_shape is None else _noise_shape(x, noise_shape),
-        seed=seed,
+    draw = uniform_sampler(
+        shape=shape(x) if noise_shape is None else _noise_shape(x, noise_shape),
         dtype=x.dtype,
     )
     return masked(x * scale, draw >= rate)
+
+
+def stateless_dropout(
+    x: Any,
+    rate: Any,
+    seed: Any,
+    rng_alg: str | None = None,
+    noise_shape: Any = None,
+    name: str | None = None,
+) -> Tensor:
+    """`dropout` that depends on `seed` (two integers) alone.
+
+    >>> stateless_dropout(ones([4]), 0.5, seed=[1, 0]).numpy()
+    array([0., 2., 0., 0.], dtype=float32)
+    """
+    draw = functools.partial(stateless_uniform, seed=seed, alg=rng_alg or "auto_select")
+    return general_dropout(x, rate, draw, noise_shape=noise_shape)
 
 
 def _noise_shape(x: Tensor, noise_shape: Any) -> Any:

@@ -231,6 +231,14 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
     )
 
 
+def draw_stream(
+    kind: str, n: int, dtype: DType, name: str, seed: int, seed2: int
+) -> np.ndarray:
+    """The next `n` numbers of the stream of an operation `name` with these seeds."""
+    start = _seeds.reserve((name, dtype.name, seed, seed2), n * _RESERVED)
+    return draw(kind, n, dtype, seed & _MASK64, (0, seed2 & _MASK64), start)
+
+
 def draw_per_element(
     kind: str, dims: tuple[int, ...], dtype: DType, seed: int, seed2: int, index: Any
 ) -> np.ndarray:

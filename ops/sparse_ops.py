@@ -35,6 +35,7 @@ from .sparse_layout import (
     split,
     transpose,
 )
+from .sparse_more_segments import segment_mean, segment_sqrt_n, segment_sum
 from .sparse_tensor import SparseTensor, SparseTensorSpec, from_dense, to_dense
 from .static_args import static_int
 from .tensor import Tensor
@@ -43,7 +44,7 @@ from .tensor_spec import TensorSpec
 __all__ = [
     "SparseTensor", "SparseTensorSpec", "concat", "expand_dims", "eye", "fill_empty_rows",
     "from_dense", "map_values", "mask", "reduce_sum", "reorder", "reset_shape", "reshape",
-    "retain", "slice", "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
+    "retain", "segment_mean", "segment_sqrt_n", "segment_sum", "slice", "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
 ]  # fmt: skip
 
 
