@@ -169,7 +169,8 @@ LeakyRelu = _activation(
 def _leaky_relu_grad_impl(g: Any, x: Any, *, alpha: float) -> Any:
     if not 0 <= alpha <= 1:
         return array_module(x).where(x > 0, g, g * g.dtype.type(alpha))
-    slope = (x > 0).astype(g.dtype).clip(g.dtype.type(alpha), g.dtype.type(1))
+    slope = array_module(x).asarray((x > 0).astype(g.dtype))
+    array_module(x).maximum(slope, g.dtype.type(alpha), out=slope)
     slope *= g
     return slope
 
