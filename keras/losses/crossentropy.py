@@ -1,5 +1,5 @@
 """Cross-entropies: binary, categorical (one-hot targets), sparse categorical (class numbers),
-and the focal forms of the first two.
+and the generalized one, which wrong labels harm less.  Their focal forms are in `focal`.
 
 Probabilities are cut to ``[epsilon, 1 - epsilon]`` before their logarithm is taken.  Where a
 prediction is known to come from `softmax` or `sigmoid`, its logits are used instead, as Keras
@@ -15,18 +15,17 @@ from ...ops import api as hr
 from ..activations.logits import logits_of
 from ..backend import epsilon
 from ..engine.masks import set_mask
-from .loss import LossFunctionWrapper
+from .loss import PlainLoss
+from .reduction import same_dtype
 
 __all__ = [
     "BinaryCrossentropy",
-    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
-    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
     "SparseCategoricalCrossentropy",
     "binary_crossentropy",
-    "binary_focal_crossentropy",
     "categorical_crossentropy",
-    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "sparse_categorical_crossentropy",
 ]
 
@@ -46,7 +45,8 @@ def _logits(y_pred: Any, from_logits: bool, activation: str, loss: str) -> tuple
     return found, True
 
 
-def _check_same_shape(target: Any, output: Any) -> None:
+def check_same_shape(target: Any, output: Any) -> None:
+    """Refuse targets and predictions of different shapes."""
     if len(target.shape) != len(output.shape):
         raise ValueError(
             "Arguments `target` and `output` must have the same rank (ndim). Received: "
@@ -59,21 +59,18 @@ def _check_same_shape(target: Any, output: Any) -> None:
         )
 
 
-def _clip(probabilities: Any) -> Any:
+def clip(probabilities: Any) -> Any:
+    """`probabilities` cut to ``[epsilon, 1 - epsilon]``."""
     return hr.clip_by_value(probabilities, epsilon(), 1.0 - epsilon())
 
 
-def _pair(y_true: Any, y_pred: Any) -> Any:
-    y_pred = hr.convert_to_tensor(y_pred)
-    return hr.cast(hr.convert_to_tensor(y_true), y_pred.dtype), y_pred
-
-
-def _elementwise_binary(y_true: Any, y_pred: Any, from_logits: bool) -> Any:
-    _check_same_shape(y_true, y_pred)
+def elementwise_binary(y_true: Any, y_pred: Any, from_logits: bool) -> Any:
+    """One cross-entropy per element."""
+    check_same_shape(y_true, y_pred)
     y_pred, from_logits = _logits(y_pred, from_logits, "sigmoid", "binary_crossentropy")
     if from_logits:
         return hr.sigmoid_cross_entropy_with_logits(labels=y_true, logits=y_pred)
-    y_pred = _clip(y_pred)
+    y_pred = clip(y_pred)
     return -(y_true * hr.log(y_pred) + (1.0 - y_true) * hr.log(1.0 - y_pred))
 
 
@@ -85,44 +82,21 @@ def binary_crossentropy(
     axis: int = -1,
 ) -> Any:
     """``mean(-(y_true * log(p) + (1 - y_true) * log(1 - p)))`` over `axis`."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    return hr.reduce_mean(_elementwise_binary(y_true, y_pred, from_logits), axis=axis)
+    return hr.reduce_mean(elementwise_binary(y_true, y_pred, from_logits), axis=axis)
 
 
-def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    apply_class_balancing: bool = False,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Any:
-    """Binary cross-entropy weighted by ``(1 - p_t) ** gamma`` (Lin et al. 2018)."""
-    y_true, y_pred = _pair(y_true, y_pred)
-    if label_smoothing:
-        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:
-        y_pred = hr.sigmoid(y_pred)
-    entropy = _elementwise_binary(y_true, y_pred, False)
-    p_t = y_true * y_pred + (1.0 - y_true) * (1.0 - y_pred)
-    focal = hr.pow(1.0 - p_t, gamma) * entropy
-    if apply_class_balancing:
-        focal = (y_true * alpha + (1.0 - y_true) * (1.0 - alpha)) * focal
-    return hr.reduce_mean(focal, axis=axis)
-
-
-def _prepare_categorical(
+def prepare_categorical(
     y_true: Any, y_pred: Any, label_smoothing: float, axis: Any, loss: str
 ) -> Any:
+    """Both of one dtype, the targets smoothed; warns where there is a single class."""
     if isinstance(axis, bool):
         raise ValueError(
             f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}"
         )
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     if y_pred.shape[-1] == 1:
         warnings.warn(
             f"In loss {loss}, expected y_pred.shape to be (batch_size, num_classes) with "
@@ -149,7 +123,7 @@ def categorical_crossentropy(
     axis: int = -1,
 ) -> Any:
     """``-sum(y_true * log(p))`` along `axis`; probabilities are scaled to sum to 1 first."""
-    y_true, y_pred = _prepare_categorical(
+    y_true, y_pred = prepare_categorical(
         y_true, y_pred, label_smoothing, axis, "categorical_crossentropy"
     )
     if len(y_true.shape) < 1:
@@ -157,32 +131,12 @@ def categorical_crossentropy(
             "Arguments `target` and `output` must be at least rank 1. Received: "
             f"target.shape={tuple(y_true.shape)}, output.shape={tuple(y_pred.shape)}"
         )
-    _check_same_shape(y_true, y_pred)
+    check_same_shape(y_true, y_pred)
     y_pred, from_logits = _logits(y_pred, from_logits, "softmax", "categorical_crossentropy")
     if from_logits:
         return hr.softmax_cross_entropy_with_logits(labels=y_true, logits=y_pred, axis=axis)
-    y_pred = _clip(y_pred / hr.reduce_sum(y_pred, axis=axis, keepdims=True))
+    y_pred = clip(y_pred / hr.reduce_sum(y_pred, axis=axis, keepdims=True))
     return -hr.reduce_sum(y_true * hr.log(y_pred), axis=axis)
-
-
-def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: Any = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Any:
-    """Categorical cross-entropy weighted by ``alpha * (1 - p) ** gamma`` (Lin et al. 2018)."""
-    y_true, y_pred = _prepare_categorical(
-        y_true, y_pred, label_smoothing, axis, "categorical_focal_crossentropy"
-    )
-    if from_logits:
-        y_pred = hr.softmax(y_pred, axis=axis)
-    p = _clip(y_pred / hr.reduce_sum(y_pred, axis=axis, keepdims=True))
-    weights = hr.pow(1.0 - p, gamma) * hr.constant(alpha, dtype=p.dtype)
-    return hr.reduce_sum(weights * (-y_true * hr.log(p)), axis=axis)
 
 
 def sparse_categorical_crossentropy(
@@ -229,7 +183,7 @@ def sparse_categorical_crossentropy(
         y_true = hr.where(valid, y_true, hr.zeros_like(y_true))
         y_pred = hr.where(hr.expand_dims(valid, -1), y_pred, hr.zeros_like(y_pred))
     if not from_logits:
-        y_pred = hr.log(_clip(y_pred))
+        y_pred = hr.log(clip(y_pred))
     loss = hr.sparse_softmax_cross_entropy_with_logits(labels=y_true, logits=y_pred)
     if valid is not None:
         loss = hr.where(valid, loss, hr.zeros_like(loss))
@@ -240,16 +194,42 @@ def sparse_categorical_crossentropy(
 sparse_categorical_crossentropy._integer_targets = True  # type: ignore[attr-defined]
 
 
-class BinaryCrossentropy(LossFunctionWrapper):
-    """Cross-entropy of yes/no targets.
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
+    """``(1 - p[y_true] ** q) / q`` for class numbers `y_true` (Zhang & Sabuncu 2018).
+
+    Between the mean absolute error (q = 1) and the cross-entropy (q towards 0).
+    """
+    y_pred = hr.convert_to_tensor(y_pred)
+    classes = y_pred.shape[-1] if y_pred.shape[-1] is not None else hr.shape(y_pred)[-1]
+    chosen = hr.one_hot(
+        hr.cast(hr.convert_to_tensor(y_true), hr.int32), classes, dtype=y_pred.dtype
+    )
+    p = hr.reduce_sum(y_pred * chosen, axis=-1)
+    return (1.0 - hr.pow(p, hr.constant(q, dtype=p.dtype))) / q
+
+
+categorical_generalized_cross_entropy._integer_targets = True  # type: ignore[attr-defined]
+
+
+class Crossentropy(PlainLoss):
+    """Base of the cross-entropies, with the arguments that most of them take.
 
     Args:
         from_logits: whether predictions are logits; else probabilities.
-        label_smoothing: in [0, 1]; moves targets this far towards 0.5.
-        axis: the axis averaged over.
+        label_smoothing: in [0, 1]; moves targets this far towards 0.5 (binary) or the uniform
+            distribution (categorical).
+        axis: the axis averaged over (binary) or that of the classes (categorical).
         reduction: see `Loss`.
         name: of the loss.
         dtype: see `Loss`.
+    """
+
+
+class BinaryCrossentropy(Crossentropy):
+    """Cross-entropy of yes/no targets.
+
+    Args:
+        **others: see `Crossentropy`.
 
     >>> round(float(BinaryCrossentropy()([[1.0]], [[0.5]])), 4)
     0.6931
@@ -265,33 +245,16 @@ class BinaryCrossentropy(LossFunctionWrapper):
         dtype: Any = None,
     ):
         super().__init__(
-            binary_crossentropy,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-            from_logits=from_logits,
-            label_smoothing=label_smoothing,
-            axis=axis,
-        )
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "reduction": self.reduction, **self._fn_kwargs}
+            binary_crossentropy, reduction, name, dtype,
+            from_logits=from_logits, label_smoothing=label_smoothing, axis=axis,
+        )  # fmt: skip
 
 
-class CategoricalCrossentropy(LossFunctionWrapper):
+class CategoricalCrossentropy(Crossentropy):
     """Cross-entropy of one-hot targets.
 
     Args:
-        from_logits: whether predictions are logits; else probabilities.
-        label_smoothing: in [0, 1]; moves targets this far towards the uniform distribution.
-        axis: the classes' axis.
-        reduction: see `Loss`.
-        name: of the loss.
-        dtype: see `Loss`.
+        **others: see `Crossentropy`.
     """
 
     def __init__(
@@ -304,33 +267,18 @@ class CategoricalCrossentropy(LossFunctionWrapper):
         dtype: Any = None,
     ):
         super().__init__(
-            categorical_crossentropy,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-            from_logits=from_logits,
-            label_smoothing=label_smoothing,
-            axis=axis,
-        )
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "reduction": self.reduction, **self._fn_kwargs}
+            categorical_crossentropy, reduction, name, dtype,
+            from_logits=from_logits, label_smoothing=label_smoothing, axis=axis,
+        )  # fmt: skip
 
 
-class SparseCategoricalCrossentropy(LossFunctionWrapper):
+class SparseCategoricalCrossentropy(Crossentropy):
     """Cross-entropy of class numbers.
 
     Args:
-        from_logits: whether predictions are logits; else probabilities.
         ignore_class: class number whose samples do not count, e.g. padding.
-        reduction: see `Loss`.
         axis: the classes' axis; only the last is supported.
-        name: of the loss.
-        dtype: see `Loss`.
+        **others: see `Crossentropy`.
 
     >>> loss = SparseCategoricalCrossentropy(from_logits=True)
     >>> round(float(loss([1], [[0.0, 2.0]])), 4)
@@ -347,109 +295,30 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         dtype: Any = None,
     ):
         super().__init__(
-            sparse_categorical_crossentropy,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-            from_logits=from_logits,
-            ignore_class=ignore_class,
-            axis=axis,
-        )
-        self.from_logits = from_logits
-        self.ignore_class = ignore_class
-
-    def get_config(self) -> dict[str, Any]:
-        """Name, reduction, from_logits and ignore_class."""
-        return {
-            "name": self.name,
-            "reduction": self.reduction,
-            "from_logits": self.from_logits,
-            "ignore_class": self.ignore_class,
-        }
+            sparse_categorical_crossentropy, reduction, name, dtype,
+            from_logits=from_logits, ignore_class=ignore_class, axis=axis,
+        )  # fmt: skip
 
 
-class BinaryFocalCrossentropy(LossFunctionWrapper):
-    """Binary cross-entropy that weighs easy samples down (Lin et al. 2018).
+class CategoricalGeneralizedCrossEntropy(PlainLoss):
+    """Cross-entropy of class numbers that wrong labels harm less (Zhang & Sabuncu 2018).
 
     Args:
-        apply_class_balancing: whether to weigh the classes by `alpha` and ``1 - alpha``.
-        alpha: weight of class 1.
-        gamma: power of ``1 - p``.
-        from_logits: whether predictions are logits; else probabilities.
-        label_smoothing: in [0, 1]; moves targets this far towards 0.5.
-        axis: the axis averaged over.
-        reduction: see `Loss`.
-        name: of the loss.
-        dtype: see `Loss`.
+        q: in (0, 1), the power of the label's probability; small ones are near the
+            cross-entropy, large ones near the mean absolute error.
+        **others: see `Loss`.
+
+    Raises:
+        ValueError: `q` is not in (0, 1).
     """
 
     def __init__(
         self,
-        apply_class_balancing: bool = False,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
+        q: float = 0.5,
         reduction: str | None = "sum_over_batch_size",
-        name: str = "binary_focal_crossentropy",
+        name: str = "categorical_generalized_cross_entropy",
         dtype: Any = None,
     ):
-        super().__init__(
-            binary_focal_crossentropy,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-            apply_class_balancing=apply_class_balancing,
-            alpha=alpha,
-            gamma=gamma,
-            from_logits=from_logits,
-            label_smoothing=label_smoothing,
-            axis=axis,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "reduction": self.reduction, **self._fn_kwargs}
-
-
-class CategoricalFocalCrossentropy(LossFunctionWrapper):
-    """Categorical cross-entropy that weighs easy samples down (Lin et al. 2018).
-
-    Args:
-        alpha: weight, one for all classes or one per class.
-        gamma: power of ``1 - p``.
-        from_logits: whether predictions are logits; else probabilities.
-        label_smoothing: in [0, 1]; moves targets this far towards the uniform distribution.
-        axis: the classes' axis.
-        reduction: see `Loss`.
-        name: of the loss.
-        dtype: see `Loss`.
-    """
-
-    def __init__(
-        self,
-        alpha: Any = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "categorical_focal_crossentropy",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            categorical_focal_crossentropy,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-            alpha=alpha,
-            gamma=gamma,
-            from_logits=from_logits,
-            label_smoothing=label_smoothing,
-            axis=axis,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "reduction": self.reduction, **self._fn_kwargs}
+        if not 0 < q < 1:
+            raise ValueError(f"q must be in the interval (0, 1). Received: q={q}")
+        super().__init__(categorical_generalized_cross_entropy, reduction, name, dtype, q=q)

@@ -7,18 +7,14 @@ from typing import Any
 from ...ops import api as hr
 from ..backend import epsilon
 from .loss import PlainLoss
+from .reduction import same_dtype
 
 __all__ = ["KLDivergence", "Poisson", "kl_divergence", "poisson"]
 
 
-def _pair(y_true: Any, y_pred: Any) -> Any:
-    y_pred = hr.convert_to_tensor(y_pred)
-    return hr.cast(hr.convert_to_tensor(y_true), y_pred.dtype), y_pred
-
-
 def kl_divergence(y_true: Any, y_pred: Any) -> Any:
     """``sum(y_true * log(y_true / y_pred))`` over the last axis, both cut to [epsilon, 1]."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     y_true = hr.clip_by_value(y_true, epsilon(), 1.0)
     y_pred = hr.clip_by_value(y_pred, epsilon(), 1.0)
     return hr.reduce_sum(y_true * hr.log(y_true / y_pred), axis=-1)
@@ -26,7 +22,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 def poisson(y_true: Any, y_pred: Any) -> Any:
     """``mean(y_pred - y_true * log(y_pred + epsilon))`` over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     return hr.reduce_mean(y_pred - y_true * hr.log(y_pred + epsilon()), axis=-1)
 
 
@@ -39,7 +35,7 @@ class KLDivergence(PlainLoss):
         name: str = "kl_divergence",
         dtype: Any = None,
     ):
-        super().__init__(kl_divergence, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(kl_divergence, reduction, name, dtype)
 
 
 class Poisson(PlainLoss):
@@ -51,4 +47,4 @@ class Poisson(PlainLoss):
         name: str = "poisson",
         dtype: Any = None,
     ):
-        super().__init__(poisson, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(poisson, reduction, name, dtype)

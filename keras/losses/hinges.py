@@ -6,6 +6,7 @@ from typing import Any
 
 from ...ops import api as hr
 from .loss import PlainLoss
+from .reduction import same_dtype
 
 __all__ = [
     "CategoricalHinge",
@@ -23,26 +24,21 @@ def _signs(y_true: Any) -> Any:
     return hr.where(binary, 2.0 * y_true - 1.0, y_true)
 
 
-def _pair(y_true: Any, y_pred: Any) -> Any:
-    y_pred = hr.convert_to_tensor(y_pred)
-    return hr.cast(hr.convert_to_tensor(y_true), y_pred.dtype), y_pred
-
-
 def hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(max(1 - y_true * y_pred, 0))`` over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     return hr.reduce_mean(hr.relu(1.0 - _signs(y_true) * y_pred), axis=-1)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(max(1 - y_true * y_pred, 0) ** 2)`` over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     return hr.reduce_mean(hr.square(hr.relu(1.0 - _signs(y_true) * y_pred)), axis=-1)
 
 
 def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
     """``max(neg - pos + 1, 0)``: the best wrong class should score 1 below the right one."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = same_dtype(y_true, y_pred)
     positive = hr.reduce_sum(y_true * y_pred, axis=-1)
     negative = hr.reduce_max((1.0 - y_true) * y_pred, axis=-1)
     return hr.relu(negative - positive + 1.0)
@@ -57,7 +53,7 @@ class Hinge(PlainLoss):
         name: str = "hinge",
         dtype: Any = None,
     ):
-        super().__init__(hinge, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(hinge, reduction, name, dtype)
 
 
 class SquaredHinge(PlainLoss):
@@ -69,7 +65,7 @@ class SquaredHinge(PlainLoss):
         name: str = "squared_hinge",
         dtype: Any = None,
     ):
-        super().__init__(squared_hinge, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(squared_hinge, reduction, name, dtype)
 
 
 class CategoricalHinge(PlainLoss):
@@ -81,4 +77,4 @@ class CategoricalHinge(PlainLoss):
         name: str = "categorical_hinge",
         dtype: Any = None,
     ):
-        super().__init__(categorical_hinge, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(categorical_hinge, reduction, name, dtype)

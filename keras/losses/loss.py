@@ -158,8 +158,31 @@ class LossFunctionWrapper(Loss):
 
 
 class PlainLoss(LossFunctionWrapper):
-    """A wrapper whose config is name and reduction alone."""
+    """A wrapper whose class fixes the function.
+
+    The function's arguments are attributes of the loss; its config holds them, name and
+    reduction.  (Keras leaves some of them out of some configs, but takes them all.)
+
+    Args:
+        fn: see `LossFunctionWrapper`.
+        reduction: see `Loss`.
+        name: of the loss.
+        dtype: see `Loss`.
+        **kwargs: passed on to `fn`.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        reduction: str | None,
+        name: str,
+        dtype: Any,
+        **kwargs: Any,
+    ):
+        super().__init__(fn, reduction=reduction, name=name, dtype=dtype, **kwargs)
+        for key, value in kwargs.items():
+            setattr(self, key, value)
 
     def get_config(self) -> dict[str, Any]:
-        """Name and reduction."""
-        return {"name": self.name, "reduction": self.reduction}
+        """The constructor's arguments."""
+        return {"name": self.name, "reduction": self.reduction, **self._fn_kwargs}

@@ -7,13 +7,39 @@ from typing import Any
 from ...ops import api as hr
 
 __all__ = [
+    "Reduction",
     "apply_mask",
     "reduce_weighted_values",
+    "same_dtype",
     "squeeze_or_expand_to_same_rank",
     "standardize_reduction",
 ]
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", None, "none", "mean", "mean_with_sample_weight")
+
+
+class Reduction:
+    """Names of the reductions, as TensorFlow 2.0's users write them."""
+
+    AUTO = "auto"
+    NONE = "none"
+    SUM = "sum"
+    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+
+    @classmethod
+    def all(cls) -> tuple[str, ...]:
+        """All of them."""
+        return (cls.AUTO, cls.NONE, cls.SUM, cls.SUM_OVER_BATCH_SIZE)
+
+    @classmethod
+    def validate(cls, key: str) -> None:
+        """Refuse a name that is none of them.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if key not in cls.all():
+            raise ValueError(f'Invalid Reduction Key: {key}. Expected keys are "{cls.all()}"')
 
 
 def standardize_reduction(reduction: str | None) -> str | None:
@@ -28,6 +54,12 @@ def standardize_reduction(reduction: str | None) -> str | None:
             f"Expected one of {set(_REDUCTIONS)}. Received: reduction={reduction}"
         )
     return reduction
+
+
+def same_dtype(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both as tensors of the dtype of `y_pred`."""
+    y_pred = hr.convert_to_tensor(y_pred)
+    return hr.cast(hr.convert_to_tensor(y_true), y_pred.dtype), y_pred
 
 
 def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> Any:

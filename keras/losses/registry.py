@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from ..lookup import Lookup
-from . import crossentropy, divergence, hinges, regression
+from . import (
+    circle_loss,
+    crossentropy,
+    ctc_loss,
+    divergence,
+    focal,
+    hinges,
+    overlap,
+    regression,
+)
 from .loss import Loss, LossFunctionWrapper
 
 __all__ = ["deserialize", "get", "serialize"]
 
 _public = [
     getattr(module, name)
-    for module in (crossentropy, divergence, hinges, regression)
+    for module in (
+        circle_loss, crossentropy, ctc_loss, divergence, focal, hinges, overlap, regression,
+    )
     for name in module.__all__
-]
+]  # fmt: skip
 # Classes first: a function's name wins over the snake-case name of its class.
 _lookup = Lookup(
     "loss",

@@ -12,7 +12,7 @@ from typing import Any
 from ...ops import api as hr
 from ..backend import epsilon
 from .loss import PlainLoss
-from .reduction import squeeze_or_expand_to_same_rank
+from .reduction import same_dtype, squeeze_or_expand_to_same_rank
 
 __all__ = [
     "CosineSimilarity",
@@ -34,9 +34,7 @@ __all__ = [
 
 def pair(y_true: Any, y_pred: Any) -> Any:
     """Both as tensors of `y_pred`'s dtype and, if a last axis of 1 allows it, of one rank."""
-    y_pred = hr.convert_to_tensor(y_pred)
-    y_true = hr.cast(hr.convert_to_tensor(y_true), y_pred.dtype)
-    return squeeze_or_expand_to_same_rank(y_true, y_pred)
+    return squeeze_or_expand_to_same_rank(*same_dtype(y_true, y_pred))
 
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
@@ -113,7 +111,7 @@ class MeanSquaredError(PlainLoss):
         name: str = "mean_squared_error",
         dtype: Any = None,
     ):
-        super().__init__(mean_squared_error, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(mean_squared_error, reduction, name, dtype)
 
 
 class MeanAbsoluteError(PlainLoss):
@@ -125,7 +123,7 @@ class MeanAbsoluteError(PlainLoss):
         name: str = "mean_absolute_error",
         dtype: Any = None,
     ):
-        super().__init__(mean_absolute_error, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(mean_absolute_error, reduction, name, dtype)
 
 
 class MeanAbsolutePercentageError(PlainLoss):
@@ -137,9 +135,7 @@ class MeanAbsolutePercentageError(PlainLoss):
         name: str = "mean_absolute_percentage_error",
         dtype: Any = None,
     ):
-        super().__init__(
-            mean_absolute_percentage_error, reduction=reduction, name=name, dtype=dtype
-        )
+        super().__init__(mean_absolute_percentage_error, reduction, name, dtype)
 
 
 class MeanSquaredLogarithmicError(PlainLoss):
@@ -151,9 +147,7 @@ class MeanSquaredLogarithmicError(PlainLoss):
         name: str = "mean_squared_logarithmic_error",
         dtype: Any = None,
     ):
-        super().__init__(
-            mean_squared_logarithmic_error, reduction=reduction, name=name, dtype=dtype
-        )
+        super().__init__(mean_squared_logarithmic_error, reduction, name, dtype)
 
 
 class LogCosh(PlainLoss):
@@ -165,7 +159,7 @@ class LogCosh(PlainLoss):
         name: str = "log_cosh",
         dtype: Any = None,
     ):
-        super().__init__(log_cosh, reduction=reduction, name=name, dtype=dtype)
+        super().__init__(log_cosh, reduction, name, dtype)
 
 
 class Huber(PlainLoss):
@@ -182,12 +176,7 @@ class Huber(PlainLoss):
         name: str = "huber_loss",
         dtype: Any = None,
     ):
-        super().__init__(huber, reduction=reduction, name=name, dtype=dtype, delta=delta)
-        self.delta = delta
-
-    def get_config(self) -> dict[str, Any]:
-        """Name, reduction and delta (which Keras itself drops)."""
-        return {**super().get_config(), "delta": self.delta}
+        super().__init__(huber, reduction, name, dtype, delta=delta)
 
 
 class CosineSimilarity(PlainLoss):
@@ -200,11 +189,4 @@ class CosineSimilarity(PlainLoss):
         name: str = "cosine_similarity",
         dtype: Any = None,
     ):
-        super().__init__(
-            cosine_similarity, reduction=reduction, name=name, dtype=dtype, axis=axis
-        )
-        self.axis = axis
-
-    def get_config(self) -> dict[str, Any]:
-        """Name, reduction and axis (which Keras itself drops)."""
-        return {**super().get_config(), "axis": self.axis}
+        super().__init__(cosine_similarity, reduction, name, dtype, axis=axis)

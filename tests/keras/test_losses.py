@@ -1,5 +1,8 @@
 """Losses against Keras: values, gradients, weights, masks, configs; eager = traced."""
 
+import inspect
+import json
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,12 @@ _scores = rng.uniform(0.05, 1, (N, C))
 ONE_HOT = (np.eye(C)[rng.integers(0, C, N)], _scores / _scores.sum(-1, keepdims=True))
 SPARSE = (rng.integers(0, C, N), ONE_HOT[1])
 LOGITS = rng.normal(size=(N, C))
+_vectors = rng.normal(size=(N, C))
+EMBEDDED = (rng.integers(0, 4, N), _vectors / np.linalg.norm(_vectors, axis=-1, keepdims=True))
+SPEECH = (
+    np.where(np.arange(4) < rng.integers(1, 5, (N, 1)), rng.integers(1, C, (N, 4)), 0),
+    rng.normal(size=(N, 9, C)),
+)
 
 CASES = [
     ("MeanSquaredError", {}, REAL),
@@ -48,6 +57,15 @@ CASES = [
     ("SparseCategoricalCrossentropy", {"from_logits": True}, (SPARSE[0], LOGITS)),
     ("SparseCategoricalCrossentropy", {"ignore_class": 2}, SPARSE),
     ("SparseCategoricalCrossentropy", {}, (SPARSE[0][:, None], SPARSE[1])),
+    ("CategoricalGeneralizedCrossEntropy", {}, SPARSE),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.9}, SPARSE),
+    ("Dice", {}, BINARY),
+    ("Dice", {"axis": -1}, BINARY),
+    ("Tversky", {"alpha": 0.2, "beta": 0.9}, BINARY),
+    ("Tversky", {"axis": (1,)}, BINARY),
+    ("Circle", {}, EMBEDDED),
+    ("Circle", {"gamma": 10.0, "margin": 0.2, "remove_diagonal": False}, EMBEDDED),
+    ("CTC", {}, SPEECH),
 ]
 IDS = [
     f"{name}-{'-'.join(map(str, kw)) or 'plain'}-{i}" for i, (name, kw, _) in enumerate(CASES)
@@ -107,7 +125,7 @@ def test_traced_with_unknown_batch_equals_eager(case):
     @hr.function(
         input_signature=[
             hr.TensorSpec([None, *true.shape[1:]], true.dtype),
-            hr.TensorSpec([None, C], "float32"),
+            hr.TensorSpec([None, *pred.shape[1:]], "float32"),
             hr.TensorSpec([None], "float32"),
         ]
     )
@@ -131,8 +149,32 @@ def test_config_is_keras_and_round_trips(tf, case):
     # Keras forgets these two, which its constructors take.
     assert {k: v for k, v in config.items() if k in expected} == expected
     assert set(config) - set(expected) <= {"delta", "axis"}
+    theirs = tf.keras.utils.deserialize_keras_object(losses.serialize(ours))
+    assert json.dumps(theirs.get_config()) == json.dumps(expected)  # tuples as lists
+
     again = losses.deserialize(losses.serialize(ours))
-    assert type(again) is type(ours) and again.get_config() == config
+    assert type(again) is type(ours)
+    assert json.dumps(again.get_config()) == json.dumps(config)
+
+
+def test_signatures_are_keras(tf):
+    """Names, order and defaults of the arguments of every loss, class or function."""
+    family = tf.keras.losses
+    names = [n for n in dir(family) if n[0] != "_" and n not in ("get", "serialize", "Loss")]
+    for name in names:
+        mine, expected = (
+            [
+                (p.name, p.default)
+                for p in inspect.signature(getattr(f, name)).parameters.values()
+            ]
+            for f in (losses, family)
+        )
+        if name == "deserialize":
+            mine = [(name.replace("config", "name"), default) for name, default in mine]
+        if name == "Reduction":
+            assert losses.Reduction.all() == family.Reduction.all()
+            continue
+        assert mine == expected, name
 
 
 ALIASES = ["mse", "MSE", "mae", "MAPE", "msle", "bce", "kld", "huber", "log_cosh", "poisson",
@@ -298,6 +340,32 @@ def test_masks_of_inputs_and_of_the_loss_combine():
     set_mask(pred, hr.constant([True, True, False]))
     loss = losses.SparseCategoricalCrossentropy(ignore_class=1)
     assert float(loss([0, 1, 0], pred)) == pytest.approx(np.log(2), rel=1e-5)
+
+
+def test_circle_masks_what_it_need_not_move(tf):
+    """Samples of loss 0 do not count in the mean; references need not be the batch."""
+    labels, embedded = EMBEDDED[0], EMBEDDED[1].astype("float32")
+    kwargs = {"ref_labels": labels[:5], "ref_embeddings": embedded[:5]}
+    for more in ({}, kwargs):
+        np.testing.assert_allclose(
+            losses.circle(labels, embedded, **more),
+            tf.keras.losses.circle(labels, embedded, **more),
+            rtol=1e-5,
+        )
+    alone = losses.Circle()(np.arange(3), np.eye(3, dtype="float32"))
+    assert float(alone) == 0.0
+
+
+def test_ctc_refuses_other_ranks():
+    with pytest.raises(ValueError, match="Targets"):
+        losses.ctc([1, 2], np.zeros((1, 3, 4), "float32"))
+    with pytest.raises(ValueError, match="Logits"):
+        losses.ctc([[1, 2]], np.zeros((3, 4), "float32"))
+
+
+def test_generalized_needs_q_between_0_and_1():
+    with pytest.raises(ValueError, match="q=1"):
+        losses.CategoricalGeneralizedCrossEntropy(q=1)
 
 
 def test_empty_batch_has_loss_zero():
