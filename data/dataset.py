@@ -127,8 +127,11 @@ class Dataset(DatasetArrow, Keyed):
         if not callable(generator):
             raise TypeError("`generator` must be a Python callable.")
         spec = signature(output_types, output_shapes, output_signature)
-        given = tuple(argument(a) for a in args) if args is not None else ()
-        return Dataset(GeneratorNode(generator, given, spec, name=name, source=user_line()))
+        given = tuple(args) if args is not None else ()
+        common = {"name": name, "source": user_line()}
+        if any(isinstance(a, SymbolicTensor) for a in given):
+            return Dataset(SymbolicNode(spec, **common))
+        return Dataset(GeneratorNode(generator, tuple(map(argument, given)), spec, **common))
 
     @staticmethod
     def list_files(

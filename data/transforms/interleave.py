@@ -6,11 +6,13 @@ one that ends leaves its place, which the next input element fills when its turn
 The user's function runs eagerly, once per input element; it may return any dataset.  Its spec
 is learnt by calling it with symbolic tensors, or, where it needs values, with the first
 element.  Whole rounds over the open datasets are put together by one gather per column.
+What is open, and what is opened ahead of its turn, is `open_datasets`' matter.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,13 @@ from ..block import Block
 from ..caught import Caught
 from ..dataset_function import DatasetFunction
 from ..node import UNKNOWN, Node, UnaryNode
+from ..open_datasets import Line, OpenDataset
 from ..stage import Context, Stage, State, build_stage
 from .prefetch import PrefetchNode
 
 __all__ = ["FlatMapNode", "InterleaveNode"]
+
+_MOST_AHEAD = 16  # datasets open before their turn
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,8 +36,9 @@ class InterleaveNode(UnaryNode):
 
     Attributes:
         map_func: gives a dataset for an element.
-        num_parallel_calls: None to read the datasets when their turn comes, else they are read
-            ahead, each by a thread of its own.
+        num_parallel_calls: None to open and read the datasets when their turn comes; else
+            they are read ahead, each by a thread of its own, and so many of those that come
+            next as well (-1: as many as are in a cycle).
     """
 
     map_func: DatasetFunction = dataclasses.field(repr=False)
@@ -40,6 +46,14 @@ class InterleaveNode(UnaryNode):
     block_length: int = 1
     num_parallel_calls: int | None = None
     deterministic: bool | None = None
+
+    @property
+    def ahead(self) -> int:
+        """How many datasets are opened before their turn."""
+        calls = self.num_parallel_calls
+        return (
+            0 if calls is None else min(calls if calls > 0 else self.cycle_length, _MOST_AHEAD)
+        )
 
     @property
     def runs_python(self) -> bool:
@@ -66,69 +80,20 @@ class FlatMapNode(InterleaveNode):
     """All elements of one dataset, then those of the next."""
 
 
-class _Slot:
-    """An open dataset: its stage and what has been read of it and not handed out.
-
-    Attributes:
-        element: number and input state from before the element that the dataset was made of.
-        before: the stage's state from before `rest`'s block was read.
-        taken: rows of that block handed out.
-        error: what comes after `rest`.
-    """
-
-    __slots__ = ("before", "element", "ended", "error", "rest", "stage", "taken")
-
-    def __init__(self, stage: Stage, element: State):
-        self.stage = stage
-        self.element = element
-        self.before: State | None = None
-        self.rest: Block | None = None
-        self.taken = 0
-        self.error: Caught | None = None
-        self.ended = False
-
-    @property
-    def available(self) -> int:
-        return self.rest.num_rows if self.rest is not None else 0
-
-    def read(self, rows: int, need: int) -> None:
-        """Read a block, unless there are rows (or an error) left."""
-        if self.rest is not None or self.error is not None or self.ended:
-            return
-        self.before = self.stage.state()
-        self.taken = 0
-        try:
-            self.rest = self.stage.next_block(rows, need)
-            self.ended = self.rest is None
-        except Exception as error:
-            self.error = Caught(error).put_off()
-
-    def take(self, rows: int) -> Block:
-        """Hand out up to `rows` rows."""
-        rest = self.rest
-        assert rest is not None
-        part = rest[:rows]
-        self.taken += part.num_rows
-        self.rest = rest[rows:] if rest.num_rows > rows else None
-        return part
-
-    def state(self) -> State:
-        if self.rest is None and self.error is None:
-            return {"element": self.element, "stage": self.stage.state(), "skip": 0}
-        return {"element": self.element, "stage": self.before, "skip": self.taken}
-
-
 class _InterleaveStage(Stage):
     node: InterleaveNode
     _turn: int
     _in_block: int
-    _opened: int
     _input_ended: bool
 
     def __init__(self, node: InterleaveNode, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         self.pure = self.pure and not node.runs_python
-        self._slots: list[_Slot | None] = []
+        self._slots: list[OpenDataset | None] = []
+        stage = weakref.proxy(self)  # or the line and the stage would keep each other alive
+        self._line = Line(
+            self.input, lambda block, element: stage._make_slot(block, element), node.ahead
+        )
         self._restart()
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
@@ -188,34 +153,30 @@ class _InterleaveStage(Stage):
 
     def _open(self) -> bool:
         """Fill the slot whose turn it is; False if the input has ended."""
-        element = {"input": self.input.state(), "index": self._opened}
-        block = self.input.next_block(1)
-        if block is None:
+        found = self._line.next()
+        if found is None:
             self._input_ended = True
             return False
-        self._opened += 1
-        try:
-            self._slots[self._turn] = self._make_slot(block, element)
-        except Exception:
+        if isinstance(found, Caught):
             self._advance()
-            raise
+            raise found.take()
+        self._slots[self._turn] = found
         return True
 
-    def _make_slot(self, block: Block, element: State) -> _Slot:
+    def _make_slot(self, block: Block, element: State) -> OpenDataset:
         node = self.node
         plan: Node = node.map_func.plan(block.row(0), element["index"], self.context.options)
         if node.num_parallel_calls is not None:
             plan = PrefetchNode(plan, -1, source=node.source)
-        return _Slot(build_stage(plan, self.context.nested()), element)
+        return OpenDataset(build_stage(plan, self.context.nested()), element)
 
     # -- state ----------------------------------------------------------------------------
 
     def _state(self) -> State:
         return {
-            "input": self.input.state(),
+            "line": self._line.state(),
             "slots": [slot.state() if slot is not None else None for slot in self._slots],
             "turn": self._turn,
-            "opened": self._opened,
             "in_block": self._in_block,
             "input_ended": self._input_ended,
         }
@@ -224,7 +185,6 @@ class _InterleaveStage(Stage):
         self._restart()
         self._turn, self._in_block = state["turn"], state["in_block"]
         self._input_ended = state["input_ended"]
-        self._opened = state["opened"]
         for i, saved in enumerate(state["slots"]):
             if saved is None:
                 continue
@@ -236,15 +196,17 @@ class _InterleaveStage(Stage):
             if saved["skip"]:
                 slot.stage.skip_rows(saved["skip"])
             self._slots[i] = slot
-        self.input.restore(state["input"])
+        self._line.restore(state["line"])
 
     def _restart(self) -> None:
         self._close()
+        self._line.restart()
         self._slots = [None] * self.node.cycle_length
-        self._turn = self._in_block = self._opened = 0
+        self._turn = self._in_block = 0
         self._input_ended = False
 
     def _close(self) -> None:
+        self._line.close()
         for slot in self._slots:
             if slot is not None:
                 slot.stage.close()

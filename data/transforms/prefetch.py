@@ -142,6 +142,10 @@ class PrefetchStage(Stage):
             self.context.tuner.add(self.knob, self._executor)
         return self._executor
 
+    def begin(self) -> None:
+        """Read ahead from now on; else that begins with the first block asked for."""
+        self._start().start()
+
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         head = self._head
         if head is None:

@@ -150,6 +150,8 @@ CHAINS = {
         lambda x: R(x * 2), cycle_length=4, block_length=2),
     "interleave_parallel": lambda f: R(6).interleave(
         lambda x: R(x, x + 4), cycle_length=3, num_parallel_calls=2),
+    "interleave_parallel_repeat": lambda f: R(7).shuffle(3, seed=2).interleave(
+        lambda x: R(x % 4), cycle_length=2, num_parallel_calls=-1).repeat(2),
     "interleave_files": lambda f: Dataset.from_tensor_slices(paths(f, "txt")).interleave(
         TextLineDataset, cycle_length=2),
     "interleave_shuffled_files": lambda f: Dataset.list_files(
