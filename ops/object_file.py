@@ -1,8 +1,8 @@
 """Relocatable ELF files for x86-64: their sections, symbols and relocations.
 
 Reading only; `object_code` places what is read here.  Whatever a kernel's object has no use for
-(thread-local storage, constructors, compressed sections...) is refused, not skipped, so that
-nothing is loaded by half.  Unwind tables and sections that take no memory are skipped.
+(thread-local storage, compressed sections...) is refused, not skipped: nothing is loaded by
+half.  Unwind tables and sections that take no memory are skipped.
 
 The format: Tool Interface Standard, Executable and Linking Format 1.2, and the System V
 Application Binary Interface, AMD64 supplement.

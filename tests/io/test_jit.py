@@ -41,13 +41,13 @@ from headrace.io.crc32c import crc32c
 from headrace.io.tfrecord import plain_scan
 assert jit.ensure_compiled()
 assert crc32c(b"123456789") == 0xE3069283
-print("numba" in sys.modules)
+print(any(name in sys.modules for name in ("numba", "llvmlite")))
 """
 
 
 @pytest.mark.processes
 @pytest.mark.slow
-def test_cold_then_cached_without_numba(tmp_path):
+def test_cold_then_cached_without_numba_and_llvmlite(tmp_path):
     cache = tmp_path / "cache"
     assert run(RUN, HEADRACE_CACHE_DIR=str(cache)) == "True True True True"
     (folder,) = cache.iterdir()
@@ -78,11 +78,11 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path):
 
 
 @pytest.mark.processes
-def test_a_failing_compiler_leaves_the_plain_forms():
+def test_a_failing_compiler_leaves_the_plain_forms(tmp_path):
+    (tmp_path / "file").write_text("")  # no cache folder, hence no child that could compile
     source = """
 from headrace.io import jit
 jit._object_code = lambda *a: 1 / 0
-jit._read = lambda path: {}[0]
 from headrace.io.crc32c import crc32c
 assert crc32c(b"123456789") == 0xE3069283
 try:
@@ -91,7 +91,8 @@ except RuntimeError as error:
     print(error)
 assert crc32c(b"123456789") == 0xE3069283
 """
-    assert "kernels could not be compiled: ZeroDivisionError" in run(source)
+    cache = str(tmp_path / "file" / "x")
+    assert "compiled: ZeroDivisionError" in run(source, HEADRACE_CACHE_DIR=cache)
 
 
 def test_kernels_use_nothing_of_numbas_runtime():
