@@ -309,18 +309,22 @@ class Primitive:
         self, error: Exception, tensors: tuple[Any, ...], attrs: dict[str, Any]
     ) -> None:
         """Raise `error` as the user should see it: the shape rule's text if it has one."""
-        if isinstance(error, OpError):
-            error.locate(self.name, "", user_place())
+        try:
+            if isinstance(error, OpError):
+                error.locate(self.name, "", user_place())
+                raise error
+            self.checked_shape(tensors, attrs)
+            if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
+                shown = ", ".join(f"{t.dtype.name}{t.shape}" for t in tensors)
+                found = InvalidArgumentError(
+                    f"{error} [Op:{self.name}] (inputs: {shown})", op=self.name
+                )
+                found.locate(self.name, "", user_place())
+                raise found from error
             raise error
-        self.checked_shape(tensors, attrs)
-        if isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):
-            shown = ", ".join(f"{t.dtype.name}{t.shape}" for t in tensors)
-            found = InvalidArgumentError(
-                f"{error} [Op:{self.name}] (inputs: {shown})", op=self.name
-            )
-            found.locate(self.name, "", user_place())
-            raise found from error
-        raise error
+        finally:
+            # Or they and this frame, which their tracebacks know, would keep each other alive.
+            error = found = None  # type: ignore[assignment]
 
     def checked_shape(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """What `shape` gives; its errors name the user's line."""

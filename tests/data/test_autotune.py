@@ -44,7 +44,10 @@ class Sleep:
 
 
 def knobs(iterator, kind="parallel"):
-    stages = iterator._context.stages
+    stages = [iterator._stage]
+    for stage in stages:
+        stages.extend(stage.inputs)
+    stages.reverse()
     return [s.knob for s in stages if hasattr(s, "knob") and kind in s.node.label]
 
 
