@@ -1,59 +1,51 @@
 """`hr.config`: what the runtime has and how it behaves."""
 
-from typing import NamedTuple
-
+from ..ops.devices import (
+    LogicalDevice,
+    LogicalDeviceConfiguration,
+    PhysicalDevice,
+    devices as _devices,
+)
 from ..ops.function import functions_run_eagerly, run_functions_eagerly
-from . import config_threading as threading
+from . import config_experimental as experimental, config_threading as threading
+from .config_devices import (
+    get_logical_device_configuration,
+    get_visible_devices,
+    list_logical_devices,
+    list_physical_devices,
+    set_logical_device_configuration,
+    set_visible_devices,
+)
 
 __all__ = [
     "LogicalDevice",
+    "LogicalDeviceConfiguration",
     "PhysicalDevice",
+    "experimental",
+    "experimental_functions_run_eagerly",
+    "experimental_run_functions_eagerly",
     "functions_run_eagerly",
+    "get_logical_device_configuration",
+    "get_soft_device_placement",
+    "get_visible_devices",
     "list_logical_devices",
     "list_physical_devices",
     "run_functions_eagerly",
+    "set_logical_device_configuration",
+    "set_soft_device_placement",
+    "set_visible_devices",
     "threading",
 ]
 
-
-class PhysicalDevice(NamedTuple):
-    """A device of this machine.
-
-    Attributes:
-        name: such as "/physical_device:CPU:0".
-        device_type: such as "CPU".
-    """
-
-    name: str
-    device_type: str
+experimental_run_functions_eagerly = run_functions_eagerly
+experimental_functions_run_eagerly = functions_run_eagerly
 
 
-class LogicalDevice(NamedTuple):
-    """A device as strategies and device scopes name it.
-
-    Attributes:
-        name: such as "/device:CPU:0".
-        device_type: such as "CPU".
-    """
-
-    name: str
-    device_type: str
+def get_soft_device_placement() -> bool:
+    """Whether a device that is not there is replaced by the CPU."""
+    return _devices.soft_placement
 
 
-def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice]:
-    """The devices Headrace can run on, those of `device_type` where one is given.
-
-    >>> import headrace as hr
-    >>> hr.config.list_physical_devices("CPU")
-    [PhysicalDevice(name='/physical_device:CPU:0', device_type='CPU')]
-    """
-    devices = [PhysicalDevice("/physical_device:CPU:0", "CPU")]
-    return [each for each in devices if device_type in (None, each.device_type)]
-
-
-def list_logical_devices(device_type: str | None = None) -> list[LogicalDevice]:
-    """The names under which `list_physical_devices` are addressed."""
-    return [
-        LogicalDevice(each.name.replace("physical_device", "device"), each.device_type)
-        for each in list_physical_devices(device_type)
-    ]
+def set_soft_device_placement(enabled: bool) -> None:
+    """Replace a device that is not there by the CPU (True), or refuse (False)."""
+    _devices.soft_placement = bool(enabled)

@@ -39,6 +39,7 @@ from .decompositions_functions import (
     matrix_square_root as matrix_square_root,
     norm as norm,
 )
+from .devices import DeviceSpec as DeviceSpec, device as device
 from .division import *  # noqa: F403
 from .dtypes import *  # noqa: F403
 from .einsums import *  # noqa: F403

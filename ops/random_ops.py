@@ -22,6 +22,7 @@ from . import dtypes
 from .array_basics import UnbatchableShape
 from .context import current
 from .convert import to_tensor
+from .determinism import require_seed
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -160,9 +161,13 @@ def get_seed(op_seed: int | None) -> tuple[int, int]:
     """The two seeds of a stateful operation, from the global seed and the operation's own.
 
     Without either, the pair is drawn from the operating system.
+
+    Raises:
+        RuntimeError: there is none, and `enable_op_determinism` asks for one.
     """
     if _seeds.seed is None:
         if op_seed is None:
+            require_seed()
             return secrets.randbits(31), secrets.randbits(31)
         return _DEFAULT_GRAPH_SEED, int(op_seed)
     if op_seed is None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import recycling, workers
+from ..determinism import is_deterministic
 from ..dtypes import DType
 from ..primitive import Primitive
 from ..tensor_spec import TensorSpec
@@ -337,7 +338,7 @@ class Program:
             def done(address: int) -> None:
                 self._kernels[variant] = _KERNEL(address)
 
-            if self.exact and not now:
+            if self.exact and not now and not is_deterministic():
                 llvm.request(name, ir, done)
             else:
                 llvm.load(name, ir, done)
