@@ -149,20 +149,22 @@ def product(
     growth: tuple[int, int, int],
     add: bool = False,
     transpose_b: bool = False,
+    transpose_a: bool = False,
 ) -> Call:
     """out = a @ b, or out += a @ b with `add`, of float32 matrices whose rows may lie apart.
 
     Args:
-        a, b: [n, k] and [k, m] ([m, k] with `transpose_b`).
+        a, b: [n, k] ([k, n] with `transpose_a`) and [k, m] ([m, k] with `transpose_b`).
         out: [n, m].
         growth: bytes that the three move on per step.
         add: add to what `out` holds.
         transpose_b: multiply with the transpose of `b`.
+        transpose_a: multiply the transpose of `a`.
     """
     driver = _driver()
     assert driver is not None
-    n, k = a.shape
-    m = out.shape[1]
+    n, m = out.shape
+    k = a.shape[0 if transpose_a else 1]
 
     def distance(x: np.ndarray) -> int:
         return x.strides[0] // 4 if x.shape[0] > 1 else x.shape[1]
@@ -171,8 +173,8 @@ def product(
         return x.__array_interface__["data"][0]
 
     table = [
-        _sgemm() or 0, 111, 112 if transpose_b else 111, n, m, k, address(a), distance(a),
-        address(b), distance(b), address(out), distance(out), int(add),
+        _sgemm() or 0, 112 if transpose_a else 111, 112 if transpose_b else 111, n, m, k,
+        address(a), distance(a), address(b), distance(b), address(out), distance(out), int(add),
     ]  # fmt: skip
     moves = [0] * len(table)
     moves[6], moves[8], moves[10] = growth

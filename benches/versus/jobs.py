@@ -21,6 +21,7 @@ import networks
 import numpy as np
 import pictures
 import pipelines
+import sequences
 
 Prepare = Callable[[Any, Path], Callable[[], int]]
 Pipeline = Callable[[Any, Path], Any]
@@ -277,3 +278,4 @@ JOBS = {
 JOBS |= columnar.jobs(Job)
 JOBS |= grain_peer.jobs(Job)
 JOBS |= networks.jobs(Job)
+JOBS |= sequences.jobs(Job)

@@ -50,15 +50,12 @@ def get_masks(structure: Any) -> Any:
 
 
 def set_masks(structure: Any, masks: Any) -> None:
-    """Attach `masks` (same structure, or one mask for a single tensor) to the tensors."""
+    """Attach `masks` (same structure, or one mask for the first tensor) to the tensors."""
     tensors = nest.flatten(structure)
     if masks is None:
         return
-    flat = (
-        [masks]
-        if len(tensors) == 1 and not isinstance(masks, (list, tuple, dict))
-        else (nest.flatten(masks))
-    )
-    for tensor, mask in zip(tensors, flat, strict=True):
+    flat = [masks] if not isinstance(masks, (list, tuple, dict)) else nest.flatten(masks)
+    # What layers return beside their results (states, weights) need not be told of.
+    for tensor, mask in zip(tensors, flat, strict=False):
         if mask is not None:
             set_mask(tensor, mask)

@@ -53,8 +53,9 @@ def public_module(target: Any) -> str:
     if not module.startswith(_ROOT + "."):
         return module
     family, _, rest = module.removeprefix(_ROOT + ".").partition(".")
-    if family == "engine" and rest == "operation":
-        return "keras.src.ops.numpy"
+    if family == "engine" and rest in ("operation", "mask_operations"):
+        core = target.__name__ == "ConvertToTensor"
+        return "keras.src.ops.core" if core else "keras.src.ops.numpy"
     if family == "engine":
         return _ENGINE_MODULES.get(target.__name__, "keras")
     if family == "dtype_policies":
@@ -134,7 +135,9 @@ def _named(target: Any, class_name: str, config: Any) -> dict[str, Any]:
 
 def _serialize_object(obj: Any) -> dict[str, Any]:
     cls = type(obj)
-    described = _named(cls, cls.__name__, _serialize_config(obj.get_config()))
+    # The name a class is public under, where that is not its own.
+    name = cls.__dict__.get("_public_name", cls.__name__)
+    described = _named(cls, name, _serialize_config(obj.get_config()))
     if hasattr(obj, "get_build_config"):
         build = obj.get_build_config()
         if build is not None:
@@ -293,8 +296,8 @@ def _find(name: str, module: str | None, registered: str | None, module_objects:
     if module is None or module == "keras" or module.startswith("keras."):
         wanted = (module or "keras").removeprefix("keras").lstrip(".").removeprefix("src.")
         first = [f for f in _FAMILIES if f == wanted]
-        if wanted == "ops.numpy":
-            first = ["engine.operation"]
+        if wanted in ("ops.numpy", "ops.core"):
+            first = ["engine.mask_operations", "engine.operation"]
         for family in (*first, *_FAMILIES):
             found = getattr(_import(f"{_ROOT}.{family}"), name, None)
             if found is not None:

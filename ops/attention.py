@@ -1,0 +1,386 @@
+"""Dot-product attention as one operation.
+
+Every (batch, head) is computed on its own, while its scores are in the cache: the product of
+queries and keys, the softmax, the product with the values.  The weights (the softmax's results)
+are kept for the gradient.  Heads run as compiled schedules (`native_schedule`), one per batch
+element, which several threads take; BLAS reads heads in place, since their rows lie apart at
+equal distances.  Where no kernel can be had, the same runs as NumPy calls.
+
+Source: Vaswani et al., "Attention is all you need" (2017).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes, native_schedule, recycling, workers
+from .array_basics import cast, zeros_like
+from .array_broadcast import repeat
+from .array_gather import where
+from .array_module import array_module
+from .comparison import greater_equal, logical_and
+from .convert import constant, to_tensor
+from .einsums import einsum
+from .errors import InvalidArgumentError
+from .graph.fused import Program
+from .graph.loops import Step
+from .native_schedule import Call, product
+from .primitive import Primitive
+from .sequences import range as steps_of
+from .softmax_ops import softmax
+from .tensor import Tensor
+from .tensor_spec import TensorSpec
+
+__all__ = ["attention", "dot_product_attention"]
+
+_F4 = dtypes.float32
+_MASKED = -0.7 * float(np.finfo(np.float32).max)  # far below any score, and no infinity
+
+
+def dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Tensor:
+    """``softmax(query @ key.T * scale + bias) @ value`` for every batch element and head,
+    ``[batch, queries, heads, value size]``.
+
+    Args:
+        query: ``[batch, queries, heads, size]``.
+        key: ``[batch, keys, heads, size]``; fewer heads serve several of the query's each.
+        value: ``[batch, keys, heads, value size]``.
+        bias: added to the scores, broadcast to ``[batch, heads, queries, keys]``.
+        mask: bool, likewise; keys where it is False are left out.
+        scale: ``1 / sqrt(size)`` if None.
+        is_causal: whether a query sees no key behind its own place.
+        flash_attention: accepted for Keras's sake; the weights are never larger than the cache.
+        attn_logits_soft_cap: accepted for Keras's sake, and must be None.
+
+    Raises:
+        ValueError: inputs of another rank than 4.
+    """
+    query, key, value = (to_tensor(t, None) for t in (query, key, value))
+    if not query.shape.rank == key.shape.rank == value.shape.rank == 4:
+        raise ValueError(
+            "`dot_product_attention` only supports 4D inputs. Received: "
+            f"query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}."
+        )
+    if attn_logits_soft_cap is not None:
+        raise NotImplementedError("`attn_logits_soft_cap` is not supported; leave it None.")
+    heads, key_heads = query.shape[2], key.shape[2]
+    if None not in (heads, key_heads) and heads != key_heads:
+        key, value = (repeat(t, heads // key_heads, axis=2) for t in (key, value))
+    if scale is None:
+        scale = 1 / math.sqrt(key.shape[-1])
+    if mask is not None:
+        mask = to_tensor(mask, None)
+        mask = cast(mask, dtypes.bool)
+    if is_causal:
+        seen = causal_mask(query, key)
+        mask = seen if mask is None else logical_and(mask, seen)
+    if bias is not None or query.dtype is not _F4:
+        return _composed(query, key, value, bias, mask, scale)
+    return attention(query, key, value, mask, scale)[0]
+
+
+def causal_mask(query: Any, key: Any) -> Tensor:
+    """bool ``[queries, keys]``: no key behind the query's own place."""
+    from .array_shape import shape
+
+    rows, columns = (
+        steps_of(shape(t)[1] if t.shape[1] is None else t.shape[1]) for t in (query, key)
+    )
+    return greater_equal(rows[:, None], columns[None, :])
+
+
+def _composed(query: Any, key: Any, value: Any, bias: Any, mask: Any, scale: float) -> Tensor:
+    """The same by smaller operations, with softmax in float32 at least."""
+    wide = _F4 if query.dtype.size < 4 else query.dtype
+    scores = cast(einsum("btnh,bsnh->bnts", query, key), wide) * constant(scale, dtype=wide)
+    if bias is not None:
+        scores = scores + cast(bias, wide)
+    if mask is not None:
+        low = constant(_MASKED, dtype=wide)
+        scores = where(mask, scores, low)
+    weights = cast(softmax(scores), query.dtype)
+    return einsum("bnts,bsnh->btnh", weights, value)
+
+
+def attention(
+    query: Any, key: Any, value: Any, mask: Any = None, scale: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The results ``[batch, queries, heads, value size]`` and the weights
+    ``[batch, heads, queries, keys]``, all float32.
+
+    Args:
+        query: ``[batch, queries, heads, size]``.
+        key: ``[batch, keys, heads, size]``.
+        value: ``[batch, keys, heads, value size]``.
+        mask: bool, broadcast to ``[batch, heads, queries, keys]``; keys where it is False are
+            left out.
+        scale: factor of the scores.
+    """
+    inputs = [to_tensor(t, None) for t in (query, key, value)]
+    if mask is not None:
+        mask = cast(mask, inputs[0].dtype)
+        while mask.shape.rank < 4:
+            mask = mask[None]
+        inputs.append(mask)
+    out, weights = Attention(inputs, scale=float(scale))
+    return out, weights
+
+
+# -- programs ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def _softmax(masked: bool) -> Program:
+    """Scores (written over), their factor, and a mask's row: weights."""
+    scaled = Step("map", (0, 1), _F4, "a * b")
+    if masked:
+        low = (("low", _MASKED),)
+        scaled = Step("map", (2, 0, 1), _F4, "where(a > 0, b * c, low)", numbers=low)
+    n = 3 if masked else 2
+    steps = [
+        scaled,
+        Step("reduce", (n,), _F4, "max", "last", True),
+        Step("map", (n, n + 1), _F4, "exp(a - b)"),
+        Step("reduce", (n + 2,), _F4, "sum", "last", True),
+        Step("map", (n + 3,), _F4, "1 / a"),
+        Step("map", (n + 2, n + 4), _F4, "a * b"),
+    ]
+    return _program("Attention", n, steps, {0: 0})
+
+
+@functools.cache
+def _softmax_gradient(masked: bool) -> Program:
+    """Gradients of weights (written over), weights, the scores' factor, and a mask's row: those
+    of the products of queries and keys."""
+    n = 4 if masked else 3
+    last = Step("map", (0, 1, n + 1, 2), _F4, "b * (a - c) * d")
+    if masked:  # a row without any key has weights, but none that depend on its scores
+        last = Step("map", (0, 1, n + 1, 2, 3), _F4, "where(e > 0, b * (a - c) * d, 0)")
+    steps = [
+        Step("map", (0, 1), _F4, "a * b"),
+        Step("reduce", (n,), _F4, "sum", "last", True),
+        last,
+    ]
+    return _program("AttentionGrad", n, steps, {0: 0})
+
+
+def _program(name: str, inputs: int, steps: list[Step], reuse: dict[int, int]) -> Program:
+    last = inputs + len(steps) - 1
+    return Program(
+        [_F4] * inputs, [False] * inputs, [], [], steps, [last], name, reuse=reuse, least=1
+    )
+
+
+def _run_heads(batch: int, heads: int, calls: Callable[[int, list[Any]], list[Call]]) -> None:
+    """Run the calls of every batch element for each of its heads, on several threads."""
+
+    def work(first: int, last: int) -> None:
+        for b in range(first, last):
+            alive: list[Any] = []
+            native_schedule.run(calls(b, alive), heads)
+
+    parts = min(workers.count(), batch)
+    cuts = [batch * i // parts for i in range(parts + 1)]
+    workers.spread([functools.partial(work, *c) for c in itertools.pairwise(cuts)])
+
+
+def _kernel(
+    program: Program, arrays: Sequence[Any], moves: Sequence[int], alive: list[Any]
+) -> Call:
+    """A call of `program`, which writes over its first array; `moves`: bytes from head to
+    head, per array."""
+    bound = program.bound(tuple(arrays), [arrays[0]], alive)
+    assert bound is not None, "the kernel does not take these arrays"
+    address, table = bound
+    growth = [0] * len(table)
+    for i, move in enumerate((*moves, moves[0])):
+        growth[4 + 2 * i] = move
+    return Call(address, table, growth)
+
+
+def _compiled(*arrays: Any) -> bool:
+    return (
+        all(
+            type(a) is np.ndarray and a.dtype == np.float32 and a.size and a.strides[-1] == 4
+            for a in arrays
+        )
+        and native_schedule.available()
+    )
+
+
+def _heads_first(x: Any) -> Any:
+    """``[batch, rows, heads, size]`` as ``[batch, heads, rows, size]``."""
+    return x.transpose((0, 2, 1, 3))
+
+
+# -- forward ----------------------------------------------------------------------------------
+
+
+def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
+    xp = array_module(q)
+    batch, rows, heads, _ = q.shape
+    columns, size = k.shape[1], v.shape[3]
+    if not _compiled(q, k, v):
+        scores = _heads_first(q) @ _heads_first(k).swapaxes(2, 3) * q.dtype.type(scale)
+        if mask:
+            scores = xp.where(mask[0] > 0, scores, q.dtype.type(_MASKED))
+        scores = scores - scores.max(-1, keepdims=True, initial=-xp.inf)
+        xp.exp(scores, out=scores)
+        weights = scores / scores.sum(-1, keepdims=True)
+        return xp.ascontiguousarray(_heads_first(weights @ _heads_first(v))), weights
+    out = recycling.empty((batch, rows, heads, size), np.dtype(np.float32))
+    weights = recycling.empty((batch, heads, rows, columns), np.dtype(np.float32))
+    factor = np.full(1, scale, np.float32)
+    full = [_full_rows(m, rows, columns) for m in mask]
+    program = _softmax(bool(mask))
+
+    def calls(b: int, alive: list[Any]) -> list[Call]:
+        p = weights[b, 0]
+        step = weights.strides[1]
+        arrays, moves = [p, factor], [step, 0]
+        _add_masks(full, b, arrays, moves)
+        a, c, d, o = (t[b, :, 0] for t in (q, k, v, out))
+        return [
+            product(a, c, p, (q.strides[2], k.strides[2], step), transpose_b=True),
+            _kernel(program, arrays, moves, alive),
+            product(p, d, o, (step, v.strides[2], out.strides[2])),
+        ]
+
+    _run_heads(batch, heads, calls)
+    return out, weights
+
+
+def _full_rows(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """A mask as float32 [batch or 1, heads or 1, rows or 1, columns]."""
+    shape = (*mask.shape[:2], mask.shape[2] if mask.shape[2] == 1 else rows, columns)
+    return np.ascontiguousarray(np.broadcast_to(mask, shape), np.float32)
+
+
+def _add_masks(masks: list[Any], b: int, arrays: list[Any], moves: list[int]) -> None:
+    for m in masks:
+        own = m[min(b, m.shape[0] - 1)]
+        arrays.append(own[0])
+        moves.append(own.strides[0] if own.shape[0] > 1 else 0)
+
+
+def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
+    for name, tensor in (("query", q), ("key", k), ("value", v)):
+        if tensor.shape.rank != 4:
+            raise InvalidArgumentError(
+                f"Attention's {name} must be [batch, rows, heads, size], got {tensor.shape} "
+                "[Op:Attention]",
+                op="Attention",
+            )
+    batch, rows, heads, size = q.shape.dims
+    columns = k.shape[1]
+    for name, tensor, dims in (
+        ("key", k, (batch, None, heads, size)),
+        ("value", v, (batch, columns, heads, None)),
+    ):
+        if not tensor.shape.is_compatible_with(dims):
+            raise InvalidArgumentError(
+                f"Attention's {name} must have the shape {list(dims)} to go with queries "
+                f"{q.shape}, got {tensor.shape} [Op:Attention]",
+                op="Attention",
+            )
+    for m in mask:
+        wanted = (batch, heads, rows, columns)
+        for have, want in zip(m.shape.dims, wanted, strict=True):
+            if have not in (None, 1) and want is not None and have != want:
+                raise InvalidArgumentError(
+                    f"Attention's mask must broadcast to {list(wanted)}, got {m.shape} "
+                    "[Op:Attention]",
+                    op="Attention",
+                )
+    if batch is None:
+        batch = k.shape[0] if k.shape[0] is not None else v.shape[0]
+    return (
+        TensorSpec((batch, rows, heads, v.shape[3]), q.dtype),
+        TensorSpec((batch, heads, rows, columns), q.dtype),
+    )
+
+
+# -- backward ---------------------------------------------------------------------------------
+
+
+def _vjp(op: Any, g_out: Any, g_weights: Any) -> Any:
+    q, k, v, *mask = op.inputs
+    out, weights = op.outputs
+    if g_weights is not None:
+        raise LookupError("the gradient of Attention's weights is not defined")
+    if g_out is None:
+        g_out = zeros_like(out)
+    found = AttentionGrad([q, k, v, weights, g_out, *mask], scale=op.attrs["scale"])
+    return (*found, *[None for _ in mask])
+
+
+def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: float) -> Any:
+    xp = array_module(q)
+    batch, rows, heads, _ = q.shape
+    columns = k.shape[1]
+    if not _compiled(q, k, v, weights, g):
+        dy = _heads_first(g)
+        dv = weights.swapaxes(2, 3) @ dy
+        dp = dy @ _heads_first(v).swapaxes(2, 3)
+        total = (dp * weights).sum(-1, keepdims=True)
+        ds = weights * (dp - total) * q.dtype.type(scale)
+        if mask:
+            ds = xp.where(mask[0] > 0, ds, q.dtype.type(0))
+        dq, dk = ds @ _heads_first(k), ds.swapaxes(2, 3) @ _heads_first(q)
+        return tuple(xp.ascontiguousarray(_heads_first(t)) for t in (dq, dk, dv))
+    dq, dk, dv = (recycling.empty(t.shape, np.dtype(np.float32)) for t in (q, k, v))
+    factor = np.full(1, scale, np.float32)
+    full = [_full_rows(m, rows, columns) for m in mask]
+    program = _softmax_gradient(bool(mask))
+    weights = np.ascontiguousarray(weights)
+
+    def calls(b: int, alive: list[Any]) -> list[Call]:
+        scores = np.empty((rows, columns), np.float32)  # one head's, in the cache
+        alive.append(scores)
+        p, step = weights[b, 0], weights.strides[1]
+        a, c, d, y, da, dc, dd = (t[b, :, 0] for t in (q, k, v, g, dq, dk, dv))
+        over = [t.strides[2] for t in (q, k, v, g, dq, dk, dv)]
+        arrays, moves = [scores, p, factor], [0, step, 0]
+        _add_masks(full, b, arrays, moves)
+        return [
+            product(p, y, dd, (step, over[3], over[6]), transpose_a=True),
+            product(y, d, scores, (over[3], over[2], 0), transpose_b=True),
+            _kernel(program, arrays, moves, alive),
+            product(scores, c, da, (0, over[1], over[4])),
+            product(scores, a, dc, (0, over[0], over[5]), transpose_a=True),
+        ]
+
+    _run_heads(batch, heads, calls)
+    return dq, dk, dv
+
+
+def _grad_shape(q: Any, k: Any, v: Any, *rest: Any, scale: float) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(t.shape, t.dtype) for t in (q, k, v))
+
+
+Attention = Primitive(
+    "_Attention",
+    "inputs: N * T",
+    impl=_impl,
+    shape=_shape,
+    vjp=_vjp,
+    partial_grads=True,
+    check_first=True,  # the kernels believe the sizes
+)
+AttentionGrad = Primitive("_AttentionGrad", "inputs: N * T", impl=_grad_impl, shape=_grad_shape)
