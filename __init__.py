@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # Public name -> module of the package.  Every other public name is one of `ops.api`.
 _MODULES = {
+    "audio": ".face.audio",
     "autodiff": ".face.autodiff",
     "autograph": ".face.autograph",
     "bitwise": ".face.bitwise",
@@ -34,6 +35,7 @@ _MODULES = {
     "random": ".face.random",
     "ragged": ".ops.ragged_ops",
     "raw_ops": ".face.raw_ops",
+    "signal": ".face.signal",
     "sparse": ".ops.sparse_ops",
     "strings": ".face.strings",
     "train": ".face.train",
@@ -42,6 +44,7 @@ _MODULES = {
 if TYPE_CHECKING:
     from . import data as data, distribute as distribute, io as io, keras as keras
     from .face import (
+        audio as audio,
         autodiff as autodiff,
         autograph as autograph,
         bitwise as bitwise,
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
         nn as nn,
         random as random,
         raw_ops as raw_ops,
+        signal as signal,
         strings as strings,
         train as train,
     )

@@ -9,14 +9,19 @@ A view of the registry, so a primitive declared anywhere in the ops room appears
 
 from typing import Any
 
-# Imported since they declare primitives.
-from ..ops import (  # noqa: F401
-    api as _api,
-    decompositions_banded as _banded,
-    decompositions_lu as _lu,
-    lookup_ops as _lookup_ops,
-)
+# Imported since they, or what they import, declare primitives.
+from ..ops import api as _api, lookup_ops as _lookup_ops  # noqa: F401
 from ..ops.primitive import REGISTRY as _REGISTRY
+from . import (  # noqa: F401
+    audio as _audio,
+    image as _image,
+    linalg as _linalg,
+    math as _math,
+    nn as _nn,
+    random as _random,
+    signal as _signal,
+    strings as _strings,
+)
 
 
 def __getattr__(name: str) -> Any:
