@@ -19,6 +19,16 @@ from ..ops.image_adjust import (
     stateless_random_jpeg_quality,
     stateless_random_saturation,
 )
+from ..ops.image_boxes import (
+    combined_non_max_suppression,
+    non_max_suppression,
+    non_max_suppression_overlaps,
+    non_max_suppression_padded,
+    non_max_suppression_with_scores,
+)
+from ..ops.image_boxes_proposals import (
+    generate_bounding_box_proposals,
+)
 from ..ops.image_colour import (
     grayscale_to_rgb,
     hsv_to_rgb,
@@ -57,6 +67,20 @@ from ..ops.image_flips import (
     stateless_random_flip_up_down,
     transpose,
 )
+from ..ops.image_more_crop import (
+    crop_and_resize,
+    extract_glimpse,
+)
+from ..ops.image_more_draw import (
+    draw_bounding_boxes,
+)
+from ..ops.image_more_quality import (
+    ssim_multiscale,
+)
+from ..ops.image_more_sampling import (
+    sample_distorted_bounding_box,
+    stateless_sample_distorted_bounding_box,
+)
 from ..ops.image_quality import (
     image_gradients,
     psnr,
@@ -88,7 +112,9 @@ __all__ = [
     "adjust_jpeg_quality",
     "adjust_saturation",
     "central_crop",
+    "combined_non_max_suppression",
     "convert_image_dtype",
+    "crop_and_resize",
     "crop_to_bounding_box",
     "decode_and_crop_jpeg",
     "decode_bmp",
@@ -97,16 +123,23 @@ __all__ = [
     "decode_jpeg",
     "decode_png",
     "decode_webp",
+    "draw_bounding_boxes",
     "encode_jpeg",
     "encode_png",
+    "extract_glimpse",
     "extract_jpeg_shape",
     "extract_patches",
     "flip_left_right",
     "flip_up_down",
+    "generate_bounding_box_proposals",
     "grayscale_to_rgb",
     "hsv_to_rgb",
     "image_gradients",
     "is_jpeg",
+    "non_max_suppression",
+    "non_max_suppression_overlaps",
+    "non_max_suppression_padded",
+    "non_max_suppression_with_scores",
     "pad_to_bounding_box",
     "per_image_standardization",
     "psnr",
@@ -126,8 +159,10 @@ __all__ = [
     "rgb_to_yiq",
     "rgb_to_yuv",
     "rot90",
+    "sample_distorted_bounding_box",
     "sobel_edges",
     "ssim",
+    "ssim_multiscale",
     "stateless_random_brightness",
     "stateless_random_contrast",
     "stateless_random_crop",
@@ -136,6 +171,7 @@ __all__ = [
     "stateless_random_hue",
     "stateless_random_jpeg_quality",
     "stateless_random_saturation",
+    "stateless_sample_distorted_bounding_box",
     "total_variation",
     "transpose",
     "yiq_to_rgb",

@@ -66,7 +66,7 @@ def sobel_edges(image: Any) -> Tensor:
     return hr.stack([down, across], -1)
 
 
-def _pair(a: Any, b: Any, max_val: Any) -> tuple[Tensor, Tensor, Tensor]:
+def image_pair(a: Any, b: Any, max_val: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Both images and the range as float32, the images checked to fit."""
     x, y = to_tensor(a, None), to_tensor(b, None)
     for image in (x, y):
@@ -90,7 +90,7 @@ def psnr(a: Any, b: Any, max_val: Any, name: str | None = None) -> Tensor:
     Raises:
         ValueError: the images do not fit each other.
     """
-    x, y, most = _pair(a, b, max_val)
+    x, y, most = image_pair(a, b, max_val)
     error = hr.reduce_mean(hr.squared_difference(x, y), [-3, -2, -1])
     tens = float(np.log(10.0))
     return 20.0 * hr.log(most) / tens - float(np.float32(10.0 / tens)) * hr.log(error)
@@ -122,7 +122,15 @@ def ssim(
         ValueError: the images do not fit each other.
         InvalidArgumentError: they are smaller than the window.
     """
-    x, y, most = _pair(img1, img2, max_val)
+    x, y, most = image_pair(img1, img2, max_val)
+    both, _ = ssim_maps(x, y, most, filter_size, filter_sigma, k1, k2)
+    return hr.reduce_mean(both, [-1] if return_index_map else [-3, -2, -1])
+
+
+def ssim_maps(
+    x: Tensor, y: Tensor, most: Any, filter_size: int, filter_sigma: float, k1: float, k2: float
+) -> tuple[Tensor, Tensor]:
+    """Luminance times structure, and structure, at each place of the window."""
     for image in (x, y):
         for n in (image.shape.dims or ())[-3:-1]:
             if n is not None and n < filter_size:
@@ -149,5 +157,4 @@ def ssim(
     structure = (windowed(x * y) * 2.0 - product + c2) / (
         windowed(hr.square(x) + hr.square(y)) - squares + c2
     )
-    both = luminance * structure
-    return hr.reduce_mean(both, [-1] if return_index_map else [-3, -2, -1])
+    return luminance * structure, structure

@@ -236,6 +236,11 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
     )
 
 
+def reserve_stream(name: str, seed: int, seed2: int, n: int) -> int:
+    """Take the next `n` counters of the stream of an operation; returns the first."""
+    return _seeds.reserve((name, seed, seed2), n)
+
+
 def draw_stream(
     kind: str, n: int, dtype: DType, name: str, seed: int, seed2: int
 ) -> np.ndarray:
