@@ -85,7 +85,11 @@ def _explicit(equation: str, count: int) -> str:
 
 @functools.lru_cache(512)
 def _pair_plan(equation: str) -> Any:
-    """How to run a sum of two operands as a product: None if it does not have that form."""
+    """How to run a sum of two operands as a product: None if it does not have that form.
+
+    The first entry says whether the operands are swapped, so that the product's rows are in
+    front in the result too and nothing has to be transposed.
+    """
     left, right = equation.split("->")
     if "." in equation:
         return None
@@ -97,6 +101,10 @@ def _pair_plan(equation: str) -> Any:
     ):
         return None  # a label summed over in one operand only
     stack = [c for c in right if c in a and c in b]
+    own = [c for c in right if c not in stack]
+    swapped = bool(own) and own[0] in b and own[-1] in a
+    if swapped:
+        a, b = b, a
     inner = [c for c in a if c in b and c not in right]
     rows = [c for c in right if c in a and c not in b]
     columns = [c for c in right if c in b and c not in a]
@@ -104,7 +112,7 @@ def _pair_plan(equation: str) -> Any:
     perm_b = tuple(b.index(c) for c in (*stack, *inner, *columns))
     made = [*stack, *rows, *columns]
     perm_out = tuple(made.index(c) for c in right)
-    return len(stack), len(rows), len(inner), perm_a, perm_b, perm_out
+    return swapped, len(stack), len(rows), len(inner), perm_a, perm_b, perm_out
 
 
 def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
@@ -112,7 +120,9 @@ def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
     left = equation.split("->")[0].split(",")
     if plan is None or x.dtype.kind in "iu" or x.ndim != len(left[0]) or y.ndim != len(left[1]):
         return None
-    stack, rows, inner, perm_a, perm_b, perm_out = plan
+    swapped, stack, rows, inner, perm_a, perm_b, perm_out = plan
+    if swapped:
+        x, y = y, x
     x, y = x.transpose(perm_a), y.transpose(perm_b)
     s, m, k = x.shape[:stack], x.shape[stack : stack + rows], x.shape[stack + rows :]
     n = y.shape[stack + inner :]
