@@ -16,7 +16,7 @@ their rows fit in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..ops.context import tracing
 from ..ops.errors import UnimplementedError
 from ..ops.graph import Graph, Node, batch_graph
 from ..ops.graph.graph import Const, Placeholder, copy_node
+from ..ops.graph.into import writer
 from ..ops.recycling import Shelf
 from ..ops.string_array import StringArray
 from ..ops.tensor_spec import TensorSpec
@@ -162,6 +163,7 @@ class _Cut:
             [*flags[split:], *[True] * len(self.rows_to_after)],
         )
         run_before, run_row = before.graph.compile(), rows.compile()
+        write = writer(rows)
         run_after = after.graph.compile()
         shapes = [
             tuple(t.shape.dims)
@@ -189,7 +191,13 @@ class _Cut:
                 [] if shape is None else shelf.empty((n, *shape), dtype.np_dtype)
                 for shape, dtype in zip(shapes, dtypes, strict=True)
             ]
-            columns = _by_rows(run_row, passed[:split], flags[:split], n, stores)
+            values = _rows_of(passed[:split], flags[:split], n)
+            if write is not None and shapes[0]:
+                for place, row in zip(stores[0], values, strict=True):
+                    write(place, row)
+                columns = stores
+            else:
+                columns = _by_rows(run_row, values, stores)
             inputs = [*passed[split:], *(columns[k] for k in to_after)]
             found = run_after(*inputs, *([index] if after.needs_index else []))
             results = []
@@ -212,14 +220,20 @@ def _repeated(value: Any, n: int) -> Any:
     return np.broadcast_to(value, (n, *value.shape))
 
 
-def _by_rows(run_row: Callable[..., list[Any]], values: list[Any], flags: list[bool], n: int,
-             stores: list[Any]) -> list[Any]:  # fmt: skip
-    """A column for each of the row part's results: a filled array, or what fits its rows."""
+def _rows_of(values: list[Any], flags: list[bool], n: int) -> Iterator[tuple[Any, ...]]:
+    """The row part's inputs for each of n rows; a flag says whether a value has them."""
     for k in range(n):
-        row = [
+        yield tuple(
             (v[k] if isinstance(v, StringArray) else v[k, ...]) if flag else v
             for v, flag in zip(values, flags, strict=True)
-        ]
+        )
+
+
+def _by_rows(
+    run_row: Callable[..., list[Any]], rows: Iterator[tuple[Any, ...]], stores: list[Any]
+) -> list[Any]:
+    """A column for each of the row part's results: a filled array, or what fits its rows."""
+    for k, row in enumerate(rows):
         for store, result in zip(stores, run_row(*row), strict=True):
             if isinstance(store, list):
                 store.append(result)

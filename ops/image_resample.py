@@ -29,12 +29,22 @@ _scratch = threading.local()
 _PIXELS = {np.dtype(np.uint8): ("i8", "uitofp"), np.dtype(np.float32): ("float", "")}
 
 
-def resample(x: np.ndarray, rows: Taps, cols: Taps) -> np.ndarray:
-    """float32 [..., height, width, channels] resized along height and width."""
+def resample(
+    x: np.ndarray, rows: Taps, cols: Taps, out: np.ndarray | None = None
+) -> np.ndarray:
+    """float32 [..., height, width, channels] resized along height and width.
+
+    Args:
+        x: [..., source height, source width, channels].
+        rows, cols: the tables; those of columns in any order.
+        out: where the result goes, without gaps.
+    """
     if x.dtype not in _PIXELS:
         x = x.astype(np.float32)
     *lead, height, width, channels = x.shape
-    out = recycling.empty((*lead, len(rows.starts), len(cols.starts), channels), np.float32)
+    if out is None:
+        shape = (*lead, len(rows.starts), len(cols.starts), channels)
+        out = recycling.empty(shape, np.float32)
     if not out.size or not x.size:
         out[:] = 0
         return out

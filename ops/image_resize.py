@@ -18,9 +18,11 @@ from .convert import to_tensor
 from .elementwise import floor, round as round_
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
+from .graph.into import WRITERS
+from .image_flip_kernel import mirrored
 from .image_resample import resample, resample_transposed
 from .image_shapes import image_size, pad_to_bounding_box, require_images
-from .image_weights import METHODS, taps
+from .image_weights import METHODS, taps, taps_reversed
 from .math_ops import maximum, minimum
 from .primitive import Primitive
 from .shape_rules import FLOATS
@@ -137,7 +139,14 @@ def resize_with_pad(
 # -- primitives -------------------------------------------------------------------------------
 
 
-def _resize_impl(x: Any, size: Any, *, method: str, antialias: bool) -> Any:
+def _resize_impl(
+    x: Any, size: Any, flipped: Any = False, *, method: str, antialias: bool, out: Any = None
+) -> Any:
+    """The resized images, their columns in reverse order if `flipped`.
+
+    With `out`, a float32 array of the result's shape without gaps, they are written there, or
+    None comes back.
+    """
     new_height, new_width = size.tolist()
     height, width = x.shape[-3:-1]
     if new_height <= 0 or new_width <= 0:
@@ -145,14 +154,17 @@ def _resize_impl(x: Any, size: Any, *, method: str, antialias: bool) -> Any:
     if 0 in x.shape[-3:-1]:
         raise ValueError(f"input image must be of non-zero size, got shape {list(x.shape)}")
     rows = taps(method, height, new_height, antialias)
-    cols = taps(method, width, new_width, antialias)
-    if method == "nearest":
-        return x.take(rows.starts, -3).take(cols.starts, -2)
-    if (height, width) == (new_height, new_width) and method == "bilinear":
-        return x.astype(np.float32)
+    cols = (taps_reversed if flipped else taps)(method, width, new_width, antialias)
     xp = array_module(x)
+    if method == "nearest" or (height, width) == (new_height, new_width):
+        if out is not None:
+            return None
+        if method == "nearest":
+            return x.take(rows.starts, -3).take(cols.starts, -2)
+        if method == "bilinear":
+            return (mirrored(x) if flipped else x).astype(np.float32)
     host = x if xp is np else xp.asnumpy(x)
-    return xp.asarray(resample(host, rows, cols))
+    return xp.asarray(resample(host, rows, cols, out))
 
 
 def _resize_shape(x: Any, size: Any, *, method: str, antialias: bool) -> TensorSpec:
@@ -195,6 +207,22 @@ Resize = Primitive(
     vjp=_resize_vjp,
     batch=_resize_batch,
 )
+
+
+# What `flipped_resizes` makes of both, after tracing: it has no gradient and no batched form.
+ResizeFlipIf = Primitive(
+    "_ResizeFlipIf",
+    "images: T, size: int32, flag: bool",
+    impl=_resize_impl,
+    shape=lambda x, size, flag, **attrs: _resize_shape(x, size, **attrs),
+)
+
+
+def _put_resized(out: np.ndarray, *inputs: Any, **attrs: Any) -> Any:
+    return _resize_impl(*inputs, **attrs, out=out)
+
+
+WRITERS.update(dict.fromkeys((Resize.name, ResizeFlipIf.name), _put_resized))
 
 
 def _grad_impl(g: Any, x: Any, size: Any, *, method: str, antialias: bool) -> Any:

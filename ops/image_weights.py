@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["METHODS", "Taps", "taps"]
+__all__ = ["METHODS", "Taps", "taps", "taps_reversed"]
 
 _F = np.float32
 
@@ -156,3 +156,11 @@ def _filtered(kernel: Callable[[np.ndarray], np.ndarray], radius: float, size: i
     weights = kernel(abs((places + _F(0.5) - centres[:, None]) / wide))
     weights[places > last[:, None]] = 0.0
     return _gathered(first, _normal(weights), size)
+
+
+@functools.lru_cache(maxsize=256)
+def taps_reversed(method: str, size: int, new_size: int, antialias: bool) -> Taps:
+    """The table of `taps` for results in reverse order."""
+    table = taps(method, size, new_size, antialias)
+    starts, weights = (np.ascontiguousarray(part[::-1]) for part in table)
+    return Taps(starts, weights)

@@ -138,7 +138,7 @@ class Program:
         if plan is None or not llvm.enabled():
             return None
         reuse = self.reuse
-        if self.may_reuse and plan.nest.passes == 1:
+        if self.may_reuse and out is None and plan.nest.passes == 1:
             if all(_writable(arrays[i], plan.shape) for i in self.may_reuse.values()):
                 reuse = self.may_reuse
         variant = plan.letters, reuse is self.may_reuse

@@ -237,3 +237,59 @@ def test_batches_are_whole_blocks_though_the_source_gives_fewer_rows(monkeypatch
                 np.testing.assert_array_equal(batch.numpy()[0], whole[seen])
                 seen += 1
         assert 70 <= seen <= 76
+
+
+def flipped(image):
+    return hr.image.random_flip_left_right(image, seed=3)
+
+
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda image: image,
+        lambda image: image / 255.0,
+        lambda image: (image - 127.5) / 58.0,
+        lambda image: flipped(image),
+        lambda image: (flipped(image) - 127.5) / 58.0,
+        lambda image: (image - hr.constant([120.0, 110.0, 100.0])) / 60.0,
+        lambda image: hr.cast(image, "uint8"),
+        lambda image: hr.image.flip_up_down(image) * 2.0,
+        lambda image: hr.reduce_mean(image),
+    ],
+    ids=[
+        "plain",
+        "scaled",
+        "normal",
+        "flip",
+        "flip_normal",
+        "channels",
+        "cast",
+        "up",
+        "number",
+    ],
+)
+@pytest.mark.parametrize("side", [40, 64])
+def test_results_written_into_the_column_have_the_bits_of_single_ones(finish, side):
+    """Also for the images that already have the size."""
+
+    def function(file):
+        image = hr.io.decode_jpeg(file, channels=3)
+        return finish(hr.image.resize(image, [side, 64]))
+
+    files = hr.data.Dataset.from_tensor_slices(FILES)
+    options = hr.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    one_by_one = [x.numpy() for x in files.map(function).with_options(options)]
+    for _ in range(2):  # kernels may come in between
+        by_blocks = np.concatenate([b.numpy() for b in files.map(function).batch(7)])
+        np.testing.assert_array_equal(by_blocks, one_by_one)
+
+
+def test_an_error_in_the_last_operation_of_a_row_names_element_and_operation():
+    def function(file):
+        image = hr.io.decode_jpeg(file, channels=3)
+        return hr.ensure_shape(hr.image.resize(image, hr.shape(image)[:2]), [40, 64, 3]) / 2.0
+
+    dataset = hr.data.Dataset.from_tensor_slices(FILES[:4]).map(function)
+    with pytest.raises(InvalidArgumentError, match="element 1"):
+        list(dataset)

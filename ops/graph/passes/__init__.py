@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from ..graph import Graph
 from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
+from .flipped_resizes import flipped_resizes
 from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
 from .pool_gradients import pool_gradients
@@ -20,8 +21,8 @@ __all__ = ["PASSES", "optimize"]
 Pass = Callable[[Graph], Graph]
 
 PASSES: list[Pass] = [
-    dead_nodes, fold_constants, simplify, common_subexpressions, pool_gradients, dead_nodes,
-    fuse_loops,
+    dead_nodes, fold_constants, simplify, common_subexpressions, pool_gradients,
+    flipped_resizes, dead_nodes, fuse_loops,
 ]  # fmt: skip
 
 
