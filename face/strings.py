@@ -17,12 +17,32 @@ from ..ops.api import (
     string_upper as upper,
     substr,
 )
+from ..ops.string_more import (
+    bytes_split,
+    format,
+    ngrams,
+    reduce_join,
+    unsorted_segment_join,
+)
+from ..ops.unicode_ops import (
+    unicode_decode,
+    unicode_decode_with_offsets,
+    unicode_encode,
+    unicode_script,
+    unicode_split,
+    unicode_split_with_offsets,
+    unicode_transcode,
+)
 
 __all__ = [
     "as_string",
+    "bytes_split",
+    "format",
     "join",
     "length",
     "lower",
+    "ngrams",
+    "reduce_join",
     "regex_full_match",
     "regex_replace",
     "split",
@@ -32,5 +52,13 @@ __all__ = [
     "to_hash_bucket_fast",
     "to_hash_bucket_strong",
     "to_number",
+    "unicode_decode",
+    "unicode_decode_with_offsets",
+    "unicode_encode",
+    "unicode_script",
+    "unicode_split",
+    "unicode_split_with_offsets",
+    "unicode_transcode",
+    "unsorted_segment_join",
     "upper",
 ]
