@@ -300,7 +300,7 @@ def unsorted_segment_join(
 
     Args:
         inputs: strings [*ids_shape, ...].
-        segment_ids: integers of shape ids_shape; negative ones are dropped.
+        segment_ids: integers of shape ids_shape, in [0, num_segments).
         num_segments: the number of results.
         separator: put between the parts.
         name: ignored.
@@ -319,21 +319,20 @@ def _segment_impl(x: StringArray, ids: Any, num: Any, *, separator: Any) -> Stri
             f"{list(x.shape)} [Op:{name}]",
             op=name,
         )
-    if num < 0 or (ids.size and int(ids.max()) >= num):
+    if num < 0 or (ids.size and (int(ids.min()) < 0 or int(ids.max()) >= num)):
         raise InvalidArgumentError(
-            f"segment_ids must be < num_segments={num}, got {int(ids.max(initial=-1))} "
-            f"[Op:{name}]",
+            f"segment_ids are not allowed to exceed num_segments or to have negative values: "
+            f"they must lie in [0, {num}), got {int(ids.min(initial=0))} to "
+            f"{int(ids.max(initial=0))} [Op:{name}]",
             op=name,
         )
     rest = x.shape[ids.ndim :]
     inner = int(np.prod(rest, dtype=np.int64))
     flat = ids.reshape(-1)
-    keep = np.flatnonzero(flat >= 0)
-    cells = flat[keep].astype(np.int64)[:, None] * inner + np.arange(inner)
-    places = keep[:, None] * inner + np.arange(inner)
-    order = np.argsort(cells.reshape(-1), kind="stable")
-    lengths = np.bincount(cells.reshape(-1), minlength=num * inner)
-    pieces, taken = x.ravel(), places.reshape(-1)[order]
+    cells = (flat.astype(np.int64)[:, None] * inner + np.arange(inner)).reshape(-1)
+    taken = np.argsort(cells, kind="stable")
+    lengths = np.bincount(cells, minlength=num * inner)
+    pieces = x.ravel()
     # As in TensorFlow no separator follows a result that is still empty.
     full = pieces.lengths[taken] > 0
     before = np.concatenate([[0], np.cumsum(full)])
