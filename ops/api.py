@@ -15,6 +15,12 @@ from .array_scatter import *  # noqa: F403
 from .array_shape import *  # noqa: F403
 from .array_slice import *  # noqa: F403
 from .array_sort import *  # noqa: F403
+from .bit_casts import (
+    bitcast as bitcast,
+    parallel_stack as parallel_stack,
+    saturate_cast as saturate_cast,
+    scalar_mul as scalar_mul,
+)
 from .clip_ops import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .composite import spec_of as type_spec_from_value  # noqa: F401
@@ -26,6 +32,10 @@ from .convert import (
     constant as constant,
     convert_to_tensor as convert_to_tensor,
     register_tensor_conversion_function as register_tensor_conversion_function,
+)
+from .counting import (
+    histogram_fixed_width as histogram_fixed_width,
+    histogram_fixed_width_bins as histogram_fixed_width_bins,
 )
 from .custom_gradients import (
     custom_gradient as custom_gradient,
@@ -42,6 +52,7 @@ from .decompositions_functions import (
 from .devices import DeviceSpec as DeviceSpec, device as device
 from .division import *  # noqa: F403
 from .dtypes import *  # noqa: F403
+from .edit_distances import edit_distance as edit_distance
 from .einsums import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .function import ConcreteFunction as ConcreteFunction, function as function
@@ -60,6 +71,7 @@ from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
 from .norm_ops import *  # noqa: F403
 from .one_hot import *  # noqa: F403
+from .orderings import approx_top_k as approx_top_k
 from .pool_ops import *  # noqa: F403
 from .python_ops import *  # noqa: F403
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
@@ -85,3 +97,7 @@ from .tensor_shape import TensorShape as TensorShape
 from .tensor_spec import TensorSpec as TensorSpec, TypeSpec as TypeSpec
 from .trigonometry import *  # noqa: F403
 from .variable import Variable as Variable
+from .volume_patches import (
+    extract_volume_patches as extract_volume_patches,
+    required_space_to_batch_paddings as required_space_to_batch_paddings,
+)

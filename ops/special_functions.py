@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
+from .array_basics import sum_to
 from .array_module import array_module
 from .elementwise import Exp, Neg, Square, unary_call, unary_primitive
 from .primitive import Primitive
-from .shape_rules import FLOATS
+from .shape_rules import FLOATS, binary
 from .tensor import Tensor
-from .tensor_spec import TensorSpec
 
 __all__ = [
     "digamma", "erf", "erfc", "erfinv", "lgamma",
@@ -107,8 +107,11 @@ Polygamma = Primitive(
     "Polygamma",
     "a: T, x: T",
     impl=_polygamma_impl,
-    shape=lambda a, x: TensorSpec(x.shape, x.dtype),
-    vjp=lambda op, g: (None, g * Polygamma(op.inputs[0] + 1, op.inputs[1])),
+    shape=binary("Polygamma"),
+    vjp=lambda op, g: (
+        None,
+        sum_to(g * Polygamma(op.inputs[0] + 1, op.inputs[1]), op.inputs[1]),
+    ),
     batch=batch_rules.elementwise,
     types={"T": (dtypes.float32, dtypes.float64)},
 )

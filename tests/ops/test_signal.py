@@ -139,7 +139,7 @@ def test_laws(case):
 
 @peers_of(CASES)
 def test_peers(tf, case, kind):
-    # TensorFlow has no gradient of 3-D transforms and of cut inputs, a wrong one of cut spectra.
+    # TensorFlow lacks gradients of 3-D transforms and cut inputs; that of cut spectra is wrong.
     grad = not case.notes.get("numeric")
     tolerance = 1e-5 if kind == "float32" else 1e-9
     chosen = Case(**{**case.__dict__, "grad": grad, "second": False, "tolerance": tolerance})
