@@ -11,6 +11,7 @@ from typing import Any
 
 from ...ops.errors import DataLossError, NotFoundError
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from .assets import read_assets, write_assets
 from .atomic import replacing
 from .weights_file import read_state, write_state
 
@@ -50,6 +51,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any)
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(serialize_keras_object(model)))
         archive.writestr("model.weights.h5", weights.getvalue())
+        write_assets(model, archive)
 
 
 def load_model(
@@ -92,4 +94,6 @@ def load_model(
     )
     with h5py.File(io.BytesIO(weights), "r") as file:
         read_state(model, file, origin=path)
+    with zipfile.ZipFile(path) as archive:
+        read_assets(model, archive)
     return model

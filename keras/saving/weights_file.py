@@ -21,7 +21,7 @@ from ..engine.tracking import is_optimizer
 from ..utils.naming import to_snake_case
 from .atomic import replacing
 
-__all__ = ["load_weights", "read_state", "save_weights", "write_state"]
+__all__ = ["load_weights", "objects_of", "read_state", "save_weights", "write_state"]
 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
@@ -85,7 +85,7 @@ def _check_built(model: Any, what: str) -> None:
 # -- walking -----------------------------------------------------------------------------------
 
 
-def _objects(root: Any) -> Iterator[tuple[str, Any]]:
+def objects_of(root: Any) -> Iterator[tuple[str, Any]]:
     """``(path, object)`` of the model, its layers and its optimizer, each once, in the order of
     the file."""
     seen: set[int] = set()
@@ -185,7 +185,7 @@ _names_of_layer: set[str] = set()
 
 def write_state(model: Any, file: Any) -> None:
     """The variables of `model` and all it holds, into an open HDF5 file."""
-    for path, obj in _objects(model):
+    for path, obj in objects_of(model):
         group = file.create_group(f"{path}/vars".lstrip("/"))
         name = getattr(obj, "name", None)
         if isinstance(name, str):
@@ -240,14 +240,14 @@ def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str =
         ValueError: the file does not fit and `skip_mismatch` is False.
     """
     problems: list[tuple[Any, str]] = []
-    for path, obj in _objects(model):
+    for path, obj in objects_of(model):
         group = file.get(f"{path}/vars".lstrip("/"))
         if is_optimizer(obj):
             _read_optimizer(obj, group, model)
             continue
         problem = _misfit(obj, group)
         if problem is None:
-            if len(obj._own_variables()):
+            if group is not None and len(group):
                 obj.load_own_variables(_Store(group))
         elif skip_mismatch:
             warnings.warn(f"Could not load weights in object {obj}. Skipping object. {problem}",
@@ -266,6 +266,8 @@ def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str =
 
 
 def _misfit(layer: Any, group: Any) -> str | None:
+    if type(layer).save_own_variables is not StatefulLayer.save_own_variables:
+        return None  # what it stores is its own affair
     variables = layer._own_variables()
     stored = [] if group is None else list(group.keys())
     if len(stored) != len(variables):

@@ -1,0 +1,66 @@
+"""Assets: the files of a ``.keras`` archive that layers write themselves, such as vocabularies.
+
+An object at ``<path>`` of the model keeps its files in ``assets/<path>/``; the layout is Keras
+3's.  Layers get a folder of their own to write to or read from; names out of an archive are
+checked before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from typing import Any
+
+from ...ops.errors import DataLossError
+from .weights_file import objects_of
+
+__all__ = ["read_assets", "write_assets"]
+
+_FOLDER = "assets"
+_MOST_BYTES = 2 << 30
+
+
+def write_assets(model: Any, archive: zipfile.ZipFile) -> None:
+    """Add what the layers of `model` write with `save_assets`."""
+    for path, obj in objects_of(model):
+        if not hasattr(obj, "save_assets"):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            obj.save_assets(folder)
+            for name in sorted(os.listdir(folder)):
+                archive.write(os.path.join(folder, name), f"{_FOLDER}{path}/{name}")
+
+
+def read_assets(model: Any, archive: zipfile.ZipFile) -> None:
+    """Give each layer of `model` that has `load_assets` its files.
+
+    Raises:
+        DataLossError: the files are larger than any vocabulary (2 GiB), or their names lead
+            out of the archive.
+    """
+    members: dict[str, list[zipfile.ZipInfo]] = {}
+    for info in archive.infolist():
+        folder, name = os.path.split(info.filename)
+        if name and folder.split("/")[0] == _FOLDER:
+            members.setdefault(folder, []).append(info)
+    for path, obj in objects_of(model):
+        found = members.get(f"{_FOLDER}{path}")
+        if found is None or not hasattr(obj, "load_assets"):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for info in found:
+                _extract(archive, info, folder)
+            obj.load_assets(folder)
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str) -> None:
+    name = os.path.basename(info.filename)
+    if name in ("", ".", "..") or "\\" in name:
+        raise DataLossError(f"the archive holds a file of the name {info.filename!r}")
+    if info.file_size > _MOST_BYTES:
+        raise DataLossError(
+            f"{info.filename} would be {info.file_size} bytes; assets may be {_MOST_BYTES}"
+        )
+    with archive.open(info) as source, open(os.path.join(folder, name), "wb") as target:
+        target.write(source.read(_MOST_BYTES))
