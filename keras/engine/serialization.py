@@ -60,7 +60,7 @@ def public_module(target: Any) -> str:
         return _ENGINE_MODULES.get(target.__name__, "keras")
     if family == "dtype_policies":
         return "keras"
-    if family == "optimizers" and rest.split(".")[0].startswith("schedule"):
+    if family == "optimizers" and rest.split(".")[0] == "schedules":
         return "keras.optimizers.schedules"
     return f"keras.{family}"
 

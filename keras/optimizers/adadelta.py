@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
+from .apply_update import apply_update
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["Adadelta"]
 
@@ -21,37 +23,15 @@ class Adadelta(Optimizer):
         **others: see `Optimizer`.
     """
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         self.rho = rho
         self.epsilon = epsilon
 
@@ -67,18 +47,15 @@ class Adadelta(Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
-        rate = hr.cast(learning_rate, variable.dtype)
-        gradient = hr.cast(gradient, variable.dtype)
+        dtype = variable.dtype
         i = self._get_variable_index(variable)
-        rho, epsilon = self.rho, self.epsilon
-        grads = rho * self._accumulated_grads[i].read_value() + (1 - rho) * hr.square(gradient)
-        self.assign(self._accumulated_grads[i], grads)
-        deltas = self._accumulated_delta_vars[i].read_value()
-        delta = -(hr.sqrt(deltas + epsilon) * gradient / hr.sqrt(grads + epsilon))
-        self.assign(
-            self._accumulated_delta_vars[i], rho * deltas + (1 - rho) * hr.square(delta)
+        apply_update(
+            "adadelta",
+            (variable, self._accumulated_grads[i], self._accumulated_delta_vars[i]),
+            hr.cast(gradient, dtype),
+            (self._rate(learning_rate, dtype),),
+            (self.rho, 1 - self.rho, self.epsilon),
         )
-        self.assign_add(variable, rate * delta)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
 from .. import initializers
 from .apply_ops import ResourceSparseApplyAdagradV2
+from .apply_update import apply_update
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["Adagrad"]
 
@@ -25,37 +27,15 @@ class Adagrad(Optimizer):
 
     _sparse_rows = True
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
@@ -72,7 +52,7 @@ class Adagrad(Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
         dtype = variable.dtype
-        rate = hr.cast(learning_rate, dtype)
+        rate = self._rate(learning_rate, dtype)
         accumulator = self._accumulators_of_squares[self._get_variable_index(variable)]
         if isinstance(gradient, hr.IndexedSlices):
             ResourceSparseApplyAdagradV2(
@@ -83,10 +63,13 @@ class Adagrad(Optimizer):
                 epsilon=self.epsilon,
             )
             return
-        gradient = hr.cast(gradient, dtype)
-        total = accumulator.read_value() + hr.square(gradient)
-        self.assign(accumulator, total)
-        self.assign_sub(variable, rate * gradient / hr.sqrt(total + self.epsilon))
+        apply_update(
+            "adagrad",
+            (variable, accumulator),
+            hr.cast(gradient, dtype),
+            (rate,),
+            (self.epsilon,),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

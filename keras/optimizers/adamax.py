@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
+from .apply_update import apply_update
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["Adamax"]
 
@@ -22,38 +24,16 @@ class Adamax(Optimizer):
         **others: see `Optimizer`.
     """
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -69,17 +49,21 @@ class Adamax(Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
         dtype = variable.dtype
-        rate = hr.cast(learning_rate, dtype)
-        gradient = hr.cast(gradient, dtype)
-        step = hr.cast(self.iterations + 1, dtype)
-        power = hr.pow(hr.constant(self.beta_1, dtype=dtype), step)
         i = self._get_variable_index(variable)
-        m = self._m[i].read_value()
-        m = m + (gradient - m) * (1 - self.beta_1)
-        self.assign(self._m[i], m)
-        u = hr.maximum(self.beta_2 * self._u[i].read_value(), hr.abs(gradient))
-        self.assign(self._u[i], u)
-        self.assign_sub(variable, rate * m / ((1.0 - power) * (u + self.epsilon)))
+        rate = self._once(("adamax", dtype), lambda: self._corrected(learning_rate, dtype))
+        apply_update(
+            "adamax",
+            (variable, self._m[i], self._u[i]),
+            hr.cast(gradient, dtype),
+            (rate,),
+            (1 - self.beta_1, self.beta_2, self.epsilon),
+        )
+
+    def _corrected(self, learning_rate: Any, dtype: Any) -> Any:
+        power = hr.pow(
+            hr.constant(self.beta_1, dtype=dtype), hr.cast(self.iterations + 1, dtype)
+        )
+        return hr.cast(learning_rate, dtype) / (1.0 - power)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

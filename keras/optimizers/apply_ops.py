@@ -17,6 +17,7 @@ from ...ops import dtypes
 from ...ops.array_module import array_module
 from ...ops.errors import InvalidArgumentError
 from ...ops.primitive import Primitive
+from ...ops.row_updates import update_rows
 from ...ops.tensor_spec import TensorSpec
 from .updates import update
 
@@ -29,10 +30,10 @@ __all__ = [
     "ResourceSparseApplyGradientDescent",
 ]
 
-_DONE = np.zeros((), np.bool_)
+DONE = np.zeros((), np.bool_)
 
 
-def _dense_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
+def dense_shape(*tensors: Any, variables: Any, **attrs: Any) -> TensorSpec:
     """The gradient, the last input, must have the variable's shape."""
     grad = tensors[-1]
     if not variables[0].shape.is_compatible_with(grad.shape):
@@ -47,14 +48,14 @@ def _sgd_impl(alpha: Any, delta: Any, *, variables: Any) -> Any:
     var = variables[0].owned()
     if not update("sgd", (var, delta), alpha):
         var -= alpha * delta
-    return _DONE
+    return DONE
 
 
 ResourceApplyGradientDescent = Primitive(
     "ResourceApplyGradientDescent",
     "alpha: T, delta: T",
     impl=_sgd_impl,
-    shape=_dense_shape,
+    shape=dense_shape,
     stateful=True,
     check_first=True,
 )
@@ -65,19 +66,19 @@ def _momentum_impl(
 ) -> Any:
     var, accum = [v.owned() for v in variables]
     if update("nesterov" if use_nesterov else "momentum", (var, accum, grad), lr, momentum):
-        return _DONE
+        return DONE
     step = lr * grad
     accum *= momentum
     accum -= step
     var += accum * momentum - step if use_nesterov else accum
-    return _DONE
+    return DONE
 
 
 ResourceApplyKerasMomentum = Primitive(
     "ResourceApplyKerasMomentum",
     "lr: T, momentum: T, grad: T",
     impl=_momentum_impl,
-    shape=_dense_shape,
+    shape=dense_shape,
     stateful=True,
     check_first=True,
 )
@@ -103,7 +104,7 @@ def _adam_impl(
         alpha = kind(float(lr) * math.sqrt(1 - float(beta2_power)) / (1 - float(beta1_power)))
         name = "amsgrad" if rest else "adam"
         if update(name, (var, m, v, *rest, grad), alpha, rest_1, rest_2, eps):
-            return _DONE
+            return DONE
     else:
         one = kind(1)
         alpha = lr * xp.sqrt(one - beta2_power) / (one - beta1_power)
@@ -115,14 +116,14 @@ def _adam_impl(
     step += eps
     xp.divide(m * alpha, step, out=step)
     var -= step
-    return _DONE
+    return DONE
 
 
 ResourceApplyAdam = Primitive(
     "ResourceApplyAdam",
     "beta1_power: T, beta2_power: T, lr: T, grad: T",
     impl=_adam_impl,
-    shape=_dense_shape,
+    shape=dense_shape,
     stateful=True,
     check_first=True,
 )
@@ -130,7 +131,7 @@ ResourceApplyAdamWithAmsgrad = Primitive(
     "ResourceApplyAdamWithAmsgrad",
     "beta1_power: T, beta2_power: T, lr: T, grad: T",
     impl=_adam_impl,
-    shape=_dense_shape,
+    shape=dense_shape,
     stateful=True,
     check_first=True,
 )
@@ -177,9 +178,11 @@ def merge_rows(values: Any, indices: Any, variable: Any) -> tuple[Any, Any]:
 
 def _sparse_sgd_impl(alpha: Any, values: Any, indices: Any, *, variables: Any) -> Any:
     var = variables[0].owned()
+    if update_rows("sgd", (var,), values, indices, alpha):
+        return DONE
     rows, where = merge_rows(values, indices, variables[0])
     var[where] -= alpha * rows
-    return _DONE
+    return DONE
 
 
 ResourceSparseApplyGradientDescent = Primitive(
@@ -196,12 +199,14 @@ def _sparse_adagrad_impl(
     lr: Any, values: Any, indices: Any, *, variables: Any, epsilon: float
 ) -> Any:
     var, accum = [v.owned() for v in variables]
+    if update_rows("adagrad", (var, accum), values, indices, lr, epsilon):
+        return DONE
     xp = array_module(values)
     rows, where = merge_rows(values, indices, variables[0])
     grown = accum[where] + rows * rows
     accum[where] = grown
     var[where] -= lr * rows / xp.sqrt(grown + var.dtype.type(epsilon))
-    return _DONE
+    return DONE
 
 
 ResourceSparseApplyAdagradV2 = Primitive(

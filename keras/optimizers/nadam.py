@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
 from ..backend import floatx
+from .apply_update import apply_update
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["Nadam"]
 
@@ -23,38 +25,16 @@ class Nadam(Optimizer):
         **others: see `Optimizer`.
     """
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -87,21 +67,28 @@ class Nadam(Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
         dtype = variable.dtype
-        rate = hr.cast(learning_rate, dtype)
-        gradient = hr.cast(gradient, dtype)
+        i = self._get_variable_index(variable)
+        scalars = self._once(("nadam", dtype), lambda: self._scalars(learning_rate, dtype))
+        apply_update(
+            "nadam",
+            (variable, self._momentums[i], self._velocities[i]),
+            hr.cast(gradient, dtype),
+            scalars,
+            (1 - self.beta_1, 1 - self.beta_2, self.epsilon),
+        )
+
+    def _scalars(self, learning_rate: Any, dtype: Any) -> tuple[Any, ...]:
+        """Rate, shares of moment and gradient in the step, correction of the second moment."""
         step = self.iterations + 1
         u, u_next = self._factor(step, dtype), self._factor(step + 1, dtype)
         product = hr.cast(self._u_product, dtype)
         power = hr.pow(hr.constant(self.beta_2, dtype=dtype), hr.cast(step, dtype))
-        i = self._get_variable_index(variable)
-        m, v = self._momentums[i].read_value(), self._velocities[i].read_value()
-        m = m + (gradient - m) * (1 - self.beta_1)
-        v = v + (hr.square(gradient) - v) * (1 - self.beta_2)
-        self.assign(self._momentums[i], m)
-        self.assign(self._velocities[i], v)
-        ahead = u_next * m / (1.0 - product * u_next) + (1.0 - u) * gradient / (1.0 - product)
-        spread = v / (1.0 - power)
-        self.assign_sub(variable, ahead * rate / (hr.sqrt(spread) + self.epsilon))
+        return (
+            hr.cast(learning_rate, dtype),
+            u_next / (1.0 - product * u_next),
+            (1.0 - u) / (1.0 - product),
+            1.0 - power,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -265,6 +265,10 @@ class Optimizer(OptimizerState):
             self._shared[key] = make()
         return self._shared[key]
 
+    def _rate(self, learning_rate: Any, dtype: Any) -> Any:
+        """The learning rate in `dtype`, cast once per step."""
+        return self._once(("rate", dtype), lambda: hr.cast(learning_rate, dtype))
+
     def _accumulate(self, grads: list[Any], variables: list[Any]) -> None:
         """Add to the accumulators; every n-th step, update from their mean and clear them."""
         steps = self.gradient_accumulation_steps
@@ -321,13 +325,16 @@ class Optimizer(OptimizerState):
         names = self._excluded_names
         return names is None or names.search(variable.name) is None
 
+    def _decay_of(self, variable: Any) -> float | None:
+        """The weight decay of `variable`."""
+        return self.weight_decay
+
     def _apply_weight_decay(self, variables: list[Any]) -> None:
-        if self.weight_decay is None:
-            return
         for variable in variables:
-            if self._use_weight_decay(variable):
+            share = self._decay_of(variable)
+            if share is not None and self._use_weight_decay(variable):
                 rate = hr.cast(self.learning_rate, variable.dtype)
-                decay = hr.cast(self.weight_decay, variable.dtype)
+                decay = hr.cast(share, variable.dtype)
                 value = variable.read_value()
                 variable.assign(value - value * decay * rate)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
+from .apply_update import apply_update
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["RMSprop"]
 
@@ -23,6 +25,7 @@ class RMSprop(Optimizer):
         **others: see `Optimizer`.
     """
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -30,32 +33,9 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         self.rho = rho
         self.momentum = momentum
         self.epsilon = epsilon
@@ -77,22 +57,24 @@ class RMSprop(Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
-        rate = hr.cast(learning_rate, variable.dtype)
-        gradient = hr.cast(gradient, variable.dtype)
+        dtype = variable.dtype
         i = self._get_variable_index(variable)
-        rho = self.rho
-        velocity = rho * self._velocities[i].read_value() + (1 - rho) * hr.square(gradient)
-        self.assign(self._velocities[i], velocity)
-        spread = velocity
-        if self.centered:
-            mean = rho * self._average_gradients[i].read_value() + (1 - rho) * gradient
-            self.assign(self._average_gradients[i], mean)
-            spread = velocity - hr.square(mean)
-        step = rate * gradient / hr.sqrt(spread + self.epsilon)
+        name, slots = "rmsprop", [variable, self._velocities[i]]
+        constants = [self.rho, 1 - self.rho, self.epsilon]
         if self.momentum > 0:
-            step = self.momentum * self._momentums[i].read_value() + step
-            self.assign(self._momentums[i], step)
-        self.assign_sub(variable, step)
+            name += "_momentum"
+            slots.append(self._momentums[i])
+            constants.append(self.momentum)
+        if self.centered:
+            name += "_centered"
+            slots.append(self._average_gradients[i])
+        apply_update(
+            name,
+            tuple(slots),
+            hr.cast(gradient, dtype),
+            (self._rate(learning_rate, dtype),),
+            tuple(constants),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

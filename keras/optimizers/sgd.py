@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from ...ops import api as hr
 from .apply_ops import (
@@ -12,6 +12,7 @@ from .apply_ops import (
     ResourceSparseApplyGradientDescent,
 )
 from .optimizer import Optimizer
+from .shared_arguments import SharedArguments, with_shared_arguments
 
 __all__ = ["SGD"]
 
@@ -34,37 +35,15 @@ class SGD(Optimizer):
     np.float32(0.8)
     """
 
+    @with_shared_arguments
     def __init__(
         self,
         learning_rate: Any = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
+        **others: Unpack[SharedArguments],
     ):
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(learning_rate, **others)
         if not isinstance(momentum, float) or momentum < 0 or momentum > 1:
             raise ValueError("`momentum` must be a float between [0, 1].")
         self.momentum = momentum
@@ -84,7 +63,7 @@ class SGD(Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
         dtype = variable.dtype
-        rate = self._once(("lr", dtype), lambda: hr.cast(learning_rate, dtype))
+        rate = self._rate(learning_rate, dtype)
         if self.momentum:
             accumulated = self.momentums[self._get_variable_index(variable)]
             ResourceApplyKerasMomentum(
