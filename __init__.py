@@ -38,6 +38,7 @@ _MODULES = {
     "signal": ".face.signal",
     "sparse": ".ops.sparse_ops",
     "strings": ".face.strings",
+    "summary": ".face.summary",
     "train": ".face.train",
 }
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         raw_ops as raw_ops,
         signal as signal,
         strings as strings,
+        summary as summary,
         train as train,
     )
     from .ops import (

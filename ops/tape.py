@@ -382,9 +382,10 @@ def gradients_of(
         trace = current.trace
         if trace is not None and trace.place_of_next is None:
             # What computes a gradient stands for the line whose gradient it is.
-            trace.place_of_next = _place_of(op)
+            scope = trace.scope
+            trace.place_of_next, trace.scope = _place_of(op)
             found = op.primitive.gradient(op, out_grads)
-            trace.place_of_next = None
+            trace.place_of_next, trace.scope = None, scope
         else:
             found = op.primitive.gradient(op, out_grads)
         for t, g, needed in zip(op.inputs, found, needs, strict=False):
@@ -396,12 +397,12 @@ def gradients_of(
     return result
 
 
-def _place_of(op: Op) -> Any:
-    """The user's line of a call that was traced."""
+def _place_of(op: Op) -> tuple[Any, str]:
+    """The user's line of a traced call, and the scope of what computes its gradient."""
     for t in op.outputs:
         if type(t) is SymbolicTensor:
-            return t.node.place
-    return None
+            return t.node.place, f"gradient_tape/{t.node.scope}".rstrip("/")
+    return None, "gradient_tape"
 
 
 def _depends_on(ops: list[Op], sources: list[Any]) -> set[int]:

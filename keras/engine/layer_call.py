@@ -16,6 +16,7 @@ import numpy as np
 
 from ...ops import api as hr, nest
 from ...ops.autograph.context import for_tracing
+from ...ops.context import current as recorder
 from ...ops.errors import UntraceableError
 from ...ops.tensor import Tensor
 from . import masks
@@ -84,7 +85,11 @@ class CallableLayer(StatefulLayer):
                 self._build_on(signature.bind(args, kwargs))
                 if self.input_spec is not None and args:
                     assert_input_compatibility(self.input_spec, args[0], self.name)
-            outputs = for_tracing(self.call)(*args, **kwargs)
+            trace = recorder.trace
+            if trace is None:
+                outputs = self.call(*args, **kwargs)
+            else:
+                outputs = self._traced_call(trace, args, kwargs)
         except Exception as error:
             _explain(error, self, signature, args, kwargs)
             raise
@@ -96,6 +101,15 @@ class CallableLayer(StatefulLayer):
         if previous_mask is not None or not is_default(self, "compute_mask"):
             self._mask_outputs(args, kwargs, outputs, previous_mask)
         return outputs
+
+    def _traced_call(self, trace: Any, args: Any, kwargs: Any) -> Any:
+        """`call`, its nodes in the scope of the layer's name."""
+        outer = trace.scope
+        trace.scope = f"{outer}/{self.name}" if outer else self.name
+        try:
+            return for_tracing(self.call)(*args, **kwargs)
+        finally:
+            trace.scope = outer
 
     def _converted(self, args: Any, kwargs: Any) -> tuple[Any, Any, bool]:
         """Arguments with arrays as tensors and floats cast; and whether any is symbolic."""

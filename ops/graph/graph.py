@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..context import current, tracing
 from ..primitive import Primitive
+from ..scopes import get_current_name_scope, scoped
 from ..string_array import StringArray
 from ..tensor import SymbolicTensor, Tensor
 from ..tensor_spec import TensorSpec
@@ -49,9 +50,10 @@ class Node:
         outputs: tensors it makes.
         name: unique in the graph, from the primitive's name.
         place: the user's file and line that made it; None if there is no such line.
+        scope: what it is a part of (``model/dense``), for those who show graphs.
     """
 
-    __slots__ = ("attrs", "inputs", "name", "outputs", "place", "primitive")
+    __slots__ = ("attrs", "inputs", "name", "outputs", "place", "primitive", "scope")
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Node:
         self.attrs = attrs
         self.name = name
         self.place: Place | None = graph.place_of_next or user_place()
+        self.scope = scoped(graph.scope) if graph.scope else get_current_name_scope()
         self.outputs = tuple(SymbolicTensor(graph, self, i, s) for i, s in enumerate(specs))
 
     @property
@@ -113,6 +116,7 @@ class Graph:
         derived: graphs made from this one (gradients, say), kept by whoever makes them.
         place_of_next: the user's line of the nodes added next, where they stand for one of
             another graph; None to look for it among the callers.
+        scope: of the nodes added next; the layers at work set it.
         exact: whether every result must have the bits that the primitives' own array functions
             give, however many rows a block has; functions of datasets need that.
     """
@@ -127,6 +131,7 @@ class Graph:
         self.captures: list[tuple[Any, SymbolicTensor]] = []
         self.derived: dict[Any, Any] = {}
         self.place_of_next: Place | None = None
+        self.scope = "" if parent is None else parent.scope
         # What the tapes around a branch watch is an input of it, though it be a known value.
         self._outer_tapes = current.tapes if parent is not None else ()
         if parent is not None:
