@@ -7,6 +7,23 @@ canonical codes so that code written against ``tf.errors`` keeps working.
 from __future__ import annotations
 
 __all__ = [
+    "ABORTED",
+    "ALREADY_EXISTS",
+    "CANCELLED",
+    "DATA_LOSS",
+    "DEADLINE_EXCEEDED",
+    "FAILED_PRECONDITION",
+    "INTERNAL",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "OK",
+    "OUT_OF_RANGE",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
+    "UNIMPLEMENTED",
+    "UNKNOWN",
     "AbortedError",
     "AlreadyExistsError",
     "CancelledError",
@@ -18,14 +35,23 @@ __all__ = [
     "InvalidArgumentError",
     "NotFoundError",
     "OpError",
+    "OperatorNotAllowedInGraphError",
     "OutOfRangeError",
     "PermissionDeniedError",
     "ResourceExhaustedError",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
     "UntraceableError",
 ]
+
+
+# The canonical status codes.
+OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND = range(6)
+ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION = range(6, 10)
+ABORTED, OUT_OF_RANGE, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS = range(10, 16)
+UNAUTHENTICATED = 16
 
 
 class OpError(Exception):
@@ -168,7 +194,17 @@ class DataLossError(OpError, OSError):
     error_code = 15
 
 
-class UntraceableError(TypeError):
+class UnauthenticatedError(OpError, PermissionError):
+    """The caller has not said who they are."""
+
+    error_code = 16
+
+
+class OperatorNotAllowedInGraphError(TypeError):
+    """A tensor without a value was used where Python needs one, such as in `if`."""
+
+
+class UntraceableError(OperatorNotAllowedInGraphError):
     """A Python construct met a symbolic tensor and needs its value, so tracing cannot go on.
 
     ``Dataset.map`` catches it and runs the function element by element; ``explain()`` then

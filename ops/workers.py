@@ -96,7 +96,8 @@ def _start(wanted: int) -> None:
         return
     with _lock:
         for i in range(_started, wanted):
-            threading.Thread(target=_work, name=f"headrace-worker-{i}", daemon=True).start()
+            name = f"headrace-part-{i}"  # those of data are called headrace-worker
+            threading.Thread(target=_work, name=name, daemon=True).start()
         _started = max(_started, wanted)
 
 

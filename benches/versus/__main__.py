@@ -61,10 +61,9 @@ def compare(
         }
         result["equal"] = len(set(digests.values())) == 1
         result["same"] = job.same
-    if job.pipeline:
-        result["memory"] = {
-            side: duel.memory(side, job.name, options.data, log) for side in players
-        }
+    result["memory"] = {
+        side: duel.memory(side, job.name, options.data, log) for side in players
+    }
     if job.name == COLD:
         result["first_batch_s"] = {
             side: duel.first_batches(side, job.name, options.data, log) for side in players

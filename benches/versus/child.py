@@ -87,12 +87,21 @@ class Side:
         return jobs.digest(spec.dataset(self.lib, self.data).as_numpy_iterator(), spec.same)
 
     def memory(self, job: str) -> dict[str, float]:
-        """Peak MiB of one pass over the pipeline: in all, and above what imports left."""
-        dataset = self._job(job).dataset(self.lib, self.data)
+        """Peak MiB of one pass over the pipeline, or of a run of a job without one: in all, and
+        above what imports (and the preparation of such a job) left."""
+        spec = self._job(job)
+        if spec.pipeline is None:
+            run = spec.prepare(self.lib, self.data)
+        else:
+            dataset = spec.dataset(self.lib, self.data)
+
+            def run() -> None:
+                for _ in dataset:
+                    pass
+
         reset_peak()
         before = peak_mib()
-        for _ in dataset:
-            pass
+        run()
         return {"peak_mib": peak_mib(), "grown_mib": peak_mib() - before}
 
     def first_batch(self, job: str) -> float:

@@ -255,26 +255,10 @@ JOBS = {
             pipelines.slices,
             same="rows",
         ),
-        Job(
-            "fit-128",
-            "`fit` of a 784-512-10 MLP from arrays, batch 128",
-            1.3,
-            "rows",
-            models.fit_arrays_128,
-        ),
-        Job("fit-32", "the same, batch 32", 1.3, "rows", models.fit_arrays_32),
-        Job(
-            "fit-files",
-            "the same from TFRecord files, batch 128",
-            2,
-            "rows",
-            models.fit_files,
-            files=True,
-        ),
-        Job("add", "`add` of two 8x8 tensors, eager", 5, "calls", models.add_eager),
     )
 }
 
+JOBS |= models.jobs(Job)
 JOBS |= columnar.jobs(Job)
 JOBS |= grain_peer.jobs(Job)
 JOBS |= networks.jobs(Job)
