@@ -98,6 +98,13 @@ def _walk(obj: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     seen.add(id(obj))
     yield path, obj
     if is_optimizer(obj):
+        # Those around others hold their variables too; Keras writes, and asks for, both.
+        for name in ("inner_optimizer", "optimizers"):
+            child = getattr(obj, name, None)
+            if isinstance(child, list):
+                yield from _walk_container(child, f"{path}/{name}", seen, set())
+            elif child is not None:
+                yield from _walk(child, f"{path}/{name}", seen)
         return
     for name, child in _children(obj):
         if _is_saveable(child):
