@@ -35,11 +35,35 @@ _MODULES = {
     "random": ".face.random",
     "ragged": ".ops.ragged_ops",
     "raw_ops": ".face.raw_ops",
+    "sets": ".face.sets",
     "signal": ".face.signal",
     "sparse": ".ops.sparse_ops",
     "strings": ".face.strings",
     "summary": ".face.summary",
     "train": ".face.train",
+    "types": ".face.types",
+    "version": ".face.version",
+    # As in TensorFlow, these are Keras's.
+    "initializers": ".keras.initializers",
+    "losses": ".keras.losses",
+    "metrics": ".keras.metrics",
+    "optimizers": ".keras.optimizers",
+}
+
+# Public names that are no modules, and where they are defined.
+_NAMES = {
+    **dict.fromkeys(("make_ndarray", "make_tensor_proto"), ".io.tensor_proto"),
+    **dict.fromkeys(
+        (
+            "get_logger",
+            "get_static_value",
+            "is_symbolic_tensor",
+            "newaxis",
+            "no_gradient",
+            "timestamp",
+        ),
+        ".face.general",
+    ),
 }
 
 if TYPE_CHECKING:
@@ -58,10 +82,31 @@ if TYPE_CHECKING:
         nn as nn,
         random as random,
         raw_ops as raw_ops,
+        sets as sets,
         signal as signal,
         strings as strings,
         summary as summary,
         train as train,
+        types as types,
+        version as version,
+    )
+    from .face.general import (
+        get_logger as get_logger,
+        get_static_value as get_static_value,
+        is_symbolic_tensor as is_symbolic_tensor,
+        newaxis as newaxis,
+        no_gradient as no_gradient,
+        timestamp as timestamp,
+    )
+    from .io.tensor_proto import (
+        make_ndarray as make_ndarray,
+        make_tensor_proto as make_tensor_proto,
+    )
+    from .keras import (
+        initializers as initializers,
+        losses as losses,
+        metrics as metrics,
+        optimizers as optimizers,
     )
     from .ops import (
         dtypes as dtypes,
@@ -96,6 +141,8 @@ if not TYPE_CHECKING:  # a type checker would take any wrong name for a right on
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             value: Any = importlib.import_module(_MODULES[name], __name__)
+        elif name in _NAMES:
+            value = getattr(importlib.import_module(_NAMES[name], __name__), name)
         elif name.startswith("_"):
             raise AttributeError(f"headrace has no attribute {name!r}", name=name)
         else:
@@ -109,4 +156,6 @@ if not TYPE_CHECKING:  # a type checker would take any wrong name for a right on
 
 def __dir__() -> list[str]:
     api = importlib.import_module(".ops.api", __name__)
-    return sorted({*_MODULES, "__version__", *(n for n in vars(api) if not n.startswith("_"))})
+    return sorted(
+        {*_MODULES, *_NAMES, "__version__", *(n for n in vars(api) if not n.startswith("_"))}
+    )

@@ -19,6 +19,7 @@ from . import (  # noqa: F401
     math as _math,
     nn as _nn,
     random as _random,
+    sets as _sets,
     signal as _signal,
     strings as _strings,
 )

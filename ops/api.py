@@ -62,6 +62,7 @@ from .indexed_slices import (
     IndexedSlices as IndexedSlices,
     IndexedSlicesSpec as IndexedSlicesSpec,
 )
+from .initializers import *  # noqa: F403
 from .linalg_ops import *  # noqa: F403
 from .lookup_hash_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
@@ -77,6 +78,7 @@ from .python_ops import *  # noqa: F403
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
+from .random_seeds import random_index_shuffle as random_index_shuffle
 from .reductions import *  # noqa: F403
 from .scans import *  # noqa: F403
 from .scopes import (
