@@ -15,6 +15,7 @@ import ctypes
 import functools
 import hashlib
 import math
+import struct
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import recycling, workers
+from ..addresses import address
 from ..determinism import is_deterministic
 from ..dtypes import DType
 from ..primitive import Primitive
@@ -50,6 +52,12 @@ class _Plan(NamedTuple):
     nest: LoopNest
     shape: tuple[int, ...]
     outputs: tuple[tuple[int, ...], ...]  # shapes
+    whole: bool  # no input is to be repeated, no result to be added up from parts
+    head: tuple[int, int, int, int]  # of the kernel's table where it runs in one part
+    distances: tuple[int, ...]  # elements between the rows of each input, without gaps
+    out_distances: tuple[int, ...]
+    scratch: int  # rows that are kept
+    table: struct.Struct
 
 
 class Program:
@@ -149,6 +157,10 @@ class Program:
                 kernel = self._kernels.get(variant)
             if kernel is None:
                 return None
+        size = plan.head[3]
+        if out is None and plan.whole and size * self._weight <= _SPREAD:
+            if all([a.flags.c_contiguous for a in arrays]):
+                return self._launch_alone(kernel, plan, arrays, reuse)
         return self._launch(kernel, plan, arrays, reuse, out)
 
     def bound(
@@ -176,7 +188,7 @@ class Program:
         outs = [arrays[self.reuse[i]] if i in self.reuse else o for i, o in enumerate(out)]
         for a in (*arrays, *outs):
             assert a.strides[-1] == a.itemsize or a.shape[-1] == 1, "its numbers lie apart"
-            table += (a.__array_interface__["data"][0], _row_distance(a, cols))
+            table += (address(a), _row_distance(a, cols))
         if alive is not None:
             for _ in kept_rows(plan.nest, self.outputs):
                 alive.append(np.empty(8 * cols, np.uint8))
@@ -224,9 +236,49 @@ class Program:
             if letter in "rs":
                 return None
             made.append(_shape_of(letter, shape, self.steps[ref - len(self.inputs)]))
-        return _Plan(letters, nest, shape, tuple(made))
+        rows, cols = (1, size) if nest.flat else (size // shape[-1], shape[-1])
+        scratch = len(kept_rows(nest, self.outputs))
+        return _Plan(
+            letters,
+            nest,
+            shape,
+            tuple(made),
+            all(s == shape for s, c in zip(shapes, letters, strict=True) if c == "f")
+            and not any(nest.classes[ref] in "RS" for ref in self.outputs),
+            (0, rows, cols, size),
+            tuple(_distance(s, cols) for s in shapes),
+            tuple(_distance(s, cols) for s in made),
+            scratch,
+            struct.Struct(f"{4 + 2 * (len(shapes) + len(made)) + scratch}q"),
+        )
 
     # -- the kernel -----------------------------------------------------------------------
+
+    def _launch_alone(
+        self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...], reuse: Mapping[int, int]
+    ) -> tuple[Any, ...]:
+        """Run the kernel on this thread, on arrays that it takes as they are: what small steps
+        do hundreds of times, so that every microsecond counts."""
+        table = [*plan.head]
+        for a, distance in zip(arrays, plan.distances, strict=True):
+            table += (address(a), distance)
+        outs = []
+        for place, shape in enumerate(plan.outputs):
+            source = reuse.get(place)
+            if source is None:
+                kind = self.steps[self.outputs[place] - len(self.inputs)].dtype.np_dtype
+                made = recycling.empty(shape, kind)
+            else:
+                made = arrays[source]
+            outs.append(made)
+            table += (address(made), plan.out_distances[place])
+        if plan.scratch:
+            width = plan.head[2]
+            scratch = np.empty(8 * width * plan.scratch, np.uint8)
+            start = address(scratch)
+            table += [start + 8 * width * i for i in range(plan.scratch)]
+        kernel(plan.table.pack(*table))
+        return tuple(outs)
 
     def _launch(
         self,
@@ -252,7 +304,7 @@ class Program:
         rows, cols = (1, size) if flat else (size // cols, cols)
         table: list[int] = []
         for a in alive:
-            table += (a.__array_interface__["data"][0], _row_distance(a, cols))
+            table += (address(a), _row_distance(a, cols))
         parts = 1
         if size * self._weight > _SPREAD:
             parts = min(workers.count(), 64 if flat else rows)
@@ -311,15 +363,15 @@ class Program:
                     if letter == "f":
                         table[2 * i] += shift * self.inputs[i].size
             for out, ref in zip(outs, self.outputs, strict=True):
-                address = out.__array_interface__["data"][0]
+                start = address(out)
                 if classes[ref] in "RS":
-                    address += part * (out.nbytes // parts)
+                    start += part * (out.nbytes // parts)
                 else:
-                    address += shift * out.itemsize
-                table += (address, _row_distance(out, cols))
+                    start += shift * out.itemsize
+                table += (start, _row_distance(out, cols))
             scratch = np.empty(8 * cols * len(keep), np.uint8) if keep else None
             if scratch is not None:
-                start = scratch.__array_interface__["data"][0]
+                start = address(scratch)
                 table += [start + 8 * cols * i for i in range(len(keep))]
             numbers = (first, last, width, rows * cols, *table)
             runs.append(functools.partial(_run, kernel, numbers, scratch))
@@ -364,7 +416,7 @@ _EXACT = ("max", "min")
 
 
 def _run(kernel: Any, numbers: tuple[int, ...], scratch: Any) -> None:
-    kernel((ctypes.c_int64 * len(numbers))(*numbers))
+    kernel(struct.pack(f"{len(numbers)}q", *numbers))
 
 
 def _start(what: str, dtype: DType) -> Any:
@@ -400,6 +452,11 @@ def _shape_of(letter: str, shape: tuple[int, ...], step: Step) -> tuple[int, ...
     if letter == "R":
         return ((1,) * (len(shape) - 1) if step.keepdims else ()) + shape[-1:]
     return (1,) * len(shape) if step.keepdims else ()
+
+
+def _distance(shape: tuple[int, ...], cols: int) -> int:
+    """Elements between the rows of an array without gaps."""
+    return shape[1] if len(shape) == 2 else cols
 
 
 def _row_distance(out: np.ndarray, cols: int) -> int:
