@@ -29,12 +29,10 @@ def gemm(x: Any, y: Any) -> Any:
         return np.matmul(x, y)
     n, k = x.shape
     m = y.shape[1]
-    if n * k * m < _MIN_WORK:
-        return np.matmul(x, y)
-    count = min(workers.count(), 16, max(n, m) // 8)
-    if count < 2:
-        return np.matmul(x, y)
     out = recycling.empty((n, m), x.dtype)
+    count = min(workers.count(), 16, max(n, m) // 8)
+    if n * k * m < _MIN_WORK or count < 2:
+        return np.matmul(x, y, out=out)
     parts = []
     by_rows = n >= m
     size = n if by_rows else m

@@ -17,6 +17,7 @@ import numpy as np
 from .array_basics import sum_to, zeros
 from .array_module import array_module
 from .array_shape import expand_dims
+from .blas import gemm
 from .convert import to_tensor
 from .elementwise import conj_of
 from .errors import InvalidArgumentError
@@ -129,8 +130,13 @@ def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
     if y.shape[: stack + inner] != s + k:
         return None  # NumPy finds the words, or broadcasts
     size = [int(np.prod(d, dtype=np.int64)) for d in (m, k, n)]
-    out = xp.matmul(x.reshape((*s, size[0], size[1])), y.reshape((*s, size[1], size[2])))
+    x, y = x.reshape((*s, size[0], size[1])), y.reshape((*s, size[1], size[2]))
+    out = gemm(x, y) if not s and _plain(x) and _plain(y) else xp.matmul(x, y)
     return out.reshape((*s, *m, *n)).transpose(perm_out)
+
+
+def _plain(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype in (np.float32, np.float64)
 
 
 def _einsum_impl(*arrays: Any, equation: str) -> Any:

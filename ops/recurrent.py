@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import native_schedule, workers
+from . import native_schedule, recycling, workers
 from .array_basics import cast, zeros_like
 from .array_module import array_module
 from .blas import gemm
@@ -221,30 +221,72 @@ def _columns(mask: Any) -> Any:
     return xp.ascontiguousarray(mask.T.astype(np.float32)).T[:, :, None]
 
 
+def _empty(xp: Any, shape: tuple[int, int, int], dtype: Any) -> Any:
+    """An array [batch, steps, size] in whose memory a step's rows lie together: products and
+    kernels then read and write one piece."""
+    batch, steps, size = shape
+    if xp is np:
+        return recycling.empty((steps, batch, size), dtype).transpose((1, 0, 2))
+    return xp.empty((steps, batch, size), dtype).transpose((1, 0, 2))
+
+
 def _flat(array: Any) -> Any:
-    return array.reshape((-1, array.shape[-1]))
+    """[batch, steps, size] as rows, those of a step together."""
+    return array.transpose((1, 0, 2)).reshape((-1, array.shape[-1]))
+
+
+def _rows_whole(array: Any) -> Any:
+    """`array`, copied if the numbers of its rows lie apart."""
+    if array.strides[-1] == array.itemsize and all(s > 0 for s in array.strides):
+        return array
+    return array_module(array).ascontiguousarray(array)
 
 
 def _matmul(a: Any, b: Any) -> Any:
     return gemm(a, b) if type(a) is np.ndarray else a @ b
 
 
-def _before(start: Any, states: Any) -> Any:
-    """The state before every step."""
-    xp = array_module(states)
-    return xp.concatenate([start[:, None], states[:, :-1]], 1)
+def _products(x: Any, kernel: Any) -> Any:
+    """All inputs with the weights, laid out as `_empty` does."""
+    batch, steps, _ = x.shape
+    made = _matmul(_flat(x), kernel)
+    return made.reshape((steps, batch, kernel.shape[1])).transpose((1, 0, 2))
+
+
+def _total(sums: Any) -> Any:
+    """The sum over batch and steps; BLAS is faster at it than `sum`."""
+    rows = _flat(sums)
+    if not rows.size:
+        return rows.sum(0)
+    return (array_module(rows).ones((1, len(rows)), rows.dtype) @ rows)[0]
 
 
 def _weight_gradients(
-    x: Any, kernel: Any, before: Any, of_inputs: Any, of_state: Any, for_inputs: bool
+    x: Any, kernel: Any, h: Any, out: Any, of_inputs: Any, of_state: Any, for_inputs: bool
 ) -> tuple[Any, Any, Any]:
     """Gradients of the inputs (zeros if nobody asks) and of both kernels, from those of the
-    sums."""
+    sums.
+
+    Args:
+        h: the state before the first step.
+        out: the states behind all steps.
+    """
+    batch, steps, _ = x.shape
     if for_inputs:
-        dx = _matmul(_flat(of_inputs), kernel.T).reshape(x.shape)
+        dx = _matmul(_flat(of_inputs), kernel.T)
+        dx = dx.reshape((steps, batch, x.shape[2])).transpose((1, 0, 2))
     else:
         dx = array_module(x).broadcast_to(x.dtype.type(0), x.shape)
-    return dx, _matmul(_flat(x).T, _flat(of_inputs)), _matmul(_flat(before).T, _flat(of_state))
+    if not steps:
+        return (
+            dx,
+            _flat(x).T @ _flat(of_inputs),
+            array_module(h).zeros((h.shape[1], of_state.shape[2]), h.dtype),
+        )
+    state = h.T @ of_state[:, 0]
+    if steps > 1:
+        state = state + _matmul(_flat(out[:, :-1]).T, _flat(of_state[:, 1:]))
+    return dx, _matmul(_flat(x).T, _flat(of_inputs)), state
 
 
 # -- LSTM -------------------------------------------------------------------------------------
@@ -255,8 +297,8 @@ def _lstm_impl(
 ) -> Any:
     xp = array_module(x)
     (batch, steps, _), units = x.shape, h.shape[1]
-    gates = _matmul(_flat(x), kernel).reshape((batch, steps, 4 * units))
-    out, memory = (xp.empty((batch, steps, units), x.dtype) for _ in "hc")
+    gates = _products(x, kernel)
+    out, memory = (_empty(xp, (batch, steps, units), x.dtype) for _ in "hc")
     part = xp.empty((batch, 4 * units), x.dtype)
     columns = [_columns(m) for m in mask]
     program = lstm_step(bool(mask))
@@ -310,9 +352,9 @@ def _lstm_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     out, gates, memory, g_out, g_last, g_memory = arrays[-6:]
     xp = array_module(x)
     batch, steps, _ = x.shape
-    of_sums = xp.empty_like(gates)
+    of_sums = _empty(xp, gates.shape, x.dtype)
     dh, dc = xp.array(g_last), xp.array(g_memory)
-    g_out = xp.ascontiguousarray(g_out)
+    g_out = _rows_whole(g_out)
     columns = [_columns(m) for m in mask]
     program = lstm_back(bool(mask))
 
@@ -327,8 +369,8 @@ def _lstm_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     if steps:
         rest, start = segment(memory, steps - 1, steps - 1), segment(c, 0, 1)
         _sweep([rest, start], batch, True, _compiled(x, kernel, h))
-    weights = _weight_gradients(x, kernel, _before(h, out), of_sums, of_sums, for_inputs)
-    return *weights, _flat(of_sums).sum(0), dh, dc
+    weights = _weight_gradients(x, kernel, h, out, of_sums, of_sums, for_inputs)
+    return *weights, _total(of_sums), dh, dc
 
 
 def _grad_shape(*tensors: Any, for_inputs: bool) -> tuple[TensorSpec, ...]:
@@ -354,8 +396,8 @@ LSTMGrad = Primitive("_LSTMGrad", "inputs: N * T", impl=_lstm_grad_impl, shape=_
 def _gru_impl(x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, *mask: Any) -> Any:
     xp = array_module(x)
     (batch, steps, _), units = x.shape, h.shape[1]
-    gates = _matmul(_flat(x), kernel).reshape((batch, steps, 3 * units))
-    out, inner = (xp.empty((batch, steps, units), x.dtype) for _ in "hi")
+    gates = _products(x, kernel)
+    out, inner = (_empty(xp, (batch, steps, units), x.dtype) for _ in "hi")
     part = xp.empty((batch, 3 * units), x.dtype)
     columns = [_columns(m) for m in mask]
     program = gru_step(bool(mask))
@@ -406,10 +448,9 @@ def _gru_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     out, gates, inner, g_out, g_last = arrays[-5:]
     xp = array_module(x)
     batch, steps, _ = x.shape
-    of_inputs = xp.empty_like(gates)
-    of_state = xp.empty_like(gates)
+    of_inputs, of_state = (_empty(xp, gates.shape, x.dtype) for _ in "is")
     dh = xp.array(g_last)
-    g_out = xp.ascontiguousarray(g_out)
+    g_out = _rows_whole(g_out)
     columns = [_columns(m) for m in mask]
     program = gru_back(bool(mask))
 
@@ -423,8 +464,8 @@ def _gru_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     if steps:
         rest, start = segment(out, steps - 1, steps - 1), segment(h, 0, 1)
         _sweep([rest, start], batch, True, _compiled(x, kernel, h))
-    weights = _weight_gradients(x, kernel, _before(h, out), of_inputs, of_state, for_inputs)
-    biases = xp.stack([_flat(of_inputs).sum(0), _flat(of_state).sum(0)])
+    weights = _weight_gradients(x, kernel, h, out, of_inputs, of_state, for_inputs)
+    biases = xp.stack([_total(of_inputs), _total(of_state)])
     return *weights, biases, dh
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Shelf", "empty", "is_sole"]
+__all__ = ["Pool", "Shelf", "empty", "is_sole"]
 
 _LEAST_BYTES = 128 << 10  # below, the allocator keeps the memory itself
-_MOST_BYTES = 8 << 20  # of an array on the process's shelf
+_MOST_BYTES = 64 << 20  # of an array from the process's pool
 _STALE = 8  # takes after which memory that nobody holds is not kept for others
 
 
@@ -77,11 +77,77 @@ def _holders(items: list[Any], k: int) -> int:
 _NONE_ELSE = _holders([object()], 0)
 # Without a global lock counts are kept apart by thread, and prove nothing.
 _COUNTS_HOLD = getattr(sys, "_is_gil_enabled", lambda: True)()
-_shared = Shelf(places=32)
+
+
+class Pool:
+    """Memory for all the arrays that a long computation makes, in classes of size.
+
+    A step of training makes some hundred arrays and makes them again in the next one.  So
+    memory that nobody holds is kept until `_IDLE_TAKES` others were given out, or until more
+    than `most_idle` bytes of it lie idle.
+    """
+
+    def __init__(self, most_idle: int):
+        self._most_idle = most_idle
+        self._classes: dict[int, tuple[list[np.ndarray], list[int]]] = {}
+        self._takes = 0
+        self._made = 0  # bytes, since idle memory was last looked for
+        self._swept = 0
+        self._lock = threading.RLock()
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array with any content, that nothing else shares."""
+        kind = np.dtype(dtype)
+        size = math.prod(shape) * kind.itemsize
+        if not _COUNTS_HOLD:
+            return np.empty(shape, kind)
+        with self._lock:
+            buffer = self._take(size)
+        return buffer[:size].view(kind).reshape(shape)
+
+    def _take(self, size: int) -> np.ndarray:
+        self._takes += 1
+        step = 1 << max(size.bit_length() - 3, 0)
+        rounded = -(-size // step) * step
+        buffers, taken = self._classes.setdefault(rounded, ([], []))
+        for k in range(len(buffers)):
+            if _holders(buffers, k) == _NONE_ELSE:
+                taken[k] = self._takes
+                return buffers[k]
+        self._made += rounded
+        if self._takes - self._swept > _IDLE_TAKES or self._made > self._most_idle // 2:
+            self._sweep()
+        made = np.empty(rounded, np.uint8)
+        buffers.append(made)
+        taken.append(self._takes)
+        return made
+
+    def _sweep(self) -> None:
+        """Let go of what has been idle for long, and of what is too much."""
+        self._swept, self._made = self._takes, 0
+        idle = [
+            (taken[k], size, k)
+            for size, (buffers, taken) in self._classes.items()
+            for k in range(len(buffers))
+            if _holders(buffers, k) == _NONE_ELSE
+        ]
+        idle.sort(reverse=True)
+        kept = 0
+        gone = []
+        for last, size, k in idle:
+            kept += size
+            if kept > self._most_idle or self._takes - last > _IDLE_TAKES:
+                gone.append((size, k))
+        for size, k in sorted(gone, reverse=True):
+            del self._classes[size][0][k], self._classes[size][1][k]
+
+
+_IDLE_TAKES = 2048
+_shared = Pool(most_idle=256 << 20)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Like `np.empty`, from the process's shelf where it is large enough."""
+    """Like `np.empty`, from the process's pool where it is large enough."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not _LEAST_BYTES <= size <= _MOST_BYTES:
         return np.empty(shape, dtype)
