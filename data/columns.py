@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..io.tfrecord import RecordChunk
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 
@@ -233,6 +234,8 @@ def concat_columns(columns: Sequence[Any]) -> Any:
             return np.concatenate(columns)
     elif kinds == {StringArray}:
         if all(c.shape[1:] == first.shape[1:] for c in columns):
+            if all(isinstance(c, RecordChunk) for c in columns):
+                return RecordChunk.join(columns)
             return StringArray.concatenate(columns)
     elif kinds == {SparseColumn}:
         if all(c.dense_shapes.shape[1] == first.dense_shapes.shape[1] for c in columns):

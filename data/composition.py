@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ops import nest
 from ..ops.comparison import logical_and
+from ..ops.composite import as_components, composite_specs
 from ..ops.context import tracing
 from ..ops.graph import Graph
 from ..ops.graph.passes import optimize
@@ -15,7 +18,7 @@ from ..ops.tensor import SymbolicTensor
 from ..ops.tensor_spec import TensorSpec
 from .functions import UserFunction
 
-__all__ = ["compose", "conjunction", "pruned", "with_mask"]
+__all__ = ["compose", "conjunction", "pruned", "selection", "with_mask"]
 
 
 def compose(first: UserFunction, second: UserFunction) -> UserFunction | None:
@@ -54,6 +57,19 @@ def pruned(function: UserFunction) -> UserFunction:
         TracedFunction(smaller, traced.input_specs, traced.output_structure),
         function.input.spec,
     )
+
+
+def selection(spec: Any, kept: Sequence[bool]) -> UserFunction:
+    """The function of elements of `spec` that gives a tuple of the components that are kept."""
+    leaves = nest.flatten(spec)
+    graph = Graph("selection")
+    with tracing(graph):
+        parts = composite_specs(tuple(leaves), graph.placeholder)
+        graph.outputs = as_components(tuple(itertools.compress(parts, kept)))[0]
+    args = spec if type(spec) is tuple else (spec,)
+    result = tuple(itertools.compress(leaves, kept))
+    traced = TracedFunction(graph, (args, {}), result)
+    return UserFunction(lambda *element: element, spec, what="map", traced=traced)
 
 
 Replay = Callable[[Sequence[Any]], list[Any]]

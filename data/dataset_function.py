@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +12,19 @@ from ..ops.composite import composite_specs
 from ..ops.context import tracing
 from ..ops.errors import UntraceableError
 from ..ops.graph import Graph
+from .composition import selection
 from .functions import UserFunction
 from .node import Node
 from .results import user_error
+from .structure import Structure
+from .transforms.map import MapNode
 
 __all__ = ["DatasetFunction"]
 
-_INNER_RULES = ("noop_elimination", "map_fusion", "feature_projection", "map_vectorization")
+_INNER_RULES = (
+    "noop_elimination", "map_fusion", "column_projection", "feature_projection",
+    "map_vectorization",
+)  # fmt: skip
 
 
 class DatasetFunction:
@@ -42,6 +50,7 @@ class DatasetFunction:
         self.why_not: str | None = None
         self._symbolic: Node | None = None
         self._first: Node | None = None
+        self._kept: tuple[bool, ...] | None = None
         graph = Graph(what)
         args = input_spec if type(input_spec) is tuple else (input_spec,)
         try:
@@ -75,7 +84,20 @@ class DatasetFunction:
             )
         return node
 
+    def keeping(self, kept: Sequence[bool]) -> DatasetFunction:
+        """The function whose datasets give tuples of those components that are kept."""
+        other = copy.copy(self)
+        other._kept = tuple(kept)
+        return other
+
     def element_spec(self, source: Node) -> Any:
+        """The spec of the datasets' elements; see `_whole_spec`."""
+        spec = self._whole_spec(source)
+        if self._kept is None:
+            return spec
+        return tuple(itertools.compress(Structure(spec).leaves, self._kept))
+
+    def _whole_spec(self, source: Node) -> Any:
         """The spec of the datasets' elements; runs the function on the first element of
         `source` where symbolic tensors did not do."""
         if self._symbolic is not None and self._first is None:
@@ -110,6 +132,9 @@ class DatasetFunction:
             node = self._node_of(self._function.call(row))
         except Exception as error:
             raise user_error(error, self._function.name, index) from error
+        if self._kept is not None:
+            function = selection(node.element_spec, self._kept)
+            node = MapNode(node, function, source=node.source)
         switches = (options or Options()).experimental_optimization
         for rule in RULES:
             if rule.name in _INNER_RULES and switches.enabled(rule.name):

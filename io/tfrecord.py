@@ -3,7 +3,6 @@
     reader = RecordReader(path, compression="GZIP")     # "" (default), "GZIP", "ZSTD"...
     while (chunk := reader.read_chunk(max_records=1000)) is not None:
         chunk                   # RecordChunk, a StringArray [n] of payloads, zero-copy
-        chunk.offset_of(i)      # byte offset of record i's header in the (decompressed) file
         chunk.describe(i)       # "record 17 at byte offset 13600 of 'a.tfrecord'"
     reader.position             # (records read, byte offset): where the next chunk begins
     RecordReader(path, offset=byte_offset, record=records_read)   # resumes there
@@ -18,9 +17,9 @@ taken for bytes that are not there.  A reader belongs to one thread at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,40 +36,106 @@ __all__ = ["RecordChunk", "RecordReader", "tf_record_iterator"]
 _HEADER, _FRAME = 12, 16
 COMPLETE, PARTIAL, BAD_LENGTH_CRC, BAD_DATA_CRC = 0, 1, 2, 3
 _UNLIMITED = 1 << 62
+_MOST_ORIGINS = 64
 
 
-class RecordChunk(StringArray):
-    """Consecutive records of one file: a vector of payloads that knows where they came from.
+class _Origin(NamedTuple):
+    """Where the payloads that begin in some stretch of a buffer came from.
 
     Attributes:
         path: the file.
-        first_record: number of the first element's record in the file.
-        base: byte offset, in the decompressed file, of the buffer's first byte.
+        first_record: number in the file of the first record in `starts`.
+        base: byte offset, in the decompressed file, of the first byte of the buffer it was
+            read into.
+        starts: where the payloads began in that buffer, in order.
+        shift: how far they have moved since.
+        low, high: the first and the last place of a payload in the stretch.
     """
 
-    __slots__ = ("base", "first_record", "path")
+    path: str
+    first_record: int
+    base: int
+    starts: np.ndarray
+    shift: int = 0
+    low: int = 0
+    high: int = _UNLIMITED
+
+
+class RecordChunk(StringArray):
+    """Records of files that know where they came from.
+
+    A reader's chunks hold consecutive records of one file.  What is cut out of them, put in
+    another order or shape, or joined, still knows: it is told by the payload's place in the
+    buffer.
+    """
+
+    __slots__ = ("_origins",)
 
     def __init__(
         self, data: Any, starts: Any, ends: Any, path: str, first_record: int, base: int
     ):
         super().__init__(data, starts, ends)
-        self.path = path
-        self.first_record = first_record
-        self.base = base
+        self._origins: tuple[_Origin, ...] = (_Origin(path, first_record, base, starts),)
 
-    def offset_of(self, index: int) -> int:
-        """Byte offset of the header of element `index`'s record."""
-        return self.base + int(self.starts[index]) - _HEADER
+    def describe(self, *index: int) -> str | None:
+        """Where the element at `index`, a number per axis, is, for an error message."""
+        start = int(self.starts[index])
+        for origin in self._origins:
+            k = int(np.searchsorted(origin.starts, start - origin.shift))
+            if k == len(origin.starts) or not origin.low <= start <= origin.high:
+                continue
+            if origin.starts[k] == start - origin.shift:
+                offset = origin.base + int(origin.starts[k]) - _HEADER
+                record = origin.first_record + k
+                return f"record {record} at byte offset {offset} of {origin.path!r}"
+        return None
 
-    def describe(self, index: int) -> str:
-        """Where element `index` is, for an error message."""
-        return (
-            f"record {self.first_record + index} at byte offset {self.offset_of(index)} "
-            f"of {self.path!r}"
-        )
+    def __getitem__(self, key: Any) -> StringArray:
+        starts, ends = self.starts[key], self.ends[key]
+        if type(key) is int:
+            return StringArray(self.data, np.asarray(starts), np.asarray(ends))
+        return self._known(np.asarray(starts), np.asarray(ends))
+
+    def map_offsets(self, fn: Any) -> StringArray:
+        """See `StringArray`."""
+        return self._known(fn(self.starts), fn(self.ends))
+
+    def _known(self, starts: np.ndarray, ends: np.ndarray) -> RecordChunk:
+        return _chunk(self.data, starts, ends, self._origins)
+
+    @staticmethod
+    def join(chunks: Sequence[RecordChunk]) -> StringArray:
+        """The elements of chunks that are not empty, one after the other."""
+        whole = StringArray.concatenate(chunks)
+        if whole.data is chunks[0].data:  # all are of one buffer, and nothing has moved
+            origins = [o for o in {id(o): o for c in chunks for o in c._origins}.values()]
+        else:
+            origins, row = [], 0
+            for chunk in chunks:
+                starts = whole.starts[row : row + len(chunk)]
+                row += len(chunk)
+                moved = starts - chunk.starts
+                if not chunk.size or (moved != moved.flat[0]).any():
+                    continue  # its strings were copied one by one
+                shift, low, high = int(moved.flat[0]), int(starts.min()), int(starts.max())
+                origins += [
+                    o._replace(shift=o.shift + shift, low=max(o.low + shift, low),
+                               high=min(o.high + shift, high))
+                    for o in chunk._origins
+                ]  # fmt: skip
+        if not origins or len(origins) > _MOST_ORIGINS:
+            return whole
+        return _chunk(whole.data, whole.starts, whole.ends, tuple(origins))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StringArray(self.data, self.starts, self.ends).__reduce__()
+
+
+def _chunk(data: Any, starts: Any, ends: Any, origins: tuple[_Origin, ...]) -> RecordChunk:
+    made = RecordChunk.__new__(RecordChunk)
+    StringArray.__init__(made, data, starts, ends)
+    made._origins = origins
+    return made
 
 
 class RecordReader:

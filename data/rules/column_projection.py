@@ -5,6 +5,8 @@ of columns (Parquet, IPC, CSV, JSON lines, Arrow data, queries), or another map,
 hands components on as they are (shuffle, batch, prefetch...), and traced filters, which say the
 same.  Source and functions are replaced by such that know only the components in use: the other
 map makes no more, its own source is asked for no more, and a shuffle between keeps no more.
+The datasets that `flat_map` and `interleave` open are sources, too, and asked in the same way
+when each is opened.
 
 What is not read is not checked: a null in a column that nobody uses is no error.
 """
@@ -20,10 +22,13 @@ from ...ops.graph import Graph
 from ...ops.graph.passes import optimize
 from ...ops.graph.passes.dead_nodes import dead_nodes
 from ...ops.graph.trace import TracedFunction
+from ...ops.tensor_spec import TensorSpec
+from ..dataset_function import DatasetFunction
 from ..functions import UserFunction
 from ..node import Node
 from ..transforms.arrow_source import ArrowSourceNode
 from ..transforms.filter import FilterNode
+from ..transforms.interleave import InterleaveNode
 from ..transforms.map import MapNode
 from .common import describe
 
@@ -41,6 +46,8 @@ def rewrite(node: Node) -> Node | None:
     if isinstance(origin, ArrowSourceNode):
         used = {c for c, keep in zip(origin.leaf_columns, kept, strict=True) if keep}
         plan = origin.select([c for c in origin.columns if c in used])
+    elif isinstance(origin, InterleaveNode):
+        plan = dataclasses.replace(origin, map_func=origin.map_func.keeping(kept))
     else:
         assert isinstance(origin, MapNode)
         plan = dataclasses.replace(origin, function=_giving(origin.function, kept))
@@ -63,7 +70,14 @@ def told(before: Node, after: Node) -> str:
     origin = path[-1]
     if isinstance(origin, ArrowSourceNode):
         return describe(origin)
-    return f"{describe(origin)} makes {len(origin.structure.leaves)} components"
+    made = len(origin.structure.leaves)
+    if isinstance(origin, InterleaveNode):
+        whole = _path(before)
+        assert whole is not None
+        return (
+            f"{describe(origin)} reads {made} of {len(whole[-1].structure.leaves)} components"
+        )
+    return f"{describe(origin)} makes {made} components"
 
 
 def why_not(node: Node) -> str | None:
@@ -72,7 +86,7 @@ def why_not(node: Node) -> str | None:
     if path is None:
         below = node.inputs[0] if isinstance(node, MapNode) else node
         return None if below is node else _blocked(below)
-    return _reason(path) if isinstance(path[-1], ArrowSourceNode) else None
+    return None if isinstance(path[-1], MapNode) else _reason(path)
 
 
 def _path(node: Node) -> list[Node] | None:
@@ -80,11 +94,18 @@ def _path(node: Node) -> list[Node] | None:
     if not isinstance(node, MapNode):
         return None
     path: list[Node] = [node, node.input]
-    while not isinstance(path[-1], (ArrowSourceNode, MapNode)):
+    while not _is_origin(path[-1]):
         if not _hands_on(path[-1]):
             return None
         path.append(path[-1].inputs[0])
     return path
+
+
+def _is_origin(node: Node) -> bool:
+    """Whether it can be asked for fewer components."""
+    if isinstance(node, InterleaveNode):
+        return type(node.map_func) is DatasetFunction and node.map_func.is_traceable
+    return isinstance(node, (ArrowSourceNode, MapNode))
 
 
 def _hands_on(node: Node) -> bool:
@@ -114,6 +135,10 @@ def _reason(path: list[Node]) -> str | None:
             return f"{function.name!r} uses tensors of a function around it"
     if isinstance(origin, MapNode) and origin.function.is_stateful:
         return f"{origin.function.name!r} changes state outside"
+    if isinstance(origin, InterleaveNode):
+        for leaf in origin.structure.leaves:
+            if not isinstance(leaf, (TensorSpec, CompositeSpec)):
+                return f"elements of {origin.label} hold {leaf!r}"
     if all(_kept(path)):
         if isinstance(origin, ArrowSourceNode):
             return f"all {len(origin.columns)} columns that are read are used"

@@ -9,6 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ...io.parse_plain import ParseError
+from ...io.tfrecord import RecordChunk
+from ...ops.string_array import StringArray
 from ..block import Block
 from ..caught import Caught
 from ..failures import Failures
@@ -135,11 +138,30 @@ class MapStage(Stage):
 
 
 def locate(caught: Caught, block: Block, row: int) -> None:
-    """Add to the error the file, record and offset of the row that it is about, if known."""
+    """Add to the error the file, record and offset of the row that it is about, if known.
+
+    If rows are batches, it is the element of the batch that the error names."""
+    error: Any = caught.error
     for column in block.columns:
-        describe = getattr(column, "describe", None)
-        if describe is not None:
-            error: Any = caught.error
-            error.message = f"{error.message} [{describe(row)}]"
+        if not isinstance(column, StringArray):
+            continue
+        inside = _element_of(error) if column.ndim == 2 else ()
+        where = None
+        if isinstance(column, RecordChunk) and column.ndim == 1 + len(inside):
+            where = column.describe(row, *inside)
+        if where is None and inside:
+            where = f"string {inside[0]} of the batch"
+        if where is not None:
+            error.message = f"{error.message} [{where}]"
             error.args = (error.message, *error.args[1:])
             return
+
+
+def _element_of(error: BaseException | None) -> tuple[int, ...]:
+    """The place in a batch of the element that could not be parsed, if the error knows it."""
+    found: tuple[int, ...] = ()
+    while error is not None:  # the first cause is the parser's own
+        if isinstance(error, ParseError):
+            found = (error.element_index,)
+        error = error.__cause__
+    return found

@@ -15,6 +15,7 @@ from headrace.data.rules import RULES, rewrite_plan
 from headrace.data.rules.common import walk
 from headrace.data.rules.predicate_pushdown import Comparison
 from headrace.data.transforms.arrow_source import ArrowSourceNode
+from headrace.data.transforms.csv_files import CsvNode
 from headrace.ops import nest
 
 BY_NAME = {rule.name: rule for rule in RULES}
@@ -174,6 +175,46 @@ def test_columns_of_make_csv_dataset_that_nobody_uses_are_not_read(folder):
     np.testing.assert_array_equal(
         np.concatenate(list(used.as_numpy_iterator())), TABLE["x"].to_numpy()
     )
+
+
+@pytest.mark.parametrize("reads", [None, 2])
+def test_make_csv_dataset_in_random_order_reads_only_what_is_used(folder, reads, monkeypatch):
+    """The files are then opened by flat_map or interleave."""
+
+    def used(options):
+        dataset = make_csv_dataset(
+            str(folder / "t.csv"), 4, num_epochs=2, shuffle_seed=3, num_parallel_reads=reads
+        )
+        return dataset.map(lambda row: row["x"]).with_options(options)
+
+    off = Options()
+    off.experimental_optimization.column_projection = False
+    want = [b.tolist() for b in used(off).as_numpy_iterator()]
+    got = used(Options())
+    assert "reads 1 of 3 components" in " ".join(got.explain().split())
+    opened = []
+    whole = CsvNode.open_batches
+    monkeypatch.setattr(
+        CsvNode, "open_batches", lambda node, *at: opened.append(node.used) or whole(node, *at)
+    )
+    assert [b.tolist() for b in got.as_numpy_iterator()] == want
+    assert set(opened) == {(1,)}
+
+
+def test_projection_into_datasets_that_flat_map_opens_is_that_of_their_own_functions():
+    def of(x):
+        return Dataset.range(3).map(lambda y: (x, {"a": x + y, "b": hr.range(y)}))
+
+    dataset = Dataset.range(4).flat_map(of)
+    for function in (lambda x, e: e["a"], lambda x, e: e["b"], lambda x, e: x * 2):
+        off = Options()
+        off.experimental_optimization.column_projection = False
+        used = dataset.map(function)
+        assert "flat_map() reads 1 of 3 components" in used.explain()
+        whole = used.with_options(off)
+        assert [e.tolist() for e in used.as_numpy_iterator()] == [
+            e.tolist() for e in whole.as_numpy_iterator()
+        ]
 
 
 def test_a_function_that_ran_unprojected_is_projected_all_the_same(folder):

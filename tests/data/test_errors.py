@@ -337,3 +337,41 @@ def test_devices_other_than_cpus_are_refused():
     assert list(copied.as_numpy_iterator()) == [0, 1, 2]
     with pytest.raises(hr.errors.InvalidArgumentError, match="must be a CPU"):
         to("/gpu:0")
+
+
+@pytest.mark.parametrize("bad", [0, 77, 1499, 2999])
+@pytest.mark.parametrize(
+    "batched",
+    [
+        lambda d: d.batch(64),
+        lambda d: d.skip(13).batch(50),
+        lambda d: d.shard(2, 1).batch(7),
+        lambda d: d.filter(lambda r: hr.strings.length(r) != 700).batch(100),
+        lambda d: d.batch(1500, drop_remainder=True).prefetch(2),
+    ],
+    ids=["batch", "skip", "shard", "filter", "large"],
+)
+def test_a_bad_record_of_a_batch_is_named(tmp_path, batched, bad):
+    """Batches span the chunks in which the file is read."""
+    path, number = str(tmp_path / "a.tfrecord"), bad | 1 if bad else 13
+    offset = at = 0
+    with hr.io.TFRecordWriter(path) as writer:
+        for k in range(3000):
+            text = b"\xff" * (k % 900 + 200) if k == number else b"\x0a" + bytes([0])
+            record = text if k == number else text * (k % 400 + 300)
+            writer.write(record)
+            at, offset = (offset if k == number else at), offset + len(record) + 16
+    spec = {"a": hr.io.FixedLenFeature([], hr.int64, 0)}
+    parsed = batched(hr.data.TFRecordDataset(path)).map(lambda r: hr.io.parse_example(r, spec))
+    with pytest.raises(hr.errors.InvalidArgumentError) as caught:
+        for _ in parsed:
+            pass
+    assert f"[record {number} at byte offset {at} of {path!r}]" in str(caught.value)
+
+
+def test_a_bad_record_behind_a_shuffle_is_named_by_its_place_in_the_batch():
+    records = [b"\xff\xff" if k == 3 else b"" for k in range(8)]
+    dataset = Dataset.from_tensor_slices(records).batch(4)
+    spec = {"a": hr.io.FixedLenFeature([], hr.int64, 0)}
+    with pytest.raises(hr.errors.InvalidArgumentError, match="string 3 of the batch"):
+        list(dataset.map(lambda r: hr.io.parse_example(r, spec)))
