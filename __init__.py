@@ -156,6 +156,5 @@ if not TYPE_CHECKING:  # a type checker would take any wrong name for a right on
 
 def __dir__() -> list[str]:
     api = importlib.import_module(".ops.api", __name__)
-    return sorted(
-        {*_MODULES, *_NAMES, "__version__", *(n for n in vars(api) if not n.startswith("_"))}
-    )
+    operations = {n for n in vars(api) if not n.startswith("_")}
+    return sorted({*_MODULES, *_NAMES, "__version__"} | operations)

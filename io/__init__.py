@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "gfile":  # a module that is a public name itself
+        return importlib.import_module(".gfile", __name__)
     if name.startswith("_") or importlib.util.find_spec(f".{name}", __name__):
         # A module of the room not imported yet: the import system goes on from here.
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
