@@ -5,17 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from ..lookup import Lookup
-from . import accuracies, auc, confusion, hinges, probabilistic, reduction, regression
+from . import (
+    accuracies,
+    auc,
+    confusion,
+    constrained,
+    correlation,
+    f_score,
+    hinges,
+    overlap,
+    probabilistic,
+    r2_score,
+    reduction,
+    regression,
+)
 from .metric import Metric
 
 __all__ = ["deserialize", "get", "serialize"]
 
 _classes = [
     found
-    for module in (accuracies, auc, confusion, hinges, probabilistic, reduction, regression)
+    for module in (
+        accuracies, auc, confusion, constrained, correlation, f_score, hinges, overlap,
+        probabilistic, r2_score, reduction, regression,
+    )
     for found in (getattr(module, name) for name in module.__all__ if name != "PlainMetric")
     if isinstance(found, type)
-]
+]  # fmt: skip
 _lookup = Lookup(
     "metric",
     Metric,

@@ -1,5 +1,7 @@
 """Metrics against Keras over several updates, with weights; configs; eager = traced."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,9 @@ IDS5 = batches(
 EDGES = batches(
     lambda: (rng.integers(0, 2, N), rng.choice([0.0, 0.25, 0.5, 1.0], N).astype("float32"))
 )
+SQUARE = batches(lambda: (rng.normal(size=(N, N)), rng.normal(size=(N, N)).astype("float32")))
+LABELS = batches(lambda: (rng.integers(0, 3, N), rng.integers(-1, 4, N)))
+CHOSEN = batches(lambda: (np.eye(C)[rng.integers(0, C, N)], rng.integers(0, C, N)))
 
 CASES = [
     ("Accuracy", {}, EQUAL),
@@ -86,11 +91,41 @@ CASES = [
     ("CategoricalCrossentropy", {}, ONE_HOT),
     ("SparseCategoricalCrossentropy", {"ignore_class": 1}, SPARSE),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, SPARSE),
+    ("F1Score", {}, ONE_HOT),
+    ("F1Score", {"average": "micro"}, ONE_HOT),
+    ("F1Score", {"average": "macro", "threshold": 0.3}, BINARY),
+    ("FBetaScore", {"average": "weighted", "beta": 2.0, "threshold": 0.5}, BINARY),
+    ("FBetaScore", {"beta": 0.5}, ONE_HOT),
+    ("R2Score", {}, REAL),
+    ("R2Score", {"class_aggregation": None}, REAL),
+    ("R2Score", {"class_aggregation": "variance_weighted_average", "num_regressors": 3}, REAL),
+    ("PearsonCorrelation", {}, REAL),
+    ("PearsonCorrelation", {"axis": 0}, SQUARE),
+    ("ConcordanceCorrelation", {}, REAL),
+    ("ConcordanceCorrelation", {"axis": 0}, SQUARE),
+    ("SensitivityAtSpecificity", {"specificity": 0.4}, BINARY1),
+    ("SensitivityAtSpecificity", {"specificity": 0.4, "class_id": 2}, BINARY),
+    ("SpecificityAtSensitivity", {"sensitivity": 0.6, "num_thresholds": 13}, BINARY1),
+    ("PrecisionAtRecall", {"recall": 0.5}, BINARY1),
+    ("PrecisionAtRecall", {"recall": 0.5, "num_thresholds": 1}, BINARY1),
+    ("RecallAtPrecision", {"precision": 0.55, "num_thresholds": 2}, BINARY1),
+    ("RecallAtPrecision", {"precision": 1.0}, BINARY1),
+    ("IoU", {"num_classes": 3, "target_class_ids": [0, 2]}, LABELS),
+    ("IoU", {"num_classes": 2, "target_class_ids": (0, 1), "dtype": "float32"}, LABELS),
+    ("MeanIoU", {"num_classes": 3}, LABELS),
+    ("MeanIoU", {"num_classes": 3, "ignore_class": 1, "dtype": "float32"}, LABELS),
+    ("MeanIoU", {"num_classes": C, "sparse_y_pred": False}, SPARSE),
+    ("BinaryIoU", {}, BINARY1),
+    ("BinaryIoU", {"target_class_ids": [1], "threshold": 0.3, "dtype": "float32"}, BINARY1),
+    ("OneHotIoU", {"num_classes": C, "target_class_ids": [1, 3]}, ONE_HOT),
+    ("OneHotMeanIoU", {"num_classes": C, "ignore_class": 0}, ONE_HOT),
+    ("OneHotMeanIoU", {"num_classes": C, "sparse_y_pred": True}, CHOSEN),
 ]
 IDS = [f"{name}-{'-'.join(kw) or 'plain'}-{i}" for i, (name, kw, _) in enumerate(CASES)]
 WEIGHTS = [rng.uniform(0, 2, N).astype("float32") for _ in range(BATCHES)]
 
 
+@pytest.mark.filterwarnings("ignore:You are passing weight")
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_every_update_is_keras(tf, case, weighted):
@@ -107,6 +142,7 @@ def test_every_update_is_keras(tf, case, weighted):
     assert all(not np.any(v.numpy()) for v in ours.variables)
 
 
+@pytest.mark.filterwarnings("ignore:You are passing weight")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_traced_with_unknown_batch_equals_eager(case):
     name, kwargs, data = case
@@ -144,6 +180,44 @@ def test_config_is_keras_and_round_trips(tf, case):
     assert {k: config[k] for k in expected} == expected
     again = metrics.deserialize(metrics.serialize(ours))
     assert type(again) is type(ours) and again.get_config() == config
+
+
+def test_signatures_are_keras(tf):
+    """Names, order and defaults of the arguments of every metric, class or function."""
+    family = tf.keras.metrics
+    names = [n for n in dir(family) if n[0] != "_" and n not in ("get", "serialize")]
+    for name in names:
+        mine, expected = (
+            [
+                (p.name, p.default)
+                for p in inspect.signature(getattr(f, name)).parameters.values()
+                if p.kind is not p.VAR_KEYWORD
+            ]
+            for f in (metrics, family)
+        )
+        assert mine == expected, name
+
+
+def test_adjusted_r2_needs_more_samples_than_regressors(tf):
+    true, pred = rng.normal(size=(2, 4, 1)).astype("float32")
+    for regressors, text in ((1, None), (3, "Division by zero"), (7, "More independent")):
+        ours = metrics.R2Score(num_regressors=regressors)
+        theirs = tf.keras.metrics.R2Score(num_regressors=regressors)
+        if text is None:
+            found, expected = ours(true, pred), theirs(true, pred)
+        else:
+            with pytest.warns(UserWarning, match=text):
+                found = ours(true, pred)
+            with pytest.warns(UserWarning, match=text):
+                expected = theirs(true, pred)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_fractions_of_weights_are_lost_in_whole_counts():
+    metric = metrics.MeanIoU(2)
+    with pytest.warns(UserWarning, match="integer weights"):
+        metric.update_state([0, 1], [0, 1], sample_weight=np.array([0.5, 2.0]))
+    np.testing.assert_array_equal(metric.total_cm.numpy(), [[0, 0], [0, 2]])
 
 
 @pytest.mark.parametrize("values", [3.0, [1.0, 2.0, 6.0], np.ones((3, 2)) * 2], ids=str)
@@ -228,7 +302,8 @@ def test_forgotten_super_is_told():
 
 @pytest.mark.parametrize("name", ["mse", "MSE", "binary_accuracy", "AUC", "auc", "precision",
                                   "sparse_categorical_accuracy", "top_k_categorical_accuracy",
-                                  "kl_divergence", "mae", "Mean"])  # fmt: skip
+                                  "kl_divergence", "mae", "Mean",
+                                  "f1_score", "r2_score", "pearson_correlation"])  # fmt: skip
 def test_get_is_keras(tf, name):
     ours, expected = metrics.get(name), tf.keras.metrics.get(name)
     assert type(ours).__name__ == type(expected).__name__
@@ -251,6 +326,18 @@ BAD = {
     "labels": (lambda: metrics.AUC(num_labels=3), "multi_label"),
     "rank": (lambda: metrics.AUC(multi_label=True)([1.0], [1.0]), "rank 2"),
     "class": (lambda: metrics.Precision(class_id=1)([1.0], [1.0]), "2D"),
+    "average": (lambda: metrics.F1Score(average="median"), "average=median"),
+    "beta type": (lambda: metrics.FBetaScore(beta=1), "Python float"),
+    "beta": (lambda: metrics.FBetaScore(beta=0.0), "> 0"),
+    "threshold type": (lambda: metrics.F1Score(threshold=1), "Python float"),
+    "threshold range": (lambda: metrics.F1Score(threshold=1.5), "threshold=1.5"),
+    "scores": (lambda: metrics.F1Score()([1.0], [1.0]), "2D inputs"),
+    "aggregation": (lambda: metrics.R2Score("mean"), "class_aggregation=mean"),
+    "regressors": (lambda: metrics.R2Score(num_regressors=-1), "num_regressors=-1"),
+    "columns": (lambda: metrics.R2Score()([1.0], [1.0]), "2D inputs"),
+    "target class": (lambda: metrics.IoU(2, [2]), "out of range"),
+    "recall": (lambda: metrics.PrecisionAtRecall(1.5), "recall=1.5"),
+    "thresholds": (lambda: metrics.RecallAtPrecision(0.5, 0), "num_thresholds=0"),
     "shape": (lambda: metrics.Recall()([[1.0, 0.0]], [[1.0, 0.0, 0.0]]), "compatible"),
 }
 
