@@ -84,9 +84,9 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
     y_true, y_pred = pair(y_true, y_pred)
     error = y_pred - y_true
     size = hr.abs(error)
-    delta = hr.constant(delta, dtype=y_pred.dtype)
+    bend = hr.constant(delta, dtype=y_pred.dtype)
     return hr.reduce_mean(
-        hr.where(size <= delta, 0.5 * hr.square(error), delta * size - 0.5 * hr.square(delta)),
+        hr.where(size <= bend, 0.5 * hr.square(error), bend * size - 0.5 * hr.square(bend)),
         axis=-1,
     )
 

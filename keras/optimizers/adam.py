@@ -71,7 +71,7 @@ class Adam(Optimizer):
         dtype = variable.dtype
         scalars = self._once(("adam", dtype), lambda: self._scalars(dtype, learning_rate))
         i = self._get_variable_index(variable)
-        slots = (variable, self._momentums[i], self._velocities[i])
+        slots: tuple[Any, ...] = (variable, self._momentums[i], self._velocities[i])
         if self.amsgrad:
             slots = (*slots, self._velocity_hats[i])
         apply = ResourceApplyAdamWithAmsgrad if self.amsgrad else ResourceApplyAdam

@@ -12,8 +12,8 @@ __all__ = ["clip_by_global_norm", "clip_by_norm", "global_norm"]
 def clip_by_norm(grad: Any, limit: float) -> Any:
     """`grad`, shortened to the norm `limit` where it is longer."""
     norm = hr.sqrt(hr.reduce_sum(hr.square(grad)))
-    limit = hr.cast(limit, grad.dtype)
-    return grad * limit / hr.maximum(norm, limit)
+    most = hr.cast(limit, grad.dtype)
+    return grad * most / hr.maximum(norm, most)
 
 
 def global_norm(grads: list[Any]) -> Any:

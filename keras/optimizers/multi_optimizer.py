@@ -203,7 +203,7 @@ class MultiOptimizer(Optimizer):
         )
 
     @property
-    def loss_scale_factor(self) -> float | None:  # type: ignore[override]
+    def loss_scale_factor(self) -> float | None:
         """See `Optimizer`; that of all optimizers inside."""
         return self._loss_scale_factor
 

@@ -31,6 +31,11 @@ class OptimizerState:
     ema_overwrite_frequency: int | None
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
+    _variables: list[Any]
+    _iterations: Any
+    _learning_rate: Any
+    _indices: dict[int, int]
+    _accumulators: list[Any]
 
     # -- variables ------------------------------------------------------------------------
 
