@@ -54,6 +54,7 @@ from .normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from .normalization_group import GroupNormalization
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -176,6 +177,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GroupNormalization",
     "GroupQueryAttention",
     "HashedCrossing",
     "Hashing",

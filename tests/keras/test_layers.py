@@ -61,6 +61,8 @@ CASES = [
     ("LayerNormalization", (), {"axis": 1, "scale": False, "epsilon": 0.1}, X3),
     ("BatchNormalization", (), {}, X3),
     ("BatchNormalization", (), {"axis": 1, "momentum": 0.5, "scale": False}, X4),
+    ("GroupNormalization", (3,), {}, X3),
+    ("GroupNormalization", (), {"groups": -1, "axis": 2, "scale": False}, X4),
     ("RMSNormalization", (), {}, X3),
     ("UnitNormalization", (), {"axis": 1}, X3),
     ("Dropout", (0.5,), {}, X3),
