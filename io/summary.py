@@ -16,7 +16,7 @@ import numpy as np
 from ..ops import api as hr
 from ..ops.context import current as tracing
 from ..ops.convert import to_tensor
-from ..ops.python_ops import py_function
+from ..ops.python_ops import numpy_function
 from ..ops.scopes import get_current_name_scope, name_scope
 from .summary_graph import graph_def
 from .summary_state import current, should_record_summaries
@@ -287,11 +287,13 @@ def _effect(data: Any, step: Any, record: Callable[[Any, Any, int], None]) -> An
         # A trace outlives its writer: training again has another one.
         target = current.writer if writer.closed else writer
         if target is None or target.closed or not bool(wanted):
-            return hr.constant(False)
+            return np.False_
         record(target, _array(array), int(number))
-        return hr.constant(True)
+        return np.True_
 
-    return py_function(run, [to_tensor(data, None), to_tensor(step, None), condition], "bool")
+    return numpy_function(
+        run, [to_tensor(data, None), to_tensor(step, None), condition], "bool"
+    )
 
 
 def _array(data: Any) -> Any:

@@ -1,7 +1,11 @@
 """What all tests share: the peers, and no thread or warning left behind by importing them."""
 
+import json
 import os
 import sys
+import time
+import urllib.parse
+import urllib.request
 import warnings
 
 import pytest
@@ -33,3 +37,50 @@ def _no_seed_left_behind():
     random_ops = sys.modules.get("headrace.ops.random_ops")
     if random_ops is not None and random_ops.global_seed() is not None:
         random_ops._seeds.set(None)
+
+
+class TensorBoardClient:
+    """A TensorBoard on loopback."""
+
+    def __init__(self, logdir):
+        from tensorboard import program
+
+        board = program.TensorBoard()
+        # The Python reader: the data server is a process that would outlive the test.
+        board.configure(
+            argv=["tensorboard", "--logdir", str(logdir), "--port", "0",
+                  "--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"]
+        )  # fmt: skip
+        self.url = board.launch()
+
+    def get(self, path, **query):
+        at = f"{self.url}data/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(at, timeout=20) as reply:
+            return reply.read()
+
+    def post(self, path, body):
+        """The JSON reply to a JSON request."""
+        request = urllib.request.Request(
+            f"{self.url}data/{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return json.loads(reply.read())
+
+    def json(self, path, **query):
+        return json.loads(self.get(path, **query))
+
+    def wait(self, path, ready):
+        """The reply, once the event files are loaded as far as `ready` asks."""
+        end = time.monotonic() + 60
+        while not ready(found := self.json(path)):
+            assert time.monotonic() < end, f"{path} still gives {found}"
+            time.sleep(0.2)
+        return found
+
+
+@pytest.fixture(scope="session")
+def tensorboard_client():
+    """Starts a TensorBoard on loopback for a folder and speaks with it."""
+    return TensorBoardClient

@@ -73,6 +73,11 @@ class StepFunction:
         return len(self._traces)
 
     @property
+    def graph(self) -> Any:
+        """The first trace's graph; None before it, and of a step that runs as plain Python."""
+        return self._traces[0]._graph if self._traces else None
+
+    @property
     def eager(self) -> bool:
         """Whether steps run as plain Python."""
         return self._eager

@@ -7,11 +7,14 @@ The loops themselves are in `training_loop.py`.  `train_step`, `test_step`, `pre
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ...ops import api as hr, nest
+from ...ops.context import current as recorder
 from .. import metrics as metrics_module, optimizers
 from . import training_loop
 from .compile_utils import LossContainer, MetricsContainer, apply_class_weight
@@ -214,16 +217,20 @@ class Trainer:
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         with hr.GradientTape() as tape:
             y_pred = self(x, training=True)  # type: ignore[operator]
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            with _part("loss"):
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             self._build_optimizer()
             scale = getattr(self.optimizer, "scale_loss", None)
             scaled = loss if scale is None else scale(loss)
-        self._track_loss(x, loss)
+        with _part("metrics"):
+            self._track_loss(x, loss)
         variables = self.trainable_weights  # type: ignore[attr-defined]
         if variables:
             gradients = tape.gradient(scaled, variables)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+            with _part(self.optimizer.name):
+                self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        with _part("metrics"):
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def _build_optimizer(self) -> None:
         """Create the optimizer's variables: a scale of the loss that changes is one of them,
@@ -436,6 +443,20 @@ class Trainer:
         """The outputs for all of the data, as arrays."""
         _ignore_keras2(kwargs, "predict")
         return training_loop.predict(self, x, batch_size, verbose, steps, callbacks)
+
+
+@contextlib.contextmanager
+def _part(name: str) -> Iterator[None]:
+    """What the block traces is in the scope `name`, where graphs are shown."""
+    graph = recorder.trace
+    if graph is None:
+        yield
+        return
+    outer, graph.scope = graph.scope, name
+    try:
+        yield
+    finally:
+        graph.scope = outer
 
 
 def _batch(x: Any, y: Any, sample_weight: Any) -> Any:

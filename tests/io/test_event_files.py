@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import glob
-import json
 import time
 import urllib.parse
-import urllib.request
 
 import numpy as np
 import pytest
@@ -31,40 +29,9 @@ def tags(folder):
     return [(v.tag, e.step) for e in events(folder) for v in e.summary.value]
 
 
-class Client:
-    """A TensorBoard on loopback."""
-
-    def __init__(self, logdir):
-        from tensorboard import program
-
-        board = program.TensorBoard()
-        # The Python reader: the data server is a process that would outlive the test.
-        board.configure(
-            argv=["tensorboard", "--logdir", str(logdir), "--port", "0",
-                  "--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"]
-        )  # fmt: skip
-        self.url = board.launch()
-
-    def get(self, path, **query):
-        at = f"{self.url}data/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(at, timeout=20) as reply:
-            return reply.read()
-
-    def json(self, path, **query):
-        return json.loads(self.get(path, **query))
-
-    def wait(self, path, ready):
-        """The reply, once the event files are loaded as far as `ready` asks."""
-        end = time.monotonic() + 60
-        while not ready(found := self.json(path)):
-            assert time.monotonic() < end, f"{path} still gives {found}"
-            time.sleep(0.2)
-        return found
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # TensorBoard's own
-def test_a_real_tensorboard_reads_every_kind_of_summary(tmp_path):
+def test_a_real_tensorboard_reads_every_kind_of_summary(tmp_path, tensorboard_client):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
     values = rng.standard_normal(1000)
@@ -83,7 +50,7 @@ def test_a_real_tensorboard_reads_every_kind_of_summary(tmp_path):
         hr.summary.text("note", "hello **world**", step=0)
         hr.summary.graph(f.get_concrete_function(hr.constant([1.0, 2.0])))
         # The flush at the end of the block is what makes it readable.
-    client = Client(tmp_path)
+    client = tensorboard_client(tmp_path)
     found = client.wait("plugin/text/tags", lambda r: r.get("train"))
     assert found == {"train": ["note"]}
 
