@@ -128,7 +128,7 @@ class Dataset(DatasetArrow, Keyed):
             raise TypeError("`generator` must be a Python callable.")
         spec = signature(output_types, output_shapes, output_signature)
         given = tuple(args) if args is not None else ()
-        common = {"name": name, "source": user_line()}
+        common: dict[str, Any] = {"name": name, "source": user_line()}
         if any(isinstance(a, SymbolicTensor) for a in given):
             return Dataset(SymbolicNode(spec, **common))
         return Dataset(GeneratorNode(generator, tuple(map(argument, given)), spec, **common))
@@ -408,7 +408,7 @@ class TFRecordDataset(Dataset):
         def make(files: tuple[str, ...], **common: Any) -> FilesNode:
             return TFRecordNode(files, compression, **common)
 
-        common = {"name": name, "source": user_line()}
+        common: dict[str, Any] = {"name": name, "source": user_line()}
         super().__init__(_reading(make, filenames, num_parallel_reads, common))
 
 
@@ -436,7 +436,7 @@ class TextLineDataset(Dataset):
         def make(files: tuple[str, ...], **common: Any) -> FilesNode:
             return TextLineNode(files, compression, **common)
 
-        common = {"name": name, "source": user_line()}
+        common: dict[str, Any] = {"name": name, "source": user_line()}
         super().__init__(_reading(make, filenames, num_parallel_reads, common))
 
 
@@ -478,5 +478,5 @@ class FixedLengthRecordDataset(Dataset):
         def make(files: tuple[str, ...], **common: Any) -> FilesNode:
             return FixedLengthRecordNode(files, compression, size, header, footer, **common)
 
-        common = {"name": name, "source": user_line()}
+        common: dict[str, Any] = {"name": name, "source": user_line()}
         super().__init__(_reading(make, filenames, num_parallel_reads, common))
