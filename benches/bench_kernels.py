@@ -11,6 +11,7 @@ from headrace.io import jit
 from headrace.io.parse_plan import ParsePlan
 from headrace.io.parse_raw import parse_raw
 from headrace.io.tfrecord import RecordReader
+from headrace.keras.optimizers.updates import update
 from headrace.ops import blas
 from headrace.ops.graph import llvm, trace
 from headrace.ops.graph.execute import compile_graph
@@ -114,3 +115,13 @@ def test_resizing(benchmark, size):
     resample(image, rows, cols)
     llvm.wait()
     benchmark(resample, image, rows, cols)
+
+
+@pytest.mark.parametrize("size", [512, 784 * 512])
+def test_launching(benchmark, size):
+    """An Adam update: of few numbers it is all overhead."""
+    arrays = tuple(RNG.random(size, np.float32) for _ in range(4))
+    scalars = [np.float32(v) for v in (1e-3, 0.1, 1e-3, 1e-7)]
+    update("adam", arrays, *scalars)
+    llvm.wait()
+    assert benchmark(update, "adam", arrays, *scalars)

@@ -42,6 +42,12 @@ from .custom_gradients import (
     grad_pass_through as grad_pass_through,
     recompute_grad as recompute_grad,
 )
+from .debugging_asserts import (
+    assert_equal as assert_equal,
+    assert_greater as assert_greater,
+    assert_less as assert_less,
+    assert_rank as assert_rank,
+)
 from .debugging_ops import Assert as Assert, print as print
 from .decode_ops import *  # noqa: F403
 from .decompositions_eigen import eig as eig, eigvals as eigvals
