@@ -17,7 +17,8 @@ from .transform import transform
 __all__ = ["convert", "convert_callee", "converted_source", "is_converted"]
 
 _lock = threading.RLock()
-_codes: dict[types.CodeType, Any] = {}
+# By code and file: the codes of equal functions on equal lines of two files are equal.
+_codes: dict[tuple[types.CodeType, str], Any] = {}
 _made: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 _FOREIGN = {"headrace", "numpy", "numba", "pyarrow", "tensorflow", "keras", "pytest", "_pytest"}
 
@@ -53,9 +54,10 @@ def is_converted(fn: Any) -> bool:
 
 
 def _instantiate(fn: types.FunctionType) -> Any:
-    code = _codes.get(fn.__code__)
+    key = fn.__code__, fn.__code__.co_filename
+    code = _codes.get(key)
     if code is None:
-        code = _codes[fn.__code__] = _converted_code(fn)
+        code = _codes[key] = _converted_code(fn)
     if isinstance(code, ConversionError):
         raise code
     cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))

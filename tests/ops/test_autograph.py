@@ -511,3 +511,20 @@ def test_to_graph_and_to_code():
     assert converted(3, 1) == 6
     text = hr.autograph.to_code(branches)
     assert "if_stmt" in text and text.startswith("def branches(x, n):")
+
+
+def test_equal_functions_on_equal_lines_of_two_files_are_told_apart(tmp_path):
+    """Their code objects are equal; what is converted of them names their own files."""
+    from headrace.ops.autograph.convert import convert
+
+    made = []
+    for name in ("one.py", "two.py"):
+        path = tmp_path / name
+        path.write_text("def f(x):\n    if x > 0:\n        return x\n    return -x\n")
+        scope = {}
+        exec(compile(path.read_text(), str(path), "exec"), scope)
+        made.append(scope["f"])
+    assert made[0].__code__ == made[1].__code__
+    assert [convert(f).__code__.co_filename for f in made] == [
+        f.__code__.co_filename for f in made
+    ]
