@@ -1,9 +1,10 @@
 """Samples of gamma, Poisson, binomial and categorical distributions, and of truncated normals.
 
 The numbers are TensorFlow's for the same seeds: the methods are the published ones that its
-kernels use, drawing from one stream per sample in the same order.  Truncated normals with
-parameters have the right distribution but other numbers.  Array forms are pure functions of
-key, counter and parameters; `random_sampling` declares the operations.
+kernels use, drawing from the same streams in the same order.  (Where a kernel spreads rows of
+classes or truncated normals over threads its numbers depend on that; these are one thread's.)
+Array forms are pure functions of key, counter and parameters; `random_sampling` declares the
+operations.
 
 * gamma: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000;
 * Poisson: Knuth's product of uniforms below a rate of 10, above it Hoermann, "The transformed
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .philox import blocks, uniform_floats
+from .philox import blocks, normals, uniform_floats
 from .random_streams import Streams, normal_buffer, uniform_buffer
 
 __all__ = ["binomials", "categories", "gammas", "poissons", "truncated_normals"]
@@ -227,26 +228,72 @@ def categories(logits: np.ndarray, samples: int, key: int, counter: Counter) -> 
 
 
 def truncated_normals(
-    shape: tuple[int, ...], parameters: Any, key: int, counter: Counter
+    parameters: Any, shape: tuple[int, ...], key: int, counter: Counter
 ) -> np.ndarray:
-    """Normal variables within bounds, by inverting the distribution function.
+    """Normal variables within bounds, of `shape`, which ends with the parameters' one.
+
+    One stream serves the parameter sets one after the other, each from a new group of words on,
+    as where TensorFlow runs on one thread.
 
     Args:
-        parameters: means, stddevs, minvals and maxvals, which broadcast to `shape`.
+        parameters: means, stddevs, minvals and maxvals of one dtype, which broadcast.
     """
-    from scipy.special import log_ndtr, ndtri_exp
+    both = np.broadcast_shapes(*(p.shape for p in parameters))
+    dtype = parameters[0].dtype
+    total = int(np.prod(shape, dtype=np.int64))
+    if not total:
+        return np.empty(shape, dtype)
+    per = total // max(int(np.prod(both, dtype=np.int64)), 1)
+    columns = [np.broadcast_to(p, both).reshape(-1) for p in parameters]
+    out = np.empty((len(columns[0]), per), dtype)
+    at = 0
+    for row, (mean, stddev, low, high) in zip(out, zip(*columns, strict=True), strict=True):
+        # A bound on one side becomes the lower one; bounds on one side of the mean positive.
+        if (np.isinf(low) and low < 0) or high < mean:
+            low, high, stddev = high, low, -stddev
+        a, b = (low - mean) / stddev, (high - mean) / stddev
+        proposal = _proposal(a, b, dtype)
+        done = 0
+        while done < per:
+            count = per - done + 4
+            steps, found, accepted = proposal(key, counter, at, count)
+            places = np.flatnonzero(accepted.reshape(-1))[: per - done]
+            row[done : done + len(places)] = found.reshape(-1)[places]
+            done += len(places)
+            used = count if done < per else places[-1] // found.shape[1] + 1
+            at += int(used) * steps
+        row[:] = row * stddev + mean
+    return _ordered(out.reshape(-1), per, shape)
 
-    mean, stddev, low, high = (
-        np.broadcast_to(np.asarray(v, np.float64), shape) for v in parameters
-    )
-    n = int(np.prod(shape, dtype=np.int64))
-    words = blocks(key, counter, 0, -(-2 * n // 4)).reshape(-1)[: 2 * n]
-    u = uniform_floats(words, np.dtype(np.float64)).reshape(shape)
-    a, b = (low - mean) / stddev, (high - mean) / stddev
-    # In the upper half the mirrored problem is solved, where logarithms keep their digits.
-    mirrored = a > 0
-    a, b = np.where(mirrored, -b, a), np.where(mirrored, -a, b)
-    la, lb = log_ndtr(a), log_ndtr(b)
-    mixed = lb + np.log(u + (1 - u) * np.exp(la - lb))
-    z = np.clip(ndtri_exp(np.minimum(mixed, 0)), a, b)
-    return np.clip(np.where(mirrored, -z, z) * stddev + mean, low, high)
+
+def _proposal(a: Any, b: Any, dtype: np.dtype) -> Any:
+    """For a normal variable within [a, b] a function that draws candidates: words' groups per
+    step, candidates [steps, n], which are accepted.  Robert, "Simulation of truncated normal
+    variables", 1995; normal candidates where the bounds lie on both sides, far on one."""
+
+    def groups(key: int, counter: Counter, at: int, count: int) -> np.ndarray:
+        return blocks(key, counter, at, count).reshape(-1)
+
+    def by_normals(key: int, counter: Counter, at: int, count: int) -> Any:
+        z = normals(groups(key, counter, at, count), dtype).reshape(count, -1)
+        return 1, z, (z >= a) & (z <= b)
+
+    def by_uniforms(key: int, counter: Counter, at: int, count: int) -> Any:
+        u = uniform_floats(groups(key, counter, at, 2 * count), dtype).reshape(count, 2, -1)
+        z = u[:, 0] * (b - a) + a
+        lead = dtype.type(0) if a < 0 else a * a
+        return 2, z, u[:, 1] <= np.exp((lead - z * z) / dtype.type(2))
+
+    root = np.sqrt(a * a + dtype.type(4))
+    rate = (a + root) / dtype.type(2)
+
+    def by_exponentials(key: int, counter: Counter, at: int, count: int) -> Any:
+        u = uniform_floats(groups(key, counter, at, count), dtype).reshape(count, -1, 2)
+        z = -np.log(u[..., 0]) / rate + a
+        x = rate - z if a < rate else a - rate
+        return 1, z, (u[..., 1] <= np.exp(-x * x / dtype.type(2))) & (z < b)
+
+    if (a < -1.3 and b >= 0) or (b > 1.3 and a <= 0):
+        return by_normals
+    cutoff = 2 * np.exp(0.5 + a * (a - root) / 4) / (a + root)
+    return by_uniforms if b - a < cutoff else by_exponentials

@@ -13,21 +13,29 @@ from typing import Any
 import numpy as np
 
 from . import dtypes, random_distributions as drawn
-from .array_basics import cast, shape as shape_of, sum_to
+from .array_basics import cast, ones_like, shape as shape_of, sum_to
 from .array_broadcast import broadcast_dynamic_shape, broadcast_to
+from .array_gather import where
 from .batch_loop import looped
 from .convert import convert_to_tensor, to_tensor
 from .dtypes import DType, as_dtype
+from .elementwise import Exp
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .math_ops import maximum
-from .philox import key_and_counter
 from .primitive import Primitive
-from .random_ops import _MASK64, _dims, _seeds, _vector, get_seed
+from .random_declaring import (
+    as_counts,
+    check_tail,
+    declare_stateful,
+    declare_stateless,
+    known_shape,
+)
+from .random_ops import _dims, _vector, get_seed
 from .shape_rules import FLOATS, broadcast
+from .special_functions import Erfc
 from .special_more import IgammaGradA
 from .tensor import Tensor
-from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
 __all__ = [
@@ -38,119 +46,6 @@ __all__ = [
 
 _REAL = (dtypes.float16, dtypes.float32, dtypes.float64)
 _COUNTS = (*_REAL, dtypes.int32, dtypes.int64)
-
-# A draw: arrays, attributes, key and counter to an array.
-Draw = Callable[..., np.ndarray]
-
-
-def _cast(values: np.ndarray, dtype: DType) -> np.ndarray:
-    """Counts as numbers of `dtype`, what does not fit as its bounds (NaN as 0)."""
-    if dtype.is_floating:
-        return values.astype(dtype.np_dtype)
-    return np.clip(np.nan_to_num(values), dtype.min, float(dtype.max)).astype(dtype.np_dtype)
-
-
-def _known_shape(tensor: Any) -> TensorShape:
-    known = constant_value(tensor)
-    if known is not None:
-        return TensorShape(_dims(known))
-    n = tensor.shape[0] if tensor.shape.rank == 1 else None
-    return TensorShape([None] * n if n is not None else None)
-
-
-def _ends_with(dims: tuple[int, ...], tail: tuple[int, ...], name: str) -> None:
-    if len(tail) > len(dims) or (tail and dims[len(dims) - len(tail) :] != tail):
-        raise InvalidArgumentError(
-            f"Shape passed in must end with broadcasted shape: {list(dims)} does not end with "
-            f"{list(tail)} [Op:{name}]",
-            op=name,
-        )
-
-
-# -- declaring --------------------------------------------------------------------------------
-
-
-def _stateful(
-    name: str,
-    inputs: str,
-    draw: Draw,
-    outputs: Callable[..., int],
-    rule: Callable[..., TensorSpec],
-    **more: Any,
-) -> Primitive:
-    """A primitive whose numbers come from the stream of its two seeds.
-
-    Args:
-        draw: ``draw(*arrays, key, counter, **attrs)``.
-        outputs: how many numbers a call reserves, from its arrays.
-    """
-
-    def impl(*arrays: Any, seed: int, seed2: int, **attrs: Any) -> Any:
-        stream = (name, arrays[0].dtype.name, tuple(attrs.items()), seed, seed2)
-        start = _seeds.reserve(stream, outputs(*arrays) * 256)
-        return draw(*arrays, seed & _MASK64, (start, seed2 & _MASK64), **attrs)
-
-    def rows(*both: Any, batched: Any, seed: int, seed2: int, specs: Any, attrs: Any) -> Any:
-        *arrays, index = both
-        key, (_, high) = key_and_counter((seed, seed2))
-        found = [
-            draw(
-                *[a[k] if b else a for a, b in zip(arrays, batched, strict=True)],
-                key,
-                (0, high ^ int(i)),
-                **dict(attrs),
-            )
-            for k, i in enumerate(index.tolist())
-        ]
-        if found:
-            return np.stack(found)
-        return np.empty((0, *(d or 0 for d in specs.shape.dims[1:])), specs.dtype.np_dtype)
-
-    per_element = Primitive(
-        f"_{name}Block",
-        "values: N * T",
-        impl=rows,
-        shape=lambda *tensors, specs, **_: specs,
-    )
-
-    def batch(ctx: Any, *tensors: Any, seed: int, seed2: int, **attrs: Any) -> Any:
-        out = ctx.out_specs[0]
-        specs = TensorSpec(TensorShape([None]).concatenate(out.shape), out.dtype)
-        own = {"batched": tuple(ctx.batched), "specs": specs, "attrs": tuple(attrs.items())}
-        tensors = (*tensors, ctx.element_index())
-        return per_element.call_flat(tensors, own | {"seed": seed, "seed2": seed2})
-
-    return Primitive(
-        name,
-        inputs,
-        impl=impl,
-        shape=lambda *tensors, seed, seed2, **attrs: rule(*tensors, **attrs),
-        batch=batch,
-        stateful=True,
-        random=True,
-        **{**more, "defaults": {"seed": 0, "seed2": 0, **more.get("defaults", {})}},
-    )
-
-
-def _stateless(
-    name: str, inputs: str, draw: Draw, rule: Callable[..., TensorSpec], at: int, **more: Any
-) -> Primitive:
-    """A primitive whose seed is input number `at`."""
-
-    def impl(*arrays: Any, **attrs: Any) -> Any:
-        seed = arrays[at]
-        if seed.shape != (2,):
-            raise InvalidArgumentError(
-                f"seed must have shape [2], not {list(seed.shape)} [Op:{name}]", op=name
-            )
-        key, counter = key_and_counter(tuple(seed.tolist()))
-        rest = arrays[:at] + arrays[at + 1 :]
-        return draw(*rest, key, counter, **attrs)
-
-    def shape(*tensors: Any, **attrs: Any) -> TensorSpec:
-        return rule(*(tensors[:at] + tensors[at + 1 :]), **attrs)
-
-    return Primitive(name, inputs, impl=impl, shape=shape, batch=looped, **more)
 
 
 # -- gamma ------------------------------------------------------------------------------------
@@ -166,7 +61,7 @@ def _gamma_draw(dims: Any, alpha: Any, key: int, counter: Any) -> np.ndarray:
 
 
 def _appended(dims: Any, x: Any, *, dtype: DType | None = None) -> TensorSpec:
-    return TensorSpec(_known_shape(dims).concatenate(x.shape), dtype or x.dtype)
+    return TensorSpec(known_shape(dims).concatenate(x.shape), dtype or x.dtype)
 
 
 def _in_front(dims: Any, x: Any) -> int:
@@ -183,7 +78,7 @@ def _gamma_vjp(at: int) -> Callable[..., Any]:
     return vjp
 
 
-RandomGamma = _stateful(
+RandomGamma = declare_stateful(
     "RandomGamma",
     "shape: S, alpha: T",
     _gamma_draw,
@@ -196,15 +91,15 @@ RandomGamma = _stateful(
 
 def _stateless_gamma_draw(dims: Any, alpha: Any, key: int, counter: Any) -> np.ndarray:
     shape = _dims(dims)
-    _ends_with(shape, alpha.shape, "StatelessRandomGammaV2")
+    check_tail(shape, alpha.shape, "StatelessRandomGammaV2")
     return drawn.gammas(alpha, shape, key, counter)
 
 
-StatelessRandomGammaV2 = _stateless(
+StatelessRandomGammaV2 = declare_stateless(
     "StatelessRandomGammaV2",
     "shape: S, seed: Tseed, alpha: T",
     _stateless_gamma_draw,
-    lambda dims, alpha: TensorSpec(_known_shape(dims), alpha.dtype),
+    lambda dims, alpha: TensorSpec(known_shape(dims), alpha.dtype),
     1,
     vjp=_gamma_vjp(2),
     types={"T": FLOATS},
@@ -298,10 +193,10 @@ def stateless_gamma(
 
 def _poisson_draw(dims: Any, rate: Any, key: int, counter: Any, *, dtype: DType) -> np.ndarray:
     shape = (*_dims(dims), *rate.shape)
-    return _cast(drawn.poissons(rate, shape, key, counter), dtype)
+    return as_counts(drawn.poissons(rate, shape, key, counter), dtype)
 
 
-RandomPoissonV2 = _stateful(
+RandomPoissonV2 = declare_stateful(
     "RandomPoissonV2",
     "shape: S, rate: R",
     _poisson_draw,
@@ -317,15 +212,15 @@ def _stateless_poisson_draw(
     dims: Any, rate: Any, key: int, counter: Any, *, dtype: DType
 ) -> np.ndarray:
     shape = _dims(dims)
-    _ends_with(shape, rate.shape, "StatelessRandomPoisson")
-    return _cast(drawn.poissons(rate, shape, key, counter), dtype)
+    check_tail(shape, rate.shape, "StatelessRandomPoisson")
+    return as_counts(drawn.poissons(rate, shape, key, counter), dtype)
 
 
-StatelessRandomPoisson = _stateless(
+StatelessRandomPoisson = declare_stateless(
     "StatelessRandomPoisson",
     "shape: S, seed: Tseed, lam: R",
     _stateless_poisson_draw,
-    lambda dims, rate, *, dtype: TensorSpec(_known_shape(dims), dtype),
+    lambda dims, rate, *, dtype: TensorSpec(known_shape(dims), dtype),
     1,
     vjp=lambda op, g: (None, None, None),
     types={"R": _COUNTS},
@@ -376,15 +271,15 @@ def _binomial_draw(
 ) -> np.ndarray:
     shape = _dims(dims)
     both = np.broadcast_shapes(counts.shape, probs.shape)
-    _ends_with(shape, both, "StatelessRandomBinomial")
-    return _cast(drawn.binomials(counts, probs, shape, key, counter), dtype)
+    check_tail(shape, both, "StatelessRandomBinomial")
+    return as_counts(drawn.binomials(counts, probs, shape, key, counter), dtype)
 
 
-StatelessRandomBinomial = _stateless(
+StatelessRandomBinomial = declare_stateless(
     "StatelessRandomBinomial",
     "shape: S, seed: Tseed, counts: T, probs: T",
     _binomial_draw,
-    lambda dims, counts, probs, *, dtype: TensorSpec(_known_shape(dims), dtype),
+    lambda dims, counts, probs, *, dtype: TensorSpec(known_shape(dims), dtype),
     1,
     vjp=lambda op, g: (None, None, None, None),
     types={"T": _COUNTS},
@@ -446,7 +341,7 @@ def _categorical_rule(logits: Any, samples: Any, *, output_dtype: DType) -> Tens
     return TensorSpec([rows, None if known is None else int(known)], output_dtype)
 
 
-Multinomial = _stateful(
+Multinomial = declare_stateful(
     "Multinomial",
     "logits: T, num_samples: int32",
     _categorical_draw,
@@ -457,7 +352,7 @@ Multinomial = _stateful(
     check_first=True,
     defaults={"output_dtype": dtypes.int64},
 )
-StatelessMultinomial = _stateless(
+StatelessMultinomial = declare_stateless(
     "StatelessMultinomial",
     "logits: T, num_samples: int32, seed: Tseed",
     _categorical_draw,
@@ -505,23 +400,48 @@ def stateless_categorical(
 def _truncated_draw(dims: Any, *rest: Any) -> np.ndarray:
     *parameters, key, counter = rest
     shape = _dims(dims)
-    stddev, low, high = parameters[1:]
-    if not ((stddev > 0).all() and (low < high).all()):
+    mean, stddev, low, high = parameters
+    check_tail(shape, np.broadcast_shapes(*(p.shape for p in parameters)), _TRUNCATED)
+    bounded = (np.isfinite(low) | np.isfinite(high)).all()
+    if not ((stddev > 0).all() and (low < high).all() and bounded):
         raise InvalidArgumentError(
-            "Invalid parameters: stddevs must be positive and minvals below maxvals "
-            "[Op:StatelessParameterizedTruncatedNormal]"
+            "Invalid parameters: stddevs must be positive, minvals below maxvals and one of "
+            f"the two finite [Op:{_TRUNCATED}]",
+            op=_TRUNCATED,
         )
-    found = drawn.truncated_normals(shape, parameters, key, counter)
-    return found.astype(parameters[0].dtype)
+    return drawn.truncated_normals((mean, stddev, low, high), shape, key, counter)
 
 
-StatelessParameterizedTruncatedNormal = _stateless(
-    "StatelessParameterizedTruncatedNormal",
+_TRUNCATED = "StatelessParameterizedTruncatedNormal"
+
+
+def _truncated_vjp(op: Any, g: Any) -> Any:
+    # Implicit differentiation of the distribution function (Figurnov, Mohamed and Mnih, 2018);
+    # as in TensorFlow mean and deviation move as if the bounds, in deviations, stayed.
+    _, _, mean, stddev, low, high = op.inputs
+    a, b, z = ((t - mean) / stddev for t in (low, high, op.outputs[0]))
+    below, above = _mass(a, z), _mass(z, b)
+    whole = below + above
+    for_low = Exp((z * z - a * a) * 0.5) * above / whole
+    for_high = Exp((z * z - b * b) * 0.5) * below / whole
+    pairs = ((ones_like(z), mean), (z, stddev), (for_low, low), (for_high, high))
+    return (None, None, *(sum_to(g * f, t) for f, t in pairs))
+
+
+def _mass(a: Any, b: Any) -> Any:
+    """The normal distribution's mass between a and b, on the side where it is exact."""
+    root = float(np.sqrt(0.5))
+    upper = where(a > 0, ones_like(a), -ones_like(a))
+    return (Erfc(upper * a * root) - Erfc(upper * b * root)) * upper * 0.5
+
+
+StatelessParameterizedTruncatedNormal = declare_stateless(
+    _TRUNCATED,
     "shape: S, seed: Tseed, means: T, stddevs: T, minvals: T, maxvals: T",
     _truncated_draw,
-    lambda dims, mean, *rest: TensorSpec(_known_shape(dims), mean.dtype),
+    lambda dims, mean, *rest: TensorSpec(known_shape(dims), mean.dtype),
     1,
-    vjp=lambda op, g: (None,) * 6,
+    vjp=_truncated_vjp,
     types={"T": _REAL},
 )
 
@@ -537,14 +457,13 @@ def stateless_parameterized_truncated_normal(
 ) -> Tensor:
     """Normal variables within bounds, by `seed` (two integers) alone.
 
-    The distribution is TensorFlow's; the numbers are not (they invert the distribution
-    function).
-
     Args:
-        means, stddevs, minvals, maxvals: floats of one dtype that broadcast to `shape`.
+        shape: ends with the shape that the parameters broadcast to.
+        means, stddevs, minvals, maxvals: floats of one dtype; gradients flow to them.
 
     Raises:
-        InvalidArgumentError: a deviation is not positive, or bounds are not in order.
+        InvalidArgumentError: a deviation is not positive, bounds are not in order or both
+            infinite, or `shape` does not end so.
     """
     mean = to_tensor(means, None)
     rest = [to_tensor(v, mean.dtype) for v in (stddevs, minvals, maxvals)]

@@ -37,6 +37,13 @@ STATELESS = {
         lib.cast(LOGITS, kind), 33, SEED, lib.int32
     ),
 }
+BOUNDS = {
+    "wide": (-1.0, 2.0),
+    "narrow": (-0.5, 0.4),
+    "tail": (3.0, 9.0),
+    "left": (-np.inf, -2.0),
+    "right": (0.5, np.inf),
+}
 STATEFUL = {
     "gamma": lambda lib, kind: lib.random.gamma([5], [0.5, 2.0], dtype=kind, seed=4),
     "poisson": lambda lib, kind: lib.random.poisson([5], [0.5, 20.0], dtype=kind, seed=4),
@@ -48,6 +55,22 @@ STATEFUL = {
 @pytest.mark.parametrize("name", STATELESS)
 def test_stateless_numbers(tf, name, kind):
     same(STATELESS[name](hr, kind), STATELESS[name](tf, kind), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
+def test_truncated_normals_and_their_gradients(tf, bounds, kind):
+    found = []
+    for lib in (hr, tf):
+        means = lib.constant([0.0, 5.0], kind)
+        parameters = [means, lib.constant(1.5, kind), *(means + b * 1.5 for b in bounds)]
+        with lib.GradientTape() as tape:
+            tape.watch(parameters)
+            y = lib.random.stateless_parameterized_truncated_normal([9, 2], SEED, *parameters)
+            total = lib.reduce_sum(y * y)
+        found.append([y, *tape.gradient(total, parameters)])
+    for ours, theirs in zip(*found, strict=True):
+        same(ours, theirs, 2e-4 if kind == "float32" else 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
@@ -98,7 +121,7 @@ def test_truncated_normals(bounds):
     from scipy import stats
 
     x = hr.random.stateless_parameterized_truncated_normal(
-        [4000], SEED, np.float64(1.0), 2.0, bounds[0] * 2 + 1, bounds[1] * 2 + 1
+        [4000], SEED, hr.constant(1.0, "float64"), 2.0, bounds[0] * 2 + 1, bounds[1] * 2 + 1
     ).numpy()
     z = (x - 1) / 2
     assert bounds[0] <= z.min() and z.max() <= bounds[1]
