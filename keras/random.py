@@ -2,17 +2,26 @@
 
 A `SeedGenerator` hands out ``[seed, 0]``, ``[seed, 1]``, ...; a draw is a pure function of such
 a pair, so a restored counter continues the stream.
+
+In a function mapped over a dataset there is no counter to move on: elements are made ahead,
+side by side and by the block.  There each element gets seeds of its own, keyed by the
+generator's seed, the element's position and the draw's place in the function, as in the
+`hr.random` operations.  The same seed gives the same numbers in every pass over the dataset.
 """
 
 from __future__ import annotations
 
 import random as python_random
+import weakref
 from typing import Any
 
 from ..ops import api as hr
-from ..ops.context import init_scope
+from ..ops.context import current, init_scope
+from ..ops.random_ops import random_uniform
 
 __all__ = ["SeedGenerator"]
+
+_LARGEST = 2**31 - 1
 
 
 class SeedGenerator:
@@ -31,6 +40,8 @@ class SeedGenerator:
         if seed < 0:
             raise ValueError(f"Argument `seed` must be positive. Received: seed={seed}")
         self._initial_seed = seed
+        # Draws in each function of a pipeline that was traced.
+        self._traced: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self.name = name or "seed_generator"
         with init_scope():
             self.state = hr.Variable(
@@ -41,9 +52,19 @@ class SeedGenerator:
 
     def next(self, ordered: bool = True) -> Any:
         """The next seed, int64 ``[2]``; the counter moves on by one."""
+        if getattr(current.trace, "exact", False):
+            return self._of_element(current.trace)
         seed = hr.cast(self.state.read_value(), hr.int64)
         self.state.assign(hr.cast(seed + hr.constant([0, 1], dtype=hr.int64), hr.uint32))
         return seed
+
+    def _of_element(self, trace: Any) -> Any:
+        """A seed for the element that a pipeline's function is traced for."""
+        draws = self._traced.get(trace, 0)
+        self._traced[trace] = draws + 1
+        own = (self._initial_seed + draws * 0x9E3779B1) % _LARGEST
+        pair = random_uniform([2], 0, _LARGEST, dtype=hr.int32, seed=own)
+        return hr.cast(pair, hr.int64)
 
     def get_config(self) -> dict[str, Any]:
         """The seed."""

@@ -7,6 +7,33 @@ from .activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
 from .attention_grouped import GroupedQueryAttention
 from .attention_heads import MultiHeadAttention
+from .augmentation_affine import (
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
+from .augmentation_color import (
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomGrayscale,
+    RandomHue,
+    RandomSaturation,
+)
+from .augmentation_filters import RandomErasing, RandomGaussianBlur, RandomSharpness
+from .augmentation_flip_crop import RandomCrop, RandomFlip, RandomHeight, RandomWidth
+from .augmentation_mixing import CutMix, MixUp
+from .augmentation_policies import AugMix, Pipeline, RandAugment
+from .augmentation_tone import (
+    AutoContrast,
+    Equalization,
+    RandomInvert,
+    RandomPosterization,
+    Solarization,
+)
 from .borders import (
     Cropping1D,
     Cropping2D,
@@ -72,6 +99,7 @@ from .pooling import (
 from .preprocessing_category_encoding import CategoryEncoding
 from .preprocessing_discretization import Discretization
 from .preprocessing_hashing import HashedCrossing, Hashing
+from .preprocessing_images import CenterCrop, MaxNumBoundingBoxes, Resizing
 from .preprocessing_normalization import Normalization
 from .preprocessing_string_lookup import IntegerLookup, StringLookup
 from .preprocessing_text import TextVectorization
@@ -127,6 +155,8 @@ __all__ = [
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
+    "AugMix",
+    "AutoContrast",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -137,6 +167,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -153,6 +184,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -161,6 +193,7 @@ __all__ = [
     "Dropout",
     "EinsumDense",
     "Embedding",
+    "Equalization",
     "Flatten",
     "GRUCell",
     "GaussianDropout",
@@ -192,6 +225,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
+    "MaxNumBoundingBoxes",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -200,16 +234,41 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MixUp",
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHeight",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomWidth",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -217,6 +276,7 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
+    "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
