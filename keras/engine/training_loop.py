@@ -7,7 +7,8 @@ computed only when a callback or the progress bar asks for them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,11 @@ def fit(
     symbolic_build(model, data.peek())
     step = model.make_train_function()
     model.stop_training = False
+    model._initial_epoch = None
     hooks.on_train_begin()
     logs: dict[str, Any] = {}
-    for epoch in range(initial_epoch, epochs):
+    # A callback that restores an interrupted run sets the first one.
+    for epoch in range(model._initial_epoch or initial_epoch, epochs):
         model.reset_metrics()
         hooks.on_epoch_begin(epoch)
         last = _run_epoch(
@@ -99,23 +102,44 @@ def _run_epoch(
     """
     last = None
     index = -1
+    every = model.steps_per_execution
 
     def logs() -> dict[str, Any]:
         return model._pythonify(model.get_metrics_result() if last is None else last)
 
-    for index, batch in enumerate(data):
-        if before is not None:
-            before(index)
-        last = step(batch)
-        after(index, logs)
-        if model.stop_training:
-            break
+    if every == 1:
+        for index, batch in enumerate(data):
+            if before is not None:
+                before(index)
+            last = step(batch)
+            after(index, logs)
+            if model.stop_training:
+                break
+    else:
+        for first, index, batches in executions(data, every):
+            if before is not None:
+                before(first)
+            for batch in batches:
+                last = step(batch)
+            after(index, logs)
+            if model.stop_training:
+                break
     if index < 0:
         raise ValueError(
             "The data gave no batch in this epoch; check that it is not empty, and that a "
             "generator is not exhausted (it gives one pass only)."
         )
     return last
+
+
+def executions(data: Iterable[Any], steps: int) -> Iterator[tuple[int, int, list[Any]]]:
+    """``(first step, last step, batches)`` of each execution: `steps` batches or, at the end,
+    fewer."""
+    iterator = iter(data)
+    first = 0
+    while batches := list(itertools.islice(iterator, steps)):
+        yield first, first + len(batches) - 1, batches
+        first += len(batches)
 
 
 def _epoch_logs(model: Any, last: Any) -> dict[str, Any]:
@@ -200,18 +224,30 @@ def predict(
     hooks.on_predict_begin()
     parts: list[list[Any]] = []
     structure: Any = None
-    for index, batch in enumerate(data):
+    for first, last, batches in executions(data, model.steps_per_execution):
         if hooks.on_predict_batch_begin is not None:
-            hooks.on_predict_batch_begin(index)
-        outputs = step(batch)
-        leaves, structure = nest.flatten_with_spec(outputs)
-        parts.append([as_array(leaf) for leaf in leaves])
-        hooks.on_predict_batch_end(index, functools.partial(dict, outputs=outputs))
+            hooks.on_predict_batch_begin(first)
+        for batch in batches:
+            outputs = step(batch)
+            leaves, structure = nest.flatten_with_spec(outputs)
+            parts.append([as_array(leaf) for leaf in leaves])
+        found = functools.partial(_outputs, structure, parts[-len(batches) :])
+        hooks.on_predict_batch_end(last, found)
     hooks.on_predict_end()
     if not parts:
         raise ValueError("predict received no data: the input gave no batch.")
+    return _joined(structure, parts)
+
+
+def _joined(structure: Any, parts: list[list[Any]]) -> Any:
+    """Outputs of several batches as one."""
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return nest.pack_sequence_as(structure, joined)
+
+
+def _outputs(structure: Any, parts: list[list[Any]]) -> dict[str, Any]:
+    """The logs of a batch (or an execution) of `predict`."""
+    return {"outputs": _joined(structure, parts)}
 
 
 def as_array(leaf: Any) -> Any:

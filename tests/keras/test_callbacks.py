@@ -1,6 +1,10 @@
 """Callbacks: when hooks are called and with what; each callback's rule."""
 
 import csv
+import http.server
+import json
+import threading
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -334,3 +338,198 @@ def test_subclasses_of_late_readers_get_logs(tmp_path):
     watching = Watching(path, save_weights_only=True, save_freq=1)
     model_of(rate=0.0).fit(X, Y, batch_size=20, verbose=0, callbacks=[watching])
     assert seen == [["loss"]] and [p.name for p in tmp_path.iterdir()] == ["1-1.weights.h5"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stops `fit` as a crash would, before an epoch or after a batch."""
+
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.at = (epoch, batch)
+        self.epochs = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        if self.at == (epoch, None):
+            raise Interrupted
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.at == (self.epochs[-1], batch):
+            raise Interrupted
+
+
+def momentum_model():
+    model = model_of()
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    return model
+
+
+def fit(model, *callbacks, epochs=5):
+    return model.fit(
+        X, Y, batch_size=5, epochs=epochs, shuffle=False, verbose=0, callbacks=list(callbacks)
+    )
+
+
+def test_interrupted_training_goes_on(tmp_path):
+    """Backed up each epoch, a run in two parts is one run: weights, momenta, epochs."""
+    whole = momentum_model()
+    fit(whole)
+    backup = lambda: keras.callbacks.BackupAndRestore(tmp_path / "backup")  # noqa: E731
+    with pytest.raises(Interrupted):
+        fit(momentum_model(), backup(), Interrupt(3))
+    second, seen = momentum_model(), Interrupt(None)
+    fit(second, backup(), seen)
+    assert seen.epochs == [3, 4]
+    for a, b in zip(second.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(second.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert not (tmp_path / "backup").exists()
+    seen.epochs.clear()
+    fit(second, backup(), seen)
+    assert seen.epochs == [0, 1, 2, 3, 4]
+
+
+def test_backup_within_an_epoch(tmp_path):
+    """Ten batches of four per epoch are in the backup; the third epoch is repeated."""
+    options = {"save_freq": 5, "delete_checkpoint": False}
+    first = momentum_model()
+    with pytest.raises(Interrupted):
+        fit(first, keras.callbacks.BackupAndRestore(tmp_path, **options), Interrupt(2, 2))
+    second, seen = momentum_model(), Interrupt(None)
+    steps = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: steps.append(int(second.optimizer.iterations))
+    )
+    fit(second, keras.callbacks.BackupAndRestore(tmp_path, **options), seen, note)
+    assert seen.epochs == [2, 3, 4] and steps[0] == 10
+    assert (tmp_path / "latest.weights.h5").exists()
+
+
+def test_backup_that_cannot_be_read(tmp_path):
+    options = {"double_checkpoint": True, "delete_checkpoint": False}
+    fit(momentum_model(), keras.callbacks.BackupAndRestore(tmp_path, **options), epochs=3)
+    (tmp_path / "latest.weights.h5").write_bytes(b"not HDF5")
+    seen = Interrupt(None)
+    fit(momentum_model(), keras.callbacks.BackupAndRestore(tmp_path, **options), seen)
+    assert seen.epochs == [2, 3, 4]
+    (tmp_path / "latest.weights.h5").write_bytes(b"not HDF5")
+    (tmp_path / "latest.weights.h5.bkp").unlink()
+    with pytest.raises((OSError, ValueError)):
+        fit(momentum_model(), keras.callbacks.BackupAndRestore(tmp_path, **options))
+
+
+def test_backup_arguments(tmp_path):
+    with pytest.raises(ValueError, match="Empty"):
+        keras.callbacks.BackupAndRestore("")
+    with pytest.raises(ValueError, match="save_freq=often"):
+        keras.callbacks.BackupAndRestore(tmp_path, save_freq="often")
+    unbuilt = keras.Sequential([keras.layers.Dense(1)])
+    callback = keras.callbacks.BackupAndRestore(tmp_path)
+    callback.set_model(unbuilt)
+    with pytest.raises(ValueError, match="must be built"):
+        callback.on_train_begin()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_remote_monitor_posts_each_epoch(as_json):
+    received = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            received.append(
+                (self.path, self.headers["Content-Type"], self.headers["X-A"], body)
+            )
+            self.send_response(200 if len(received) == 1 else 500)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monitor = keras.callbacks.RemoteMonitor(
+            f"http://127.0.0.1:{server.server_port}",
+            "/here/",
+            field="f",
+            headers={"X-A": "1"},
+            send_as_json=as_json,
+        )
+        history = fit(model_of(), monitor, epochs=2)
+        server.shutdown()
+        thread.join()
+    for epoch, (path, kind, extra, body) in enumerate(received):
+        text = body if as_json else urllib.parse.parse_qs(body)["f"][0]
+        assert json.loads(text) == {"epoch": epoch, "loss": history.history["loss"][epoch]}
+        assert (path, extra) == ("/here/", "1")
+        assert kind == ("application/json" if as_json else "application/x-www-form-urlencoded")
+    assert len(received) == 2
+    with pytest.warns(UserWarning, match="Could not reach"):
+        monitor.on_epoch_end(0, {"loss": np.float32(1)})
+
+
+def ema_model():
+    model = model_of()
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    return model
+
+
+def test_evaluation_uses_the_averages():
+    model, swap = ema_model(), keras.callbacks.SwapEMAWeights()
+    history = fit(model, swap, epochs=2)
+    plain = ema_model()
+    assert fit(plain, epochs=2).history["loss"] == history.history["loss"]
+    averages = [v.numpy() for v in model.optimizer._averages]
+    weights = model.get_weights()
+    averaged = ema_model()
+    averaged.set_weights(averages)
+    assert model.evaluate(X, Y, verbose=0, callbacks=[swap]) == pytest.approx(
+        averaged.evaluate(X, Y, verbose=0)
+    )
+    np.testing.assert_array_equal(
+        model.predict(X, verbose=0, callbacks=[swap]), averaged.predict(X, verbose=0)
+    )
+    for a, b in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_averages_at_the_end_of_each_epoch_are_keras(tf):
+    def run(family):
+        model = family.Sequential([family.Input((1,)), family.layers.Dense(1)])
+        model.set_weights([np.zeros((1, 1)), np.zeros(1)])
+        model.compile(family.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+        seen = []
+        note = family.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: seen.append(model.get_weights())
+        )
+        swap = family.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        fit(model, swap, note, epochs=3)
+        return [*seen, model.get_weights()]
+
+    for ours, theirs in zip(run(keras), run(tf.keras), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_averages_of_optimizers_inside_others():
+    inside = keras.optimizers.SGD(0.1, use_ema=True)
+    for outer in (
+        keras.optimizers.MultiOptimizer(lambda variable: inside),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, use_ema=True)),
+    ):
+        model = model_of()
+        model.compile(outer, "mse")
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        fit(model, swap, epochs=1)
+        owner = getattr(outer, "inner_optimizer", inside)
+        for weight, average in zip(model.get_weights(), owner._averages, strict=True):
+            np.testing.assert_array_equal(weight, average.numpy())
+    model = model_of()
+    with pytest.raises(ValueError, match="use_ema=False"):
+        model.evaluate(X, Y, verbose=0, callbacks=[keras.callbacks.SwapEMAWeights()])
