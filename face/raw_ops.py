@@ -10,6 +10,7 @@ A view of the registry, so a primitive declared anywhere in the ops room appears
 from typing import Any
 
 # Imported since they, or what they import, declare primitives.
+from ..io import api as _io  # noqa: F401
 from ..ops import api as _api, lookup_ops as _lookup_ops  # noqa: F401
 from ..ops.primitive import REGISTRY as _REGISTRY
 from . import (  # noqa: F401

@@ -81,6 +81,7 @@ from .one_hot import *  # noqa: F403
 from .orderings import approx_top_k as approx_top_k
 from .pool_ops import *  # noqa: F403
 from .python_ops import *  # noqa: F403
+from .ragged_dispatch import install as _install_ragged_forms
 from .ragged_tensor import RaggedTensor as RaggedTensor, RaggedTensorSpec as RaggedTensorSpec
 from .random_generator import *  # noqa: F403
 from .random_ops import *  # noqa: F403
@@ -109,3 +110,5 @@ from .volume_patches import (
     extract_volume_patches as extract_volume_patches,
     required_space_to_batch_paddings as required_space_to_batch_paddings,
 )
+
+_install_ragged_forms(globals())
