@@ -9,10 +9,15 @@ import urllib.request
 import warnings
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The peers say on stderr what hardware they found; a failing test's output should not.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+# How long an example takes says nothing on a machine that others use, too.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def test_lines_are_tensorflows(tf, form, tmp_path, name):
     assert read(LineReader(path)) == theirs == expected(TEXTS[name])
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"ab", b"x" * 3000])).map(b"".join),
        st.integers(1, 5))  # fmt: skip
 def test_any_text(form, tmp_path, data, limit):

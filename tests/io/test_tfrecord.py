@@ -341,7 +341,7 @@ def test_a_closed_reader_is_at_its_end(form, tmp_path):
     assert first.tolist() == RECORDS[:2]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(max_size=50), max_size=30), st.data())
 def test_any_damage_is_found_and_never_invents_a_record(form, tmp_path, records, draw):
     data = bytearray(b"".join(map(framed, records)))
