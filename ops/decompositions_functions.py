@@ -28,7 +28,7 @@ from .decompositions import (
 )
 from .decompositions_diagonals import EyeLike, matrix_rank_of
 from .decompositions_eigen import svd
-from .elementwise import abs, conj, real, sqrt
+from .elementwise import abs, conj, sqrt
 from .errors import InvalidArgumentError
 from .linalg_ops import matmul
 from .math_ops import pow
@@ -365,15 +365,15 @@ def norm(
     elif ord not in ("euclidean", 1, 2, np.inf) and (isinstance(ord, str) or ord <= 0):
         raise ValueError(f"'ord' must be a supported vector norm, got {ord}")
     if ord in ("euclidean", "fro") or (ord == 2 and not matrix):
-        squares = real(x * conj(x)) if x.dtype.is_complex else x * x
-        return _as(sqrt(reduce_sum(squares, axis, keepdims)), x)
+        squares = x * conj(x) if x.dtype.is_complex else x * x  # complex norms, as TensorFlow
+        return sqrt(reduce_sum(squares, axis, keepdims))
     size = abs(x)
     if not matrix:
         if ord == np.inf:
-            return _as(reduce_max(size, axis, keepdims), x)
+            return reduce_max(size, axis, keepdims)
         if ord == 1:
-            return _as(reduce_sum(size, axis, keepdims), x)
-        return _as(pow(reduce_sum(pow(size, ord), axis, keepdims), 1.0 / ord), x)
+            return reduce_sum(size, axis, keepdims)
+        return pow(reduce_sum(pow(size, ord), axis, keepdims), 1.0 / ord)
     rank = x.shape.rank
     if rank is None:
         raise ValueError("norm: matrix norms need a tensor of known rank")
@@ -384,14 +384,10 @@ def norm(
         if keepdims:
             for a in sorted((rows, columns)):
                 found = expand_dims(found, a)
-        return _as(found, x)
+        return found
     first, second = (rows, columns) if ord == 1 else (columns, rows)
     found = reduce_max(reduce_sum(size, first, True), second, True)
-    return _as(found if keepdims else squeeze(found, axis=[rows, columns]), x)
-
-
-def _as(found: Any, x: Any) -> Tensor:
-    return found
+    return found if keepdims else squeeze(found, axis=[rows, columns])
 
 
 def normalize(
@@ -399,5 +395,5 @@ def normalize(
 ) -> tuple[Tensor, Tensor]:
     """`tensor` over its norm, and the norm with its axes kept; see `norm`."""
     x = to_tensor(tensor, None)
-    size = norm(x, ord, axis, keepdims=True)
-    return x / cast(size, x.dtype), size
+    size = cast(norm(x, ord, axis, keepdims=True), x.dtype)
+    return x / size, size

@@ -228,6 +228,17 @@ class TestComplex:
         x = self.X + 2 * np.eye(3)
         same(getattr(hr.linalg, name)(x), getattr(tf.linalg, name)(x), 1e-8)
 
+    @pytest.mark.parametrize("ord", ["euclidean", 1, 2, np.inf, 3])
+    def test_norms(self, tf, ord):
+        for axis in (0, (0, 1)) if ord != 3 else (0,):
+            same(hr.norm(self.X, ord, axis), tf.norm(self.X, ord, axis))
+        for ours, theirs in zip(
+            hr.linalg.normalize(self.X, ord, 0),
+            tf.linalg.normalize(self.X, ord, 0),
+            strict=True,
+        ):
+            same(ours, theirs)
+
     def test_products(self):
         x = hr.constant(self.X)
         s, u, v = hr.linalg.svd(x)
