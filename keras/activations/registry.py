@@ -15,8 +15,12 @@ _lookup = Lookup(
     [getattr(functions, name) for name in functions.__all__],
     {"hard_swish": functions.hard_silu, "swish": functions.silu},
 )
-serialize = _lookup.serialize_function
 deserialize = _lookup.deserialize
+
+
+def serialize(activation: Any) -> Any:
+    """The name or config dictionary that `deserialize` turns back into `activation`."""
+    return _lookup.serialize_function(activation)
 
 
 def get(identifier: Any) -> Any:

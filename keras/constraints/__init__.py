@@ -1,12 +1,19 @@
 """Projections applied to weights after each update."""
 
+from typing import Any
+
 from ..lookup import Lookup
 from .constraint import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 _lookup = Lookup("constraint", Constraint, [MaxNorm, MinMaxNorm, NonNeg, UnitNorm])
 get = _lookup.get
-serialize = _lookup.serialize
 deserialize = _lookup.deserialize
+
+
+def serialize(constraint: Any) -> Any:
+    """The config dictionary that `deserialize` turns back into `constraint`."""
+    return _lookup.serialize(constraint)
+
 
 max_norm = MaxNorm
 min_max_norm = MinMaxNorm

@@ -1,6 +1,6 @@
 """What gives a new weight its first value."""
 
-from .constants import Constant, Identity, Ones, Zeros
+from .constants import STFT, Constant, Identity, Ones, Zeros
 from .initializer import Initializer
 from .random import (
     GlorotNormal,
@@ -31,11 +31,13 @@ ones = Ones
 orthogonal = Orthogonal
 random_normal = RandomNormal
 random_uniform = RandomUniform
+STFTInitializer = stft = STFT
 truncated_normal = TruncatedNormal
 variance_scaling = VarianceScaling
 zeros = Zeros
 
 __all__ = [
+    "STFT",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -51,6 +53,7 @@ __all__ = [
     "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
@@ -69,6 +72,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",

@@ -19,14 +19,19 @@ _lookup = Lookup(
     {
         "IdentityInitializer": constants.Identity,
         "OrthogonalInitializer": random.Orthogonal,
+        "STFTInitializer": constants.STFT,
         "normal": random.RandomNormal,
         "one": constants.Ones,
         "uniform": random.RandomUniform,
         "zero": constants.Zeros,
     },
 )
-serialize = _lookup.serialize
 deserialize = _lookup.deserialize
+
+
+def serialize(initializer: Any) -> Any:
+    """The config dictionary that `deserialize` turns back into `initializer`."""
+    return _lookup.serialize(initializer)
 
 
 def get(identifier: Any) -> Any:

@@ -49,8 +49,16 @@ _lookup = Lookup(
         "MSLE": regression.mean_squared_logarithmic_error,
     },
 )
-serialize = _lookup.serialize
-deserialize = _lookup.deserialize
+
+
+def serialize(loss: Any) -> Any:
+    """The config dictionary that `deserialize` turns back into `loss`."""
+    return _lookup.serialize(loss)
+
+
+def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The loss that `name`, a name or a config dictionary, describes."""
+    return _lookup.deserialize(name, custom_objects)
 
 
 def get(identifier: Any) -> Any:

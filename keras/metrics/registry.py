@@ -49,8 +49,12 @@ _lookup = Lookup(
         "MSLE": regression.MeanSquaredLogarithmicError,
     },
 )
-serialize = _lookup.serialize
 deserialize = _lookup.deserialize
+
+
+def serialize(metric: Any) -> Any:
+    """The config dictionary that `deserialize` turns back into `metric`."""
+    return _lookup.serialize(metric)
 
 
 def get(identifier: Any) -> Any:

@@ -1,5 +1,7 @@
 """Penalties on weights or activations, added to the loss."""
 
+from typing import Any
+
 from ..lookup import Lookup
 from .regularizer import L1, L1L2, L2, OrthogonalRegularizer, Regularizer
 
@@ -15,8 +17,13 @@ _lookup = Lookup(
     {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2},
 )
 get = _lookup.get
-serialize = _lookup.serialize
 deserialize = _lookup.deserialize
+
+
+def serialize(regularizer: Any) -> Any:
+    """The config dictionary that `deserialize` turns back into `regularizer`."""
+    return _lookup.serialize(regularizer)
+
 
 __all__ = [
     "L1",

@@ -209,6 +209,12 @@ def test_terminate_on_nan(capsys):
     assert "Invalid loss, terminating training" in capsys.readouterr().out
 
 
+def test_nan_may_be_an_error():
+    model = model_of(rate=1e20)
+    with pytest.raises(RuntimeError, match="at batch"):
+        fit(model, keras.callbacks.TerminateOnNaN(raise_error=True))
+
+
 def test_learning_rate_scheduler():
     model = model_of(rate=0.4)
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)

@@ -98,7 +98,8 @@ def test_axes_of_fans():
 
 NAMES = ["zeros", "ones", "glorot_uniform", "he_normal", "uniform", "normal", "random_normal",
          "truncated_normal", "orthogonal", "identity", "lecun_uniform", "HeUniform",
-         "variance_scaling", "IdentityInitializer", "zero", "one"]  # fmt: skip
+         "variance_scaling", "IdentityInitializer", "zero", "one", "stft",
+         "STFTInitializer"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,7 +122,30 @@ def test_get_passes_on_or_refuses():
             initializers.get(bad)
 
 
+STFTS = [
+    {},
+    {"side": "imag"},
+    {"scaling": "spectrum", "periodic": True},
+    {"scaling": None, "window": "hamming"},
+    {"window": None},
+    {"window": [0.5, 1.0, 2.0, 1.5, 1.0, 0.25], "side": "imag"},
+]
+
+
+@pytest.mark.parametrize("kwargs", STFTS, ids=str)
+def test_stft_is_keras(tf, kwargs):
+    ours, theirs = initializers.STFT(**kwargs), tf.keras.initializers.STFT(**kwargs)
+    np.testing.assert_allclose(ours((6, 1, 9)), theirs((6, 1, 9)), rtol=1e-4, atol=2e-6)
+    assert ours.get_config() == theirs.get_config()
+    again = initializers.deserialize(initializers.serialize(ours))
+    np.testing.assert_array_equal(again((6, 1, 9)), ours((6, 1, 9)))
+
+
 BAD = {
+    "side": lambda: initializers.STFT("left"),
+    "window": lambda: initializers.STFT(window="no_such_window"),
+    "scaling": lambda: initializers.STFT(scaling="power"),
+    "window's length": lambda: initializers.STFT(window=[1.0, 2.0])((3, 1, 4)),
     "seed": lambda: initializers.RandomNormal(seed="a"),
     "scale": lambda: initializers.VarianceScaling(scale=0.0),
     "mode": lambda: initializers.VarianceScaling(mode="fan"),
