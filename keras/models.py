@@ -1,5 +1,6 @@
 """Models: `keras.models`."""
 
+from .engine.cloning import clone_model
 from .engine.functional import Functional
 from .engine.model import Model, model_from_config, model_from_json
 from .engine.sequential import Sequential
@@ -9,6 +10,7 @@ __all__ = [
     "Functional",
     "Model",
     "Sequential",
+    "clone_model",
     "load_model",
     "model_from_config",
     "model_from_json",

@@ -6,14 +6,16 @@ are in `array_adapter.py`; choosing the adapter and walking it is `epochs.py`'s.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ...ops import api as hr, nest
 from ...ops.tensor import Tensor
+from .fetching import fetched
 
 __all__ = [
     "DataAdapter",
@@ -162,14 +164,13 @@ class SequenceAdapter(DataAdapter):
         if hasattr(self._sequence, "on_epoch_begin"):
             self._sequence.on_epoch_begin()
         count = self.num_batches
-        order: Any = range(count) if count is not None else iter(int, 1)
+        order: Iterable[int] = itertools.count() if count is None else range(count)
         if self._shuffle and count is not None:
             from ..utils.rng import numpy_generator
 
-            order = numpy_generator().permutation(count)
-        for position, index in enumerate(order):
-            at = int(index) if count is not None else position
-            batch = to_tensors(self._sequence[at])
+            order = map(int, numpy_generator().permutation(count))
+        for found in fetched(self._sequence, order):
+            batch = to_tensors(found)
             yield batch if self._weigh is None else self._weigh(batch)
 
     def on_epoch_end(self) -> None:

@@ -70,12 +70,17 @@ class Trainer:
             metrics: metrics, names or functions, per output where there are several.
             weighted_metrics: metrics that take sample weights into account.
             run_eagerly: never trace; every step runs as plain Python.
-            steps_per_execution: accepted; every step is one execution.
+            steps_per_execution: steps between two calls of the callbacks' batch hooks.
             jit_compile: accepted; steps are always compiled.
             auto_scale_loss: under the policy ``mixed_float16``, put a `LossScaleOptimizer`
                 around the optimizer.
             **kwargs: Keras 2's further arguments, ignored.
         """
+        if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
+            raise ValueError(
+                "steps_per_execution must be a positive integer, got "
+                f"steps_per_execution={steps_per_execution!r}"
+            )
         self.optimizer = optimizers.get(optimizer)
         policy = getattr(self, "dtype_policy", None)
         if auto_scale_loss and policy is not None and policy.name == "mixed_float16":

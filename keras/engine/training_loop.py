@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import nest
+from ...ops.convert import convert_to_tensor as to_tensor
 from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from ..callbacks.callback_list import CallbackList
@@ -231,7 +232,10 @@ def predict(
             outputs = step(batch)
             leaves, structure = nest.flatten_with_spec(outputs)
             parts.append([as_array(leaf) for leaf in leaves])
-        found = functools.partial(_outputs, structure, parts[-len(batches) :])
+        if len(batches) == 1:
+            found = functools.partial(dict, outputs=outputs)
+        else:
+            found = functools.partial(_outputs, structure, parts[-len(batches) :])
         hooks.on_predict_batch_end(last, found)
     hooks.on_predict_end()
     if not parts:
@@ -246,8 +250,8 @@ def _joined(structure: Any, parts: list[list[Any]]) -> Any:
 
 
 def _outputs(structure: Any, parts: list[list[Any]]) -> dict[str, Any]:
-    """The logs of a batch (or an execution) of `predict`."""
-    return {"outputs": _joined(structure, parts)}
+    """The logs of an execution of `predict`, of several batches."""
+    return {"outputs": nest.map_structure(to_tensor, _joined(structure, parts))}
 
 
 def as_array(leaf: Any) -> Any:

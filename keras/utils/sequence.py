@@ -11,7 +11,10 @@ class PyDataset:
     """A source of batches: define ``__getitem__(index)`` and ``__len__()``.
 
     Args:
-        workers, use_multiprocessing, max_queue_size: accepted for Keras's sake.
+        workers: how many fetch batches at the same time.
+        use_multiprocessing: whether the workers are processes, which get a copy of the dataset
+            (it must be picklable), rather than threads.
+        max_queue_size: batches fetched ahead by several workers or processes.
     """
 
     def __init__(
