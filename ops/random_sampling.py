@@ -283,6 +283,7 @@ StatelessRandomBinomial = declare_stateless(
     1,
     vjp=lambda op, g: (None, None, None, None),
     types={"T": _COUNTS},
+    defaults={"dtype": dtypes.int64},
 )
 
 

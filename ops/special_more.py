@@ -237,8 +237,8 @@ def _angle_vjp(op: Any, g: Any) -> Any:
 Angle = Primitive(
     "Angle",
     "input: T",
-    impl=lambda x: array_module(x).angle(x),
-    shape=lambda x: TensorSpec(x.shape, x.dtype.real_dtype),
+    impl=lambda x, **_: array_module(x).angle(x),
+    shape=lambda x, **_: TensorSpec(x.shape, x.dtype.real_dtype),
     vjp=_angle_vjp,
     batch=batch_rules.unary,
     types={"T": COMPLEX},

@@ -287,6 +287,22 @@ class TestWav:
                 hr.audio.decode_wav(data[:n])
 
 
+def test_raw_calls(tf):
+    """With TensorFlow's attributes, which say what the inputs' dtypes say already."""
+    x = rand(2, 6).astype(np.float32)
+    for name in ("RFFT", "RFFT2D"):
+        n = [6] if name == "RFFT" else [2, 6]
+        same(
+            *(
+                getattr(lib.raw_ops, name)(input=x, fft_length=n, Tcomplex=lib.complex64)
+                for lib in (hr, tf)
+            )
+        )
+    z = x.astype(np.complex64)
+    same(*(lib.raw_ops.Angle(input=z, Tout=lib.float32) for lib in (hr, tf)))
+    same(hr.raw_ops.RFFTND(input=x, fft_length=[6], axes=[1]), hr.signal.rfft(x))
+
+
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
 def test_empty(tf, shape):
     x = np.zeros(shape, np.float32)
