@@ -15,14 +15,16 @@ from .convert import to_tensor
 from .dtypes import as_dtype
 from .ragged_kernels import MaskedLengths, RaggedRange, RowIds, SplitsOfIds
 from .ragged_making import ragged_or_tensor, row_count, splits_vector
+from .ragged_more import cross, cross_hashed, stack_dynamic_partitions
 from .ragged_tensor import RaggedTensor, RaggedTensorSpec, map_flat_values
 from .static_args import static_int
 from .string_array import StringArray
 from .tensor import Tensor
 
 __all__ = [
-    "RaggedTensor", "RaggedTensorSpec", "boolean_mask", "constant", "map_flat_values", "range",
-    "row_splits_to_segment_ids", "segment_ids_to_row_splits", "stack",
+    "RaggedTensor", "RaggedTensorSpec", "boolean_mask", "constant", "cross", "cross_hashed",
+    "map_flat_values", "range", "row_splits_to_segment_ids", "segment_ids_to_row_splits",
+    "stack", "stack_dynamic_partitions",
 ]  # fmt: skip
 
 _range = range

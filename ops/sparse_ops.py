@@ -23,6 +23,7 @@ from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .indexed_slices import IndexedSlices
 from .primitive import Primitive
+from .ragged_more import sparse_cross as cross, sparse_cross_hashed as cross_hashed
 from .reductions import reduce_sum as dense_sum
 from .sparse_layout import (
     concat,
@@ -35,6 +36,7 @@ from .sparse_layout import (
     split,
     transpose,
 )
+from .sparse_more import add, bincount, maximum, minimum, reduce_max, sampled_addmm, softmax
 from .sparse_more_segments import segment_mean, segment_sqrt_n, segment_sum
 from .sparse_tensor import SparseTensor, SparseTensorSpec, from_dense, to_dense
 from .static_args import static_int
@@ -42,9 +44,11 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
-    "SparseTensor", "SparseTensorSpec", "concat", "expand_dims", "eye", "fill_empty_rows",
-    "from_dense", "map_values", "mask", "reduce_sum", "reorder", "reset_shape", "reshape",
-    "retain", "segment_mean", "segment_sqrt_n", "segment_sum", "slice", "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
+    "SparseTensor", "SparseTensorSpec", "add", "bincount", "concat", "cross", "cross_hashed",
+    "expand_dims", "eye", "fill_empty_rows", "from_dense", "map_values", "mask", "maximum",
+    "minimum", "reduce_max", "reduce_sum", "reorder", "reset_shape", "reshape", "retain",
+    "sampled_addmm", "segment_mean", "segment_sqrt_n", "segment_sum", "slice", "softmax",
+    "sparse_dense_matmul", "split", "to_dense", "to_indicator", "transpose",
 ]  # fmt: skip
 
 
