@@ -180,7 +180,10 @@ class Function:
         return known[0].call_flat(tensors)
 
     def get_concrete_function(self, *args: Any, **kwargs: Any) -> ConcreteFunction:
-        """The trace for these arguments, which may be `TensorSpec`s."""
+        """The trace for these arguments, which may be `TensorSpec`s; without any, that of the
+        `input_signature`."""
+        if not args and not kwargs and self.input_signature is not None:
+            args = self.input_signature
         args, kwargs = self._canonical(args, kwargs)
         key, _ = self._key(args, kwargs)
         known = self._cache.get(key) or self._trace(key, args, kwargs)
@@ -310,26 +313,40 @@ class Function:
                 signature[i] if i < len(signature) else _to_spec(leaf)
                 for i, leaf in enumerate(leaves)
             ]
+            exact = specs
             general = None
-            if self._reduce_retracing and not signature:
-                general = (key[0], tuple(map(_any_size, specs, key[1])))
+            if not signature:
+                # One trace for all sizes that may differ: by default those of leading axes.
+                what = _any_size if self._reduce_retracing else _any_leading_size
+                general = (key[0], tuple(map(what, specs, key[1])))
                 before = self._relaxed.get(general)
                 if before is not None:
                     if all(map(_fits, specs, before[0])):
                         self._cache[key] = before[1]
                         return before[1]
                     specs = list(map(_merged, specs, before[0]))
-            spec_args, spec_kwargs = nest.pack_sequence_as(tree, specs)
-            traced = retraced(
-                lambda fn: trace(fn, spec_args, spec_kwargs, name=self._name),
-                self.python_function,
-                self._autograph,
-            )
+            try:
+                traced = self._traced(tree, specs)
+            except Exception:
+                if specs is exact or self._reduce_retracing:
+                    raise
+                # The function needs the size of a leading axis: a trace for each, then.
+                self._relaxed.pop(general, None)
+                specs, general = exact, None
+                traced = self._traced(tree, specs)
             # Objects in the key are known by id: keep them alive as long as the trace.
             made = self._cache[key] = (ConcreteFunction(traced, self._name), (args, kwargs))
             if general is not None:
                 self._relaxed[general] = (specs, made)
             return made
+
+    def _traced(self, tree: Any, specs: list[Any]) -> TracedFunction:
+        spec_args, spec_kwargs = nest.pack_sequence_as(tree, specs)
+        return retraced(
+            lambda fn: trace(fn, spec_args, spec_kwargs, name=self._name),
+            self.python_function,
+            self._autograph,
+        )
 
     def __repr__(self) -> str:
         return f"<hr.function {self._name}>"
@@ -351,6 +368,13 @@ def _any_size(spec: Any, part: Any) -> Any:
     """A part of a signature without the sizes."""
     if isinstance(spec, TensorSpec):
         return spec.dtype, spec.shape.rank
+    return part
+
+
+def _any_leading_size(spec: Any, part: Any) -> Any:
+    """A part of a signature without the size of the first axis."""
+    if isinstance(spec, TensorSpec) and spec.shape.rank:
+        return spec.dtype, spec.shape.dims[1:]
     return part
 
 

@@ -203,3 +203,40 @@ def test_gradients_of_variables_flow_through_a_function():
     with hr.GradientTape() as tape:
         y = f(hr.constant(3.0))
     assert float(tape.gradient(y, v)) == 12.0
+
+
+def test_one_trace_serves_every_leading_size():
+    shapes = []
+
+    @hr.function
+    def f(x, y):
+        shapes.append((x.shape.as_list(), y.shape.as_list()))
+        return hr.reduce_sum(x, 1) + y
+
+    for n in (8, 3, 5, 8, 1):
+        assert f(hr.ones([n, 4]), hr.ones([n])).numpy().tolist() == [5.0] * n
+    assert shapes == [([8, 4], [8]), ([None, 4], [None])]
+    assert f.experimental_get_tracing_count() == 2
+    f(hr.ones([8, 6]), hr.ones([8]))  # another size that is not a batch's: another trace
+    assert shapes[2:] == [([8, 6], [8])]
+
+
+def test_a_function_that_needs_its_leading_size_gets_a_trace_for_each():
+    shapes = []
+
+    @hr.function
+    def f(x):
+        shapes.append(x.shape.as_list())
+        return x / x.shape[0]
+
+    for n in (4, 2, 8, 2):
+        assert f(hr.ones([n, 1])).numpy()[0, 0] == 1 / n
+    assert [s for s in shapes if s[0] is not None] == [[4, 1], [2, 1], [8, 1]]
+
+
+def test_the_input_signature_stands_for_the_arguments():
+    f = hr.function(lambda x: x * 2.0, input_signature=[hr.TensorSpec([None, 2])])
+    concrete = f.get_concrete_function()
+    assert concrete.graph.inputs[0].shape.as_list() == [None, 2]
+    assert "Mul" in f.explain()
+    assert concrete is f.get_concrete_function(hr.ones([3, 2]))
