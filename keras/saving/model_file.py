@@ -13,6 +13,7 @@ from ...ops.errors import DataLossError, NotFoundError
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .assets import read_assets, write_assets
 from .atomic import replacing
+from .legacy_h5 import load_h5_model, save_h5_model
 from .weights_file import read_state, write_state
 
 __all__ = ["load_model", "save_model"]
@@ -23,15 +24,19 @@ _PARTS = ("metadata.json", "config.json", "model.weights.h5")
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
-    """Write architecture, weights and training configuration of `model` to a ``.keras`` file.
+    """Write architecture, weights and training configuration of `model` to a ``.keras`` file,
+    or to a legacy ``.h5`` file (with ``include_optimizer``, True by default).
 
     Raises:
-        ValueError: `filepath` does not end in ``.keras``.
+        ValueError: `filepath` ends otherwise.
         AlreadyExistsError: the file exists and `overwrite` is False.
     """
     import h5py
 
     path = os.fspath(filepath)
+    if path.endswith((".h5", ".hdf5")):
+        save_h5_model(model, path, overwrite, **kwargs)
+        return
     if not path.endswith(".keras"):
         raise ValueError(
             "Invalid filepath extension for saving. Please add a `.keras` extension for the "
@@ -60,7 +65,7 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """The model of a ``.keras`` file.
+    """The model of a ``.keras`` file, or of a legacy ``.h5`` file.
 
     Args:
         filepath: written by `save_model` or by Keras 3.
@@ -81,6 +86,8 @@ def load_model(
             "`.keras` "
             "zip file."
         )
+    if path.endswith((".h5", ".hdf5")):
+        return load_h5_model(path, custom_objects, compile, safe_mode)
     try:
         with zipfile.ZipFile(path) as archive:
             _, config, weights = (archive.read(part) for part in _PARTS)

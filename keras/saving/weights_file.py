@@ -20,6 +20,7 @@ from ..engine.layer_state import StatefulLayer
 from ..engine.tracking import is_optimizer
 from ..utils.naming import to_snake_case
 from .atomic import replacing
+from .legacy_h5 import load_h5_weights
 
 __all__ = ["load_weights", "objects_of", "read_state", "save_weights", "write_state"]
 
@@ -39,13 +40,17 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
         write_state(model, file)
 
 
-def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None:
+def load_weights(
+    model: Any, filepath: Any, skip_mismatch: bool = False, by_name: bool = False
+) -> None:
     """Read weights from `filepath`, written by `save_weights` or by Keras 3.
 
     Args:
         model: a built model of the same architecture.
         filepath: the file.
         skip_mismatch: leave layers alone that the file does not fit, with a warning.
+        by_name: only for legacy ``.h5`` files (weights or whole models): match layers by name
+            instead of by order.
 
     Raises:
         NotFoundError: there is no such file.
@@ -54,6 +59,12 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
     """
     import h5py
 
+    path = os.fspath(filepath)
+    if path.endswith((".h5", ".hdf5")) and not path.endswith(".weights.h5"):
+        load_h5_weights(model, path, skip_mismatch, by_name)
+        return
+    if by_name:
+        raise ValueError(f"by_name is only for legacy .h5 files, got filepath={path}")
     path = _checked(filepath)
     if not os.path.exists(path):
         raise NotFoundError(f"File not found: filepath={path}")
