@@ -172,9 +172,7 @@ def get_seed(op_seed: int | None) -> tuple[int, int]:
         return _DEFAULT_GRAPH_SEED, int(op_seed)
     if op_seed is None:
         trace = current.trace
-        op_seed = (
-            trace.place() if trace is not None else _seeds.op_seeds.randint(0, 2**31 - 1)
-        )
+        op_seed = trace.place() if trace is not None else _seeds.op_seeds.randint(0, 2**31 - 1)
     pair = _seeds.seed % (1 << 63), int(op_seed) % (1 << 63)
     return (0, 2**31 - 1) if pair == (0, 0) else pair
 

@@ -1,8 +1,8 @@
 """TensorArray: an array of tensors that loops read and write.
 
 It holds a list (`tensor_list`), its `flow`.  In a trace it is a value: writing gives another
-array.  Eagerly it is TensorFlow's: writing also changes the array itself, and by default reading
-an element clears it.
+array.  Eagerly it is TensorFlow's: writing also changes the array itself, and by default
+reading an element clears it.
 """
 
 from __future__ import annotations

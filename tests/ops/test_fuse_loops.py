@@ -35,7 +35,8 @@ CHAINS = {
     "layer norm": (layer_norm, "xbb"),
     "sums of all kinds": (
         lambda x: (hr.reduce_sum(x * 2.0), hr.reduce_sum(x * 2.0, -1),
-                   hr.reduce_sum(x * x, [0]), hr.reduce_mean(x + 1.0), hr.reduce_mean(x + 1.0, -1, keepdims=True)),
+                   hr.reduce_sum(x * x, [0]), hr.reduce_mean(x + 1.0),
+                   hr.reduce_mean(x + 1.0, -1, keepdims=True)),
         "x"),
     "extrema": (lambda x: (hr.reduce_max(x * 2.0, -1), hr.reduce_min(x - 1.0)), "x"),
     "normalised rows": (lambda x: hr.math.l2_normalize(x, -1), "x"),

@@ -24,7 +24,9 @@ def form(request, monkeypatch):
     if request.param == "plain":
         monkeypatch.setattr(lookup_index, "_kernels", {})
     else:
-        assert set(lookup_index._kernels) == {"find", "fingerprints", "place"}, "hr.lookup announces"
+        assert set(lookup_index._kernels) == {"find", "fingerprints", "place"}, (
+            "hr.lookup announces"
+        )
         jit.ensure_compiled(300)
     return request.param
 

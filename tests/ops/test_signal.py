@@ -174,6 +174,11 @@ class TestAnyAxes:
 
         check_laws(Case("nd", all_of, (x,)))
 
+    @pytest.mark.parametrize("name", ["fftnd", "ifftnd", "rfftnd", "irfftnd"])
+    def test_at_the_top_level(self, name):
+        x = self.X.real if name == "rfftnd" else self.X
+        same(getattr(hr, name)(x, [4, 6], [0, 2]), getattr(hr.signal, name)(x, [4, 6], [0, 2]))
+
     def test_errors(self):
         with pytest.raises(errors.InvalidArgumentError, match="axes"):
             hr.signal.fftnd(self.X, axes=[3])
