@@ -61,6 +61,12 @@ from .dtypes import *  # noqa: F403
 from .edit_distances import edit_distance as edit_distance
 from .einsums import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .fft_raw import (
+    fftnd as fftnd,
+    ifftnd as ifftnd,
+    irfftnd as irfftnd,
+    rfftnd as rfftnd,
+)
 from .function import ConcreteFunction as ConcreteFunction, function as function
 from .functional_ops import *  # noqa: F403
 from .graph_ops import *  # noqa: F403
