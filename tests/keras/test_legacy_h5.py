@@ -136,12 +136,13 @@ class TestKeras:
         assert theirs.optimizer.get_config() == model.optimizer.get_config()
         again = model_of(keras)
         again.save(tmp_path / "theirs.h5")
-        names = []
+        # Names of nested layers' weights differ, but Keras goes by their order.
+        shapes = []
         for name in ("ours.h5", "theirs.h5"):
             with h5py.File(tmp_path / name) as file:
-                found = file["optimizer_weights"].attrs["weight_names"]
-                names.append([n.split("/")[1] for n in np.asarray(found).astype(str)])
-        assert names[0] == names[1]
+                group = file["optimizer_weights"]
+                shapes.append([group[n].shape for n in group.attrs["weight_names"]])
+        assert shapes[0] == shapes[1]
 
     def test_we_load_keras(self, tmp_path, tf):
         import keras
