@@ -10,7 +10,16 @@ from ..engine.registry import (
     register_keras_serializable,
 )
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from .array_datasets import split_dataset, timeseries_dataset_from_array
+from .directory_datasets import (
+    audio_dataset_from_directory,
+    image_dataset_from_directory,
+    text_dataset_from_directory,
+)
+from .files import get_file
+from .model_graph import model_to_dot, plot_model
 from .numerical import normalize, to_categorical
+from .padding import pad_sequences
 from .progbar import Progbar
 from .rng import set_random_seed
 from .sequence import PyDataset, Sequence
@@ -20,16 +29,25 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "audio_dataset_from_directory",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
+    "get_file",
     "get_registered_name",
     "get_registered_object",
+    "image_dataset_from_directory",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
