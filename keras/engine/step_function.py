@@ -77,6 +77,11 @@ class StepFunction:
         """The first trace's graph; None before it, and of a step that runs as plain Python."""
         return self._traces[0]._graph if self._traces else None
 
+    def forget(self) -> None:
+        """Trace anew at the next call: what the traces hold as constant has changed."""
+        self._exact.clear()
+        self._traces.clear()
+
     @property
     def eager(self) -> bool:
         """Whether steps run as plain Python."""

@@ -278,6 +278,8 @@ class Trainer:
         if self.train_function is None or force:
             keep = not self._plain_metrics("train_step")
             self.train_function = self._step_function("train_step", keep)
+            if isinstance(self.optimizer, optimizers.Optimizer):
+                self.optimizer.retrace_on_change(self.train_function)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:

@@ -151,6 +151,8 @@ class MultiOptimizer(Optimizer):
                 return i
         optimizer.loss_scale_factor = self.loss_scale_factor
         self._inner.append(optimizer)
+        for step in self._watching():
+            optimizer.retrace_on_change(step)
         return len(self._inner) - 1
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,6 +37,39 @@ class OptimizerState:
     _learning_rate: Any
     _indices: dict[int, int]
     _accumulators: list[Any]
+
+    # -- hyperparameters -------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; steps traced with another hyperparameter are forgotten."""
+        before = self.__dict__.get(name, value)
+        object.__setattr__(self, name, value)
+        if name[0] == "_" or name == "built":
+            return
+        if all(isinstance(v, int | float | None) for v in (before, value)) and before != value:
+            self._forget_traces()
+
+    def retrace_on_change(self, step: Any) -> None:
+        """Have ``step.forget()`` called when a hyperparameter changes.
+
+        Args:
+            step: a traced function that updates variables; not kept alive.
+        """
+        others = [known for known in self._watching() if known is not step]
+        self._steps = [weakref.ref(known) for known in (*others, step)]
+        inner = getattr(self, "inner_optimizer", None)
+        for optimizer in (inner, *getattr(self, "optimizers", ())):
+            if optimizer is not None:
+                optimizer.retrace_on_change(step)
+
+    def _watching(self) -> list[Any]:
+        """The steps given to `retrace_on_change` that are still in use."""
+        found = [reference() for reference in self.__dict__.get("_steps", ())]
+        return [step for step in found if step is not None]
+
+    def _forget_traces(self) -> None:
+        for step in self._watching():
+            step.forget()
 
     # -- variables ------------------------------------------------------------------------
 
@@ -77,6 +111,7 @@ class OptimizerState:
             callable(learning_rate) and not isinstance(learning_rate, hr.Variable)
         ):
             self._learning_rate = learning_rate
+            self._forget_traces()
             self._variables = [v for v in self._variables if v is not current]
         elif isinstance(current, hr.Variable):
             current.assign(hr.cast(learning_rate, current.dtype))

@@ -239,6 +239,28 @@ def test_mask_leaves_samples_out(tf, reduction):
         )
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_masked_value_is_keras(tf, case, weights):
+    """Every loss with a mask of its samples on the predictions, alone and beside weights."""
+    from headrace.keras.engine.masks import set_mask
+
+    if "axis" in case[1] or case[0] in ("Dice", "Tversky"):
+        pytest.skip("a sum over the batch has no samples to mask")
+    loss, true, pred = own(case)
+    mask = np.arange(N) % 3 > 0
+    ours, theirs = hr.constant(pred), tf.constant(pred)
+    set_mask(ours, hr.constant(mask))
+    theirs._keras_mask = tf.constant(mask)
+    expected = getattr(tf.keras.losses, case[0])(**case[1])
+    np.testing.assert_allclose(
+        loss(true, ours, WEIGHTS[weights]),
+        expected(true, theirs, WEIGHTS[weights]),
+        rtol=2e-5,
+        atol=1e-6,
+    )
+
+
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "traced"])
 @pytest.mark.parametrize(
     ("activation", "loss", "target"),
