@@ -104,6 +104,7 @@ from .pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from .preprocessing_audio import MelSpectrogram
 from .preprocessing_category_encoding import CategoryEncoding
 from .preprocessing_discretization import Discretization
 from .preprocessing_hashing import HashedCrossing, Hashing
@@ -250,6 +251,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",

@@ -109,3 +109,24 @@ def test_thresholded_relu():
 def test_bad_arguments_are_told(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"sequence_length": 50, "mag_exp": 1.0, "power_to_db": False},
+        {"window": "hamming", "num_mel_bins": 7, "min_freq": 100.0, "ref_power": 3.0},
+    ],
+    ids=str,
+)
+def test_mel_spectrograms_are_keras(tf, peers, kwargs):
+    kwargs = {"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 5, **kwargs}
+    ours, peer = layers.MelSpectrogram(**kwargs), peers.MelSpectrogram(**kwargs)
+    sounds = RNG.normal(size=(2, 300)).astype("float32")
+    for x in (sounds, sounds[0]):
+        got = ours(x)
+        np.testing.assert_allclose(got, peer(x), rtol=1e-3, atol=1e-3)
+        assert ours.compute_output_shape(x.shape) == tuple(got.shape)
+    assert config(ours) == config(peer)
