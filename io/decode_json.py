@@ -12,13 +12,14 @@ from ..ops.primitive import Primitive
 from ..ops.shape_rules import same
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
-from .example import Example
 
 __all__ = ["decode_json_example"]
 
 
 def _impl(x: StringArray) -> StringArray:
-    from google.protobuf import json_format
+    from google.protobuf import json_format  # loaded when it is needed
+
+    from .example import Example
 
     found = []
     for k, text in enumerate(x.numpy().reshape(-1).tolist()):

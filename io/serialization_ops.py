@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from ..ops import dtypes
 from ..ops.dtypes import DType, as_dtype
@@ -15,7 +14,6 @@ from ..ops.sparse_tensor import SparseTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
-from .tensor_proto import TensorProto, array_of, proto_of
 
 __all__ = [
     "deserialize_many_sparse", "parse_tensor", "serialize_many_sparse", "serialize_sparse",
@@ -24,10 +22,16 @@ __all__ = [
 
 
 def _text(value: Any, content: bool = False) -> bytes:
+    from .tensor_proto import proto_of  # protobuf is loaded when it is needed
+
     return bytes(proto_of(value, content).SerializeToString())
 
 
 def _array(data: bytes, op: str) -> Any:
+    from google.protobuf.message import DecodeError
+
+    from .tensor_proto import TensorProto, array_of
+
     try:
         return array_of(TensorProto.FromString(data))
     except DecodeError:

@@ -365,7 +365,7 @@ UnsortedSegmentJoin = Primitive(
 
 
 def format(
-    template: str, inputs: Any = (), placeholder: str = "{}", summarize: int = 3,
+    template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3,
     name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """`template` with its placeholders replaced by the printed values of `inputs`: a scalar.

@@ -426,7 +426,7 @@ def _accumulate(grads: dict[int, Any], tensor: Any, grad: Any) -> None:
             have.dense_shape,
         )
     elif tensor.dtype is variant:
-        grads[key] = get_primitive("TensorListAdd").call_flat((have, grad), {})
+        grads[key] = get_primitive("_TensorListAdd").call_flat((have, grad), {})
     else:
         grads[key] = add(to_tensor(have, None), to_tensor(grad, None))
 

@@ -207,7 +207,7 @@ def _add_lists(a: ListValue, b: ListValue) -> ListValue:
 
 
 TensorListAdd = Primitive(
-    "TensorListAdd",
+    "_TensorListAdd",
     "a: variant, b: variant",
     impl=_add_lists,
     shape=_one_list,
