@@ -26,6 +26,7 @@ where single elements do not), so any number of threads may run it at a time.
 from __future__ import annotations
 
 import copy
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -37,6 +38,7 @@ from ..ops.autograph.retrace import retraced
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph
 from ..ops.graph.trace import TracedFunction
+from ..ops.random_ops import FreshSeed
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
@@ -45,6 +47,7 @@ from .caught import Caught
 from .failures import Failures, graph_failures
 from .nested_trace import trace_function
 from .results import (
+    ELEMENT_BITS,
     check_result,
     columns_of,
     component_inputs,
@@ -199,6 +202,19 @@ class UserFunction:
         """Whether results depend on the number of the element among those it gets."""
         graph = self.traced.graph if self.traced is not None else None
         return graph is None or any(node.primitive.random for node in graph.nodes)
+
+    def first_index(self) -> int:
+        """The number of the first element of a new pass, for random draws: elements draw by
+        their numbers, and where nobody chose a seed, every pass has numbers of its own."""
+        graph = self.traced.graph if self.traced is not None else None
+        if graph is None or not any(
+            type(v) is FreshSeed
+            for node in graph.nodes
+            if node.primitive.random
+            for v in node.attrs.values()
+        ):
+            return 0
+        return secrets.randbits(22) << ELEMENT_BITS
 
     @property
     def failures(self) -> Failures:

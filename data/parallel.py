@@ -38,6 +38,7 @@ from .functions import UserFunction
 from .node import UNKNOWN, UnaryNode
 from .parallel_blocks import ParallelBlocks
 from .pool import WorkerPool, usable_cpus
+from .results import ELEMENT_BITS
 from .stage import Context, Stage, State
 from .stats import short_line
 from .transforms.map import locate
@@ -185,7 +186,8 @@ class _ParallelStage(Stage):
     def pull(self) -> tuple[Block, int] | None:
         """The next input block and the position of its first row; one thread at a time."""
         rows = self._rows_per_item
-        rows -= self._pulled % self.node.multiple if rows > self.node.multiple else 0
+        if rows > self.node.multiple:
+            rows -= self._pulled % (1 << ELEMENT_BITS) % self.node.multiple
         while True:
             if self._late is not None:
                 late, self._late = self._late[0], None
@@ -366,7 +368,7 @@ class _ParallelStage(Stage):
 
     def _restart(self) -> None:
         self._late: tuple[Caught, State] | None = None  # an error to raise, and before it
-        self._pulled = 0  # rows pulled from the input
+        self._pulled = self.node.function.first_index()  # and the rows pulled from the input
         self._given = 0  # rows handed out since the beginning or the restored position
         self._slow = 0  # items in a row that took long enough for a handover
         self._inline_s = 0.0

@@ -30,6 +30,7 @@ from ..ops.tensor_spec import TensorSpec
 from .columns import ListColumn, column_from_rows, sparse_column
 
 __all__ = [
+    "ELEMENT_BITS",
     "check_result",
     "columns_of",
     "component_inputs",
@@ -158,13 +159,17 @@ def columns_of(rows: Sequence[Sequence[Any]], specs: Sequence[Any]) -> list[Any]
     return columns
 
 
+#: Of an element's number; what stands above tells passes apart (`UserFunction.first_index`).
+ELEMENT_BITS = 40
+
+
 def user_error(error: Exception, name: str, index: int) -> Exception:
     """What a failing function raises: the same kind of error, with the element in its text.
 
     Python exceptions become the kinds `tf.py_function` gives them; the original stays as the
     cause.
     """
-    where = f"(element {index} of {name})"
+    where = f"(element {index % (1 << ELEMENT_BITS)} of {name})"
     if isinstance(error, OpError):
         kind = type(error)
         text = str(error)

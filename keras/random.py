@@ -6,7 +6,8 @@ a pair, so a restored counter continues the stream.
 In a function mapped over a dataset there is no counter to move on: elements are made ahead,
 side by side and by the block.  There each element gets seeds of its own, keyed by the
 generator's seed, the element's position and the draw's place in the function, as in the
-`hr.random` operations.  The same seed gives the same numbers in every pass over the dataset.
+`hr.random` operations.  A seed that was chosen gives the same numbers in every pass over the
+dataset; without one, and without a global seed, every pass draws anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from ..ops import api as hr
 from ..ops.context import current, init_scope
-from ..ops.random_ops import random_uniform
+from ..ops.random_ops import global_seed, random_uniform
 
 __all__ = ["SeedGenerator"]
 
@@ -33,6 +34,7 @@ class SeedGenerator:
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: Any):
+        self._fresh = seed is None and global_seed() is None
         if seed is None:
             seed = python_random.randint(1, int(1e9))
         if not isinstance(seed, int):
@@ -62,7 +64,7 @@ class SeedGenerator:
         """A seed for the element that a pipeline's function is traced for."""
         draws = self._traced.get(trace, 0)
         self._traced[trace] = draws + 1
-        own = (self._initial_seed + draws * 0x9E3779B1) % _LARGEST
+        own = None if self._fresh else (self._initial_seed + draws * 0x9E3779B1) % _LARGEST
         pair = random_uniform([2], 0, _LARGEST, dtype=hr.int32, seed=own)
         return hr.cast(pair, hr.int64)
 

@@ -32,6 +32,7 @@ from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = [
+    "FreshSeed",
     "get_seed",
     "random_normal",
     "random_shuffle",
@@ -157,6 +158,10 @@ def global_seed() -> int | None:
     return _seeds.seed
 
 
+class FreshSeed(int):
+    """A seed nobody chose: a pipeline whose function draws with it draws anew in every pass."""
+
+
 def get_seed(op_seed: int | None) -> tuple[int, int]:
     """The two seeds of a stateful operation, from the global seed and the operation's own.
 
@@ -168,7 +173,7 @@ def get_seed(op_seed: int | None) -> tuple[int, int]:
     if _seeds.seed is None:
         if op_seed is None:
             require_seed()
-            return secrets.randbits(31), secrets.randbits(31)
+            return FreshSeed(secrets.randbits(31)), FreshSeed(secrets.randbits(31))
         return _DEFAULT_GRAPH_SEED, int(op_seed)
     if op_seed is None:
         trace = current.trace

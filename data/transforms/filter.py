@@ -43,7 +43,7 @@ class FilterStage(Stage):
     def __init__(self, node: Any, inputs: list[Stage], context: Context):
         super().__init__(node, inputs, context)
         self.pure = self.pure and not node.function.is_stateful
-        self._index = 0
+        self._index = node.function.first_index()
         self._rest: Block | None = None
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
@@ -96,4 +96,4 @@ class FilterStage(Stage):
 
     def _restart(self) -> None:
         self._rest = None
-        self._index = 0
+        self._index = self.node.function.first_index()

@@ -84,7 +84,7 @@ class MapStage(Stage):
         super().__init__(node, inputs, context)
         self.function = node.function
         self.pure = self.pure and not self.function.is_stateful
-        self._index = 0
+        self._index = self.function.first_index()
         self._rest: Block | None = None
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
@@ -134,7 +134,7 @@ class MapStage(Stage):
 
     def _restart(self) -> None:
         self._rest = None
-        self._index = 0
+        self._index = self.function.first_index()
 
 
 def locate(caught: Caught, block: Block, row: int) -> None:

@@ -413,3 +413,64 @@ def test_random_numbers_depend_on_the_elements_position_not_on_the_block(first):
     shifted = on_blocks.run_block(block, first)[0].columns[0]
     assert (shifted[0].tolist() == whole[0]) == (first == 0)
     assert values(function, block) == whole
+
+
+def dropout(**seed):
+    layer = hr.keras.layers.Dropout(0.5, **seed)
+    return lambda x: layer(hr.ones([8]), training=True)
+
+
+DRAWS = {
+    "map": lambda ds, **seed: ds.map(lambda x: hr.random.uniform([], **seed)),
+    "parallel": lambda ds, **seed: ds.map(
+        lambda x: hr.random.uniform([], **seed), num_parallel_calls=2
+    ),
+    "two maps": lambda ds, **seed: ds.map(lambda x: hr.random.normal([], **seed)).map(
+        lambda x: x * 2.0
+    ),
+    "filter": lambda ds, **seed: ds.filter(lambda x: hr.random.uniform([], **seed) > 0.5),
+    "layer": lambda ds, **seed: ds.map(dropout(**seed)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_every_pass_draws_anew_unless_a_seed_was_chosen(kind):
+    def passes(dataset):
+        return [[np.asarray(x).tolist() for x in dataset] for _ in range(2)]
+
+    one, two = passes(DRAWS[kind](hr.data.Dataset.range(100)))
+    assert one != two
+    one, two = passes(DRAWS[kind](hr.data.Dataset.range(100), seed=5))
+    assert one == two
+    repeated = [
+        np.asarray(x).tolist() for x in DRAWS[kind](hr.data.Dataset.range(50)).repeat(2)
+    ]
+    half = len(repeated) // 2
+    assert repeated[:half] != repeated[half:]
+    hr.random.set_seed(3)
+    if kind != "layer":  # whose generator drew its seed when it was made
+        one, two = passes(DRAWS[kind](hr.data.Dataset.range(100)))
+        assert one == two
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_a_restored_pass_goes_on_with_its_own_draws(kind):
+    dataset = DRAWS[kind](hr.data.Dataset.range(60))
+    with iter(dataset) as iterator:
+        for _ in range(5):
+            next(iterator)
+        state = iterator.state()
+        rest = [np.asarray(x).tolist() for x in iterator]
+    with iter(dataset) as iterator:
+        iterator.restore(state)
+        assert [np.asarray(x).tolist() for x in iterator] == rest
+
+
+def test_an_error_counts_elements_from_the_pass():
+    def fn(x):
+        return hr.debugging.check_numerics(1.0 / hr.cast(x - 3, "float32"), "x") + (
+            hr.random.uniform([])
+        )
+
+    with pytest.raises(ValueError, match="element 3 of fn"):
+        list(hr.data.Dataset.range(9).map(fn))
