@@ -295,7 +295,7 @@ def stateless_dropout(
 ) -> Tensor:
     """`dropout` that depends on `seed` (two integers) alone.
 
-    >>> stateless_dropout(ones([4]), 0.5, seed=[1, 0]).numpy()
+    >>> stateless_dropout(to_tensor([1.0] * 4, None), 0.5, seed=[1, 0]).numpy()
     array([0., 2., 0., 0.], dtype=float32)
     """
     draw = functools.partial(stateless_uniform, seed=seed, alg=rng_alg or "auto_select")

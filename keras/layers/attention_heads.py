@@ -46,6 +46,7 @@ class MultiHeadAttention(AttentionHeads):
         training: whether weights are dropped.
         use_causal_mask: whether a query sees no value behind its own place.
 
+    >>> import headrace as hr
     >>> x = hr.zeros([2, 3, 8])
     >>> MultiHeadAttention(num_heads=2, key_dim=4)(x, x).shape
     TensorShape([2, 3, 8])
