@@ -296,7 +296,7 @@ def stateless_dropout(
     """`dropout` that depends on `seed` (two integers) alone.
 
     >>> stateless_dropout(to_tensor([1.0] * 4, None), 0.5, seed=[1, 0]).numpy()
-    array([0., 2., 0., 0.], dtype=float32)
+    array([2., 0., 2., 0.], dtype=float32)
     """
     draw = functools.partial(stateless_uniform, seed=seed, alg=rng_alg or "auto_select")
     return general_dropout(x, rate, draw, noise_shape=noise_shape)
