@@ -20,6 +20,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import ClassVar
 
+from ..ops import workers
+
 __all__ = ["WorkerPool", "usable_cpus"]
 
 
@@ -106,6 +108,7 @@ class WorkerPool:
         return self._busy >= self.size
 
     def _run(self, tasks: SimpleQueue[Callable[[], None] | None]) -> None:
+        workers.one_of_many()
         while (task := tasks.get()) is not None:
             with self._lock:
                 self._busy += 1

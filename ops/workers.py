@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-__all__ = ["count", "set_count", "spread", "wanted"]
+__all__ = ["count", "one_of_many", "set_count", "spread", "wanted"]
 
 _wanted: int | None = None
 _started: int = 0
@@ -37,8 +37,23 @@ def wanted() -> int:
     return _wanted or 0
 
 
+class _Own(threading.local):
+    one_of_many = False
+
+
+_own = _Own()
+
+
+def one_of_many() -> None:
+    """Say that the calling thread is one of several that compute side by side: from now on what
+    it computes is not spread further."""
+    _own.one_of_many = True
+
+
 def count() -> int:
-    """Threads a large computation is spread over."""
+    """Threads a large computation of the calling thread is spread over."""
+    if _own.one_of_many:
+        return 1
     if _wanted is not None:
         return _wanted
     try:
@@ -102,6 +117,7 @@ def _start(wanted: int) -> None:
 
 
 def _work() -> None:
+    one_of_many()
     while True:
         part = _tasks.get()
         part.run()

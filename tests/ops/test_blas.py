@@ -112,3 +112,16 @@ print(os.waitpid(child, 0)[1])
         [sys.executable, "-c", source], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "0", done.stderr
+
+
+def test_one_of_many_threads_does_not_spread_its_work():
+    counts = []
+
+    def work():
+        workers.one_of_many()
+        counts.append(workers.count())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert counts == [1] and workers.count() == len(os.sched_getaffinity(0))
