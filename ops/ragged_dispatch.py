@@ -8,6 +8,7 @@ tensors pay for a `try`, nothing else.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,25 @@ _FORMS: dict[str, Callable[..., Any]] = {
     "boolean_mask": _boolean_mask,
     "unstack": _unstack,
 }
+
+
+# -- operators --------------------------------------------------------------------------------
+
+
+def _add_operators() -> None:
+    def add(name: str, fn: Callable[[Any, Any], Any]) -> None:
+        setattr(RaggedTensor, name, lambda self, other: _elementwise(fn, self, other))
+
+    def add_reflected(name: str, fn: Callable[[Any, Any], Any]) -> None:
+        setattr(RaggedTensor, name, lambda self, other: _elementwise(fn, other, self))
+
+    for word in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+        add(f"__{word}__", getattr(operator, word))
+        add_reflected(f"__r{word}__", getattr(operator, word))
+    for word in ("and", "or", "xor"):
+        add(f"__{word}__", getattr(operator, f"__{word}__"))
+    for word in ("lt", "le", "gt", "ge", "eq", "ne"):
+        add(f"__{word}__", getattr(operator, word))
+
+
+_add_operators()

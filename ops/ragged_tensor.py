@@ -9,7 +9,6 @@ operations of `hr.ragged` stand in `ragged_ops.py`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -318,26 +317,7 @@ def map_flat_values(op: Any, *args: Any, **kwargs: Any) -> Any:
     )
 
 
-def _operator(name: str, fn: Callable[[Any, Any], Any]) -> None:
-    setattr(RaggedTensor, f"__{name}__", lambda self, other: map_flat_values(fn, self, other))
-
-
-def _reflected(name: str, fn: Callable[[Any, Any], Any]) -> None:
-    setattr(
-        RaggedTensor,
-        f"__r{name}__",
-        lambda self, other: map_flat_values(lambda a, b: fn(b, a), self, other),
-    )
-
-
 def _add_operators() -> None:
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-        _operator(name, getattr(operator, name))
-        _reflected(name, getattr(operator, name))
-    for name in ("and", "or", "xor"):
-        _operator(name, getattr(operator, f"__{name}__"))
-    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        _operator(name, getattr(operator, name))
     for name in ("neg", "abs", "invert"):
         one = getattr(operator, name)
         setattr(
@@ -347,7 +327,7 @@ def _add_operators() -> None:
         )
 
 
-_add_operators()
+_add_operators()  # those of two tensors are `ragged_dispatch`'s
 
 
 class RaggedTensorSpec(CompositeSpec):

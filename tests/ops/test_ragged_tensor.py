@@ -365,3 +365,12 @@ def test_specs():
 def test_errors_name_the_rule(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_operators_spread_a_column_along_the_rows():
+    rt = hr.RaggedTensor.from_row_splits([1, 2, 3], [0, 2, 3])
+    column = hr.constant([[10], [20]])
+    assert (rt + column).to_list() == (column + rt).to_list() == [[11, 12], [23]]
+    assert (column - rt).to_list() == [[9, 8], [17]]
+    assert (rt > hr.constant([[1], [3]])).to_list() == [[False, True], [False]]
+    assert (2**rt).to_list() == [[2, 4], [8]]
