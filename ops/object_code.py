@@ -117,7 +117,7 @@ def _linked(code: bytes) -> dict[str, int]:
         except BaseException:
             _system().munmap(base, layout.end)
             raise
-    except (struct.error, IndexError, ValueError, OSError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError, OSError) as error:
         raise UnknownObjectError(f"cannot be placed: {error}") from error
 
 

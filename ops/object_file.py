@@ -101,7 +101,7 @@ def parse(code: bytes) -> ObjectFile:
     """
     try:
         return _parsed(code)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise UnknownObjectError(f"a damaged object file: {error}") from error
 
 

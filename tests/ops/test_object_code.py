@@ -445,3 +445,10 @@ def test_a_warm_start_needs_neither_llvmlite_nor_numba(tmp_path):
         return done.stdout.strip()
 
     assert run("open") == run("blocked")
+
+
+def test_a_place_too_large_for_the_machine_is_damage():
+    code = bytearray(whole_object())
+    code[40:48] = b"\xff" * 8  # where the section headers begin
+    with pytest.raises(object_file.UnknownObjectError, match="damaged"):
+        object_file.parse(bytes(code))
