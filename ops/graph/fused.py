@@ -31,7 +31,7 @@ from ..tensor_spec import TensorSpec
 from . import llvm
 from .graph import Origin
 from .loop_code import kept_rows, kernel_code
-from .loops import LoopNest, Step, loop_nest
+from .loops import LoopNest, Step, loop_nest, start_of
 from .scalar_code import is_exact
 
 __all__ = ["MIN_SIZE", "Fused", "Program"]
@@ -322,7 +322,7 @@ class Program:
             kind = step.dtype.np_dtype
             if plan.nest.classes[ref] in "RS":
                 sums.append((len(outs), step))
-                made = np.full((parts, *shape), _start(step.what, step.dtype), kind)
+                made = np.full((parts, *shape), start_of(step.what, step.dtype), kind)
             else:
                 made = recycling.empty(shape, kind)
             outs.append(made)
@@ -417,14 +417,6 @@ _EXACT = ("max", "min")
 
 def _run(kernel: Any, numbers: tuple[int, ...], scratch: Any) -> None:
     kernel(struct.pack(f"{len(numbers)}q", *numbers))
-
-
-def _start(what: str, dtype: DType) -> Any:
-    if what in ("sum", "mean"):
-        return 0
-    if dtype.is_floating:
-        return -math.inf if what == "max" else math.inf
-    return dtype.min if what == "max" else dtype.max
 
 
 def _letter(have: tuple[int, ...], shape: tuple[int, ...], dropped: bool) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import kernel_cache, object_code
 
-__all__ = ["enabled", "load", "request", "wait"]
+__all__ = ["compile_object", "enabled", "load", "request", "wait"]
 
 _compiling = object_code.compiler_lock
 _lock = threading.Lock()
@@ -101,15 +101,19 @@ def _load(name: str, ir: str) -> int:
     try:
         code = kernel_cache.read(path)
     except (OSError, ValueError):  # absent or damaged
-        with _compiling:
-            llvm, machine = _target()
-            code = _compile(llvm, machine, ir)
+        code = compile_object(ir)
         try:
             kernel_cache.write(path, code)
         except OSError:
             pass  # no writable folder: compile in every process
     (address,) = object_code.load(code, name)
     return address
+
+
+def compile_object(ir: str) -> bytes:
+    """The object file of a module, for this machine."""
+    with _compiling:
+        return _compile(*_target(), ir)
 
 
 def _compile(llvm: Any, machine: Any, ir: str) -> bytes:

@@ -11,23 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..dtypes import DType
-from .loops import LoopNest, Step
-from .scalar_code import Emitter, register_type, storage_type
-from .scalar_math import number
+from .loops import LoopNest, Step, start_of
+from .scalar_code import Emitter, literal, register_type, storage_type
 
-__all__ = ["kept_rows", "kernel_code", "start_of"]
+__all__ = ["kept_rows", "kernel_code"]
 
 Value = tuple[str, DType]
 _EXTREME = {"max": "maximum", "min": "minimum"}
-
-
-def start_of(how: str, dtype: DType) -> str:
-    """What a reduction begins with, as LLVM writes it."""
-    if how in ("sum", "mean"):
-        return number(0.0) if dtype.is_floating else "0"
-    if dtype.is_floating:
-        return "0xFFF0000000000000" if how == "max" else "0x7FF0000000000000"
-    return str(int(dtype.min if how == "max" else dtype.max))
 
 
 class _Writer:
@@ -189,7 +179,7 @@ class _Writer:
             for ref, step in self.reductions_of(level):
                 if nest.classes[ref] != "R":
                     kind = register_type(step.dtype)
-                    start = start_of(step.what, step.dtype)
+                    start = literal(start_of(step.what, step.dtype), step.dtype)
                     emit.lines.append(f"    store {kind} {start}, ptr %a{ref}")
             emit.lines.append(f"    br label %col{level}")
             self.block(label)

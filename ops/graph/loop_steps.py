@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..dtypes import DType
 from .graph import Node
-from .loops import Step
+from .loops import Step, joined
 from .scalar_code import can_cast, is_exact, supports
 
 __all__ = ["Group", "is_heavy"]
@@ -192,15 +192,10 @@ def _map_fits(group: Group, node: Node) -> str | None:
     letters = [group.letter(t) for t in node.inputs]
     if "k" in letters:
         letters = [group.letter(t, True) for t in node.inputs]
-    if None in letters or any(c in "RS" for c in letters):  # type: ignore[operator]
+    found = joined(letters)
+    if found not in ("f", "c", "k"):
         return None
-    if "k" in letters:
-        found = "k" if all(c in ("k", "s") for c in letters) else None
-    elif "f" in letters or ("r" in letters and "c" in letters):
-        found = "f"
-    else:
-        found = "c" if "c" in letters else None
-    return found if found and node.outputs[0].shape.dims == group.shape_of(found) else None
+    return found if node.outputs[0].shape.dims == group.shape_of(found) else None
 
 
 def _build_map(builder: Builder, node: Node, refs: list[int]) -> int:

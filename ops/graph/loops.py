@@ -16,12 +16,13 @@ need again is kept.  This module knows nothing of the machine: `loop_code` write
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..dtypes import DType
 
-__all__ = ["LoopNest", "Step", "loop_nest"]
+__all__ = ["LoopNest", "Step", "joined", "loop_nest", "start_of"]
 
 
 class Step(NamedTuple):
@@ -112,16 +113,25 @@ def _class_of(step: Step, of: list[str]) -> str | None:
         return "c" if first == "k" else None
     if step.kind == "drop":
         return "k" if first == "c" else None
-    if "k" in of:
-        return "k" if all(c in "ks" for c in of) else None
-    if "f" in of or ("r" in of and "c" in of):
+    return joined(of)
+
+
+def joined(classes: Sequence[str | None]) -> str | None:
+    """The class of what is computed elementwise from values of these classes; None if they do
+    not fit together."""
+    if any(c is None or c in "RS" for c in classes):
+        return None
+    if "k" in classes:
+        return "k" if all(c in ("k", "s") for c in classes) else None
+    if "f" in classes or ("r" in classes and "c" in classes):
         return "f"
-    return "r" if "r" in of else "c" if "c" in of else "s"
+    return "r" if "r" in classes else "c" if "c" in classes else "s"
 
 
-def describe(steps: Sequence[Step], inputs: int) -> list[Any]:
-    """The steps as text, a line each."""
-    return [
-        f"%{inputs + i} = {s.kind} {s.what} {s.over} {', '.join(f'%{r}' for r in s.refs)}"
-        for i, s in enumerate(steps)
-    ]
+def start_of(what: str, dtype: DType) -> float:
+    """What a reduction begins with."""
+    if what in ("sum", "mean"):
+        return 0
+    if dtype.is_floating:
+        return -math.inf if what == "max" else math.inf
+    return dtype.min if what == "max" else dtype.max

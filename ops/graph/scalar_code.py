@@ -16,7 +16,9 @@ from .. import dtypes
 from ..dtypes import DType
 from . import scalar_math
 
-__all__ = ["Emitter", "Unsupported", "can_cast", "is_exact", "storage_type", "supports"]
+__all__ = [
+    "Emitter", "Unsupported", "can_cast", "is_exact", "literal", "storage_type", "supports",
+]  # fmt: skip
 
 _TYPES = {
     "float32": "float",
@@ -112,10 +114,10 @@ class Emitter:
             found = names[node.id]
             return found if type(found) is tuple else self._visit(found, names, dtype)
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-            return _literal(node.value, dtype), dtype
+            return literal(node.value, dtype), dtype
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             if isinstance(node.operand, ast.Constant):
-                return _literal(-node.operand.value, dtype), dtype  # type: ignore[operator]
+                return literal(-node.operand.value, dtype), dtype  # type: ignore[operator]
             v, t = self._visit(node.operand, names, dtype)
             kind = register_type(t)
             return self.new(f"fneg {kind} {v}" if t.is_floating else f"sub {kind} 0, {v}"), t
@@ -253,7 +255,8 @@ def can_cast(have: DType, to: DType) -> bool:
     return to.is_floating or not have.is_floating
 
 
-def _literal(value: Any, dtype: DType) -> str:
+def literal(value: Any, dtype: DType) -> str:
+    """A number as LLVM writes it."""
     if dtype.is_floating:
         # LLVM writes both float widths as the bits of a double that is exact in the type.
         as_double = (

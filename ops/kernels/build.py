@@ -145,9 +145,7 @@ def fill_cache(modules: list[str]) -> None:
         width = host_width()
         code = Code(width)
         write(module, code)
-        with llvm._compiling:
-            binding, machine = llvm._target()[:2]
-            found = llvm._compile(binding, machine, code.text())
+        found = llvm.compile_object(code.text())
         kernel_cache.write(folder / module, bytes([width]) + found)
 
 

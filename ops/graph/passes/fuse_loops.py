@@ -196,7 +196,7 @@ class _Units:
 
     def in_order(self) -> list[_Unit]:
         """Every unit after those before it, else in the order of their last nodes."""
-        left = {u.number: u.before.bit_count() for u in self.all}
+        left: dict[int, int] = {}
         after: dict[int, list[_Unit]] = {}
         alive = {u.number for u in self.all}
         for unit in self.all:
