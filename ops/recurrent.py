@@ -21,6 +21,7 @@ import numpy as np
 from . import native_schedule, recycling, workers
 from .array_basics import cast, zeros_like
 from .array_module import array_module
+from .array_text import evaluate
 from .blas import gemm
 from .convert import to_tensor
 from .errors import InvalidArgumentError
@@ -167,27 +168,12 @@ def _one_step(segment: _Segment, step: int) -> None:
 
     if segment.before is not None:
         multiply(segment.before)
-    made = _by_text(segment.program, views[: len(segment.arrays)])
-    for out, value in zip(views[len(segment.arrays) :], made, strict=True):
-        out[...] = value
+    program, count = segment.program, len(segment.arrays)
+    values = evaluate([(s.what, s.refs) for s in program.steps], views[:count])
+    for out, ref in zip(views[count:], program.outputs, strict=True):
+        out[...] = values[ref]
     if segment.after is not None:
         multiply(segment.after)
-
-
-def _by_text(program: Program, arrays: Sequence[Any]) -> list[Any]:
-    """A program's results by array calls; its texts are Python expressions."""
-    xp = array_module(arrays[0])
-    scope = {"exp": xp.exp, "tanh": xp.tanh, "where": xp.where}
-    values = list(arrays)
-    for step in program.steps:
-        names = {chr(ord("a") + i): values[r] for i, r in enumerate(step.refs)}
-        values.append(eval(_code(step.what), scope, names))
-    return [values[r] for r in program.outputs]
-
-
-@functools.cache
-def _code(text: str) -> Any:
-    return compile(text, "<step>", "eval")
 
 
 def _at(array: Any, step: int, rows: slice) -> Any:

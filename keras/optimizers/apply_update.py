@@ -7,11 +7,9 @@ GPUs, no compiler) the same texts are evaluated with the array module.
 
 from __future__ import annotations
 
-import functools
-from types import CodeType
 from typing import Any
 
-from ...ops.array_module import array_module
+from ...ops.array_text import evaluate
 from ...ops.primitive import Primitive
 from .apply_ops import DONE, dense_shape
 from .updates import UPDATES, update
@@ -38,20 +36,6 @@ def apply_update(
     ApplyUpdate([*tensors, gradient], variables=variables, name=name, constants=constants)
 
 
-@functools.cache
-def _compiled(text: str) -> CodeType:
-    return compile(text, "<update>", "eval")
-
-
-@functools.cache
-def _functions(xp: Any) -> dict[str, Any]:
-    """What the texts may call, by the array module `xp`."""
-    return {
-        "abs": xp.abs, "max": xp.maximum, "min": xp.minimum, "sqrt": xp.sqrt,
-        "where": xp.where, "__builtins__": {},
-    }  # fmt: skip
-
-
 def _impl(*inputs: Any, variables: Any, name: str, constants: tuple[float, ...]) -> Any:
     *tensors, grad = inputs
     arrays = [v.owned() for v in variables]
@@ -59,12 +43,8 @@ def _impl(*inputs: Any, variables: Any, name: str, constants: tuple[float, ...])
     numbers = [*tensors, *(kind(c) for c in constants)]
     if update(name, (*arrays, grad), *numbers):
         return DONE
-    functions = _functions(array_module(grad))
     lines = UPDATES[name][2]
-    values = [*arrays, grad, *numbers]
-    for _, text, refs in lines:
-        letters = {chr(ord("a") + i): values[r] for i, r in enumerate(refs)}
-        values.append(eval(_compiled(text), functions, letters))
+    values = evaluate([(text, refs) for _, text, refs in lines], [*arrays, grad, *numbers])
     # Only now: a later line may read what an earlier one's result is written over.
     for (place, _, _), value in zip(lines, values[-len(lines) :], strict=True):
         if place is not None:
