@@ -1,6 +1,6 @@
 """`hr.raw_ops`: every primitive under its TensorFlow name, called by keywords only.
 
-A view of the registry, so a primitive declared anywhere in the ops room appears here.
+A view of the registry, so a primitive declared anywhere appears here.
 
 >>> import headrace as hr
 >>> hr.raw_ops.AddV2(x=hr.constant(2), y=hr.constant(3)).numpy().item()
@@ -11,7 +11,13 @@ from typing import Any
 
 # Imported since they, or what they import, declare primitives.
 from ..io import api as _io  # noqa: F401
-from ..ops import api as _api, lookup_ops as _lookup_ops  # noqa: F401
+from ..keras.optimizers import apply_ops as _apply_ops  # noqa: F401
+from ..ops import (  # noqa: F401
+    api as _api,
+    bucketize as _bucketize,
+    image_projective as _image_projective,
+    lookup_ops as _lookup_ops,
+)
 from ..ops.primitive import REGISTRY as _REGISTRY
 from . import (  # noqa: F401
     audio as _audio,

@@ -95,7 +95,9 @@ class _ShuffleRepeatStage(Stage):
             if self._more:
                 following = self._following or self._begin_again()
                 following.take_turn(self._now)
-                self._now, self._following, self._input_end = following, None, None
+                # In this order: another thread may be counting what is buffered.
+                self._following, self._input_end = None, None
+                self._now = following
                 self._nonempty = False
         return None
 
