@@ -1,6 +1,9 @@
 """What tests of rules share."""
 
+import gc
 import pickle
+import threading
+import time
 
 import pytest
 
@@ -20,6 +23,38 @@ def outcomes(iterator):
             return found
         except hr.errors.OpError as error:
             found.append(type(error).__name__)
+
+
+class PipelineThreads:
+    """The threads of pipelines begun during a test.
+
+    Compilers, products and remote reads have threads of the process, which stay; an iterator
+    that an earlier test left in a cycle of references may still have some, too.
+    """
+
+    NAMES = ("headrace-worker", "headrace-prefetch", "headrace-reader")
+
+    def __init__(self):
+        gc.collect()
+        self._before = set(self._all())
+
+    def _all(self):
+        return [t for t in threading.enumerate() if t.name.startswith(self.NAMES)]
+
+    def __call__(self):
+        return [t for t in self._all() if t not in self._before]
+
+    def all_ended(self, limit_s=20.0):
+        """True as soon as none runs, False if some still do after `limit_s` seconds."""
+        end = time.monotonic() + limit_s
+        while self() and time.monotonic() < end:
+            time.sleep(0.005)
+        return not self()
+
+
+@pytest.fixture
+def pipeline_threads():
+    return PipelineThreads()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """CSV files in parts on several threads: the plain reader's records, errors and positions."""
 
 import random
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -96,20 +94,15 @@ def test_positions_resume(path, stray):
     reader.close()
 
 
-def test_an_iterator_closed_amid_parts_leaves_no_thread(path):
+def test_an_iterator_closed_amid_parts_leaves_no_thread(path, pipeline_threads):
     write(path, "".join(f"{k},row {k}\n" for k in range(500)))
     dataset = CsvDataset(path, [hr.int32, hr.string])
     assert [int(k) for k, _ in dataset.as_numpy_iterator()] == list(range(500))
     with iter(dataset.batch(7)) as iterator:
         for _ in range(3):
             next(iterator)
-        assert any(
-            thread.name.startswith("headrace-worker") for thread in threading.enumerate()
-        )
-    deadline = time.monotonic() + 5
-    while any(thread.name.startswith("headrace-worker") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert pipeline_threads()
+    assert pipeline_threads.all_ended()
 
 
 def test_checkpoints_within_parts(path):

@@ -62,11 +62,6 @@ def drain(executor):
     return out
 
 
-def own_threads():
-    names = ("headrace-worker", "headrace-prefetch", "headrace-reader")
-    return [t for t in threading.enumerate() if t.name.startswith(names)]
-
-
 def wait_until(condition, timeout_s=2.0):
     deadline = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < deadline:
@@ -75,9 +70,9 @@ def wait_until(condition, timeout_s=2.0):
 
 
 @pytest.fixture(autouse=True)
-def no_threads_left():
+def no_threads_left(pipeline_threads):
     yield
-    assert wait_until(lambda: not own_threads()), own_threads()
+    assert pipeline_threads.all_ended(), pipeline_threads()
 
 
 def test_usable_cpus_is_positive_and_no_more_than_the_machine_has():
@@ -89,15 +84,15 @@ def test_a_pool_needs_a_thread():
         WorkerPool(0)
 
 
-def test_pool_threads_live_while_the_pool_is_held():
+def test_pool_threads_live_while_the_pool_is_held(pipeline_threads):
     pool = WorkerPool(3)
     pool.acquire()
     pool.acquire()
-    assert len(own_threads()) == 3
+    assert len(pipeline_threads()) == 3
     pool.release()
-    assert len(own_threads()) == 3
+    assert len(pipeline_threads()) == 3
     pool.release()
-    assert wait_until(lambda: not own_threads())
+    assert pipeline_threads.all_ended()
 
 
 def test_parallel_keeps_order_although_work_ends_out_of_order():
@@ -275,7 +270,7 @@ def test_stages_in_a_row_on_a_pool_smaller_than_their_number(threads):
     assert wait_until(lambda: source.closed == 1)
 
 
-def test_many_open_and_close_cycles_leak_nothing():
+def test_many_open_and_close_cycles_leak_nothing(pipeline_threads):
     def cycle(n):
         for k in range(n):
             executor = parallel(Count(4)) if k % 2 else prefetch(Count(4))
@@ -289,10 +284,10 @@ def test_many_open_and_close_cycles_leak_nothing():
         return sum(m.startswith(("headrace", "threading", "_thread")) for m in modules)
 
     cycle(50)
-    wait_until(lambda: not own_threads())
+    pipeline_threads.all_ended()
     before = alive()
     cycle(1000)
-    assert wait_until(lambda: not own_threads())
+    assert pipeline_threads.all_ended()
     assert alive() - before < 50
 
 

@@ -91,8 +91,7 @@ def test_elements_errors_and_states_are_those_without_parallel_calls(
                 pass
 
 
-def test_closing_closes_what_waits():
-    before = threading.active_count()
+def test_closing_closes_what_waits(pipeline_threads):
     dataset = Dataset.range(40).interleave(
         lambda x: Dataset.range(x + 9).map(lambda y: np.int64(int(y))),
         cycle_length=8,
@@ -103,7 +102,4 @@ def test_closing_closes_what_waits():
         for _ in range(taken):
             next(iterator)
         iterator.close()
-        for thread in threading.enumerate():
-            if thread.name.startswith("headrace-prefetch"):
-                thread.join(timeout=10)
-    assert threading.active_count() <= before
+        assert pipeline_threads.all_ended()
