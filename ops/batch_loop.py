@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .array_basics import reshape, shape
 from .array_join import concat
 from .array_module import array_module
@@ -32,9 +34,10 @@ def _looped_impl(
     *arrays: Any, primitive: Primitive, batched: Any, attrs: Any, specs: Any
 ) -> Any:
     xp = array_module(*arrays)
+    form = primitive.form("cpu" if xp is np else "gpu")
     n = next(a.shape[0] for a, b in zip(arrays, batched, strict=True) if b)
     rows: list[Any] = [
-        primitive.impl(
+        form(
             *[a[k] if b else a for a, b in zip(arrays, batched, strict=True)], **dict(attrs)
         )
         for k in range(n)

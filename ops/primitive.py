@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ from .user_line import user_place
 __all__ = ["REGISTRY", "Op", "Primitive", "get_primitive"]
 
 REGISTRY: dict[str, Primitive] = {}
+_Form = TypeVar("_Form", bound=Callable[..., Any])
 
 _ARG = re.compile(r"\s*(\w+)\s*:\s*(?:(\w+)\s*\*\s*)?(\w+)\s*$")
 _DTYPE_NAMES = {t.name for t in dtypes.ALL}
@@ -109,7 +110,8 @@ class Primitive:
             is made of the values it gives.
 
     Attributes:
-        overrides: array forms for other devices.
+        overrides: array forms in front of `impl`, by the kind of arrays: "cpu" and "gpu".
+        host: the array form for NumPy arrays: `impl`, unless there is an override.
         checks: it is stateful only in that it may raise: it stays in a graph that nothing reads
             it in, but runs in any order and on blocks.
     """
@@ -148,6 +150,7 @@ class Primitive:
         self.partial_grads = partial_grads
         self.defaults = defaults or {}
         self.overrides: dict[str, Callable[..., Any]] = {}
+        self.host = impl
         groups = {a.group for a in self.args}
         self._one_group = (
             len(groups) == 1
@@ -176,7 +179,7 @@ class Primitive:
                 dtype = arrays[0].dtype
                 if dtype is self._seen or self._takes(dtype):
                     try:
-                        out = quiet.run(self.impl, *arrays, **attrs)
+                        out = quiet.run(self.host, *arrays, **attrs)
                     except Exception as e:
                         tensors = tuple(Tensor.of(a) for a in arrays)
                         if type(e) is RuntimeError and "cannot enter context" in str(e):
@@ -220,9 +223,9 @@ class Primitive:
             try:
                 if self.stateful:
                     # It may run user code, which sees the caller's floating-point settings.
-                    result = wrap(self.impl(*[t._value for t in tensors], **attrs))
+                    result = wrap(self.host(*[t._value for t in tensors], **attrs))
                 else:
-                    result = wrap(quietly(self.impl, *[t._value for t in tensors], **attrs))
+                    result = wrap(quietly(self.host, *[t._value for t in tensors], **attrs))
             except Exception as e:
                 self._explain(e, tensors, attrs)
             outputs = result if type(result) is tuple else (result,)
@@ -336,9 +339,36 @@ class Primitive:
 
     # -- readings -------------------------------------------------------------------------
 
-    def kernel(self, attrs: dict[str, Any]) -> Callable[..., Any]:
-        """`impl` with the attributes filled in."""
-        return functools.partial(self.impl, **attrs) if attrs else self.impl
+    def override(self, kind: str) -> Callable[[_Form], _Form]:
+        """A decorator: an array form for arrays of `kind`, "gpu" or "cpu".
+
+        It is called as `impl` is.  For calls that are not its own it returns NotImplemented,
+        and the form registered before it is taken, at last `impl`.
+        """
+        assert kind in ("cpu", "gpu"), f"arrays are of kind cpu or gpu, not {kind!r}"
+
+        def register(form: _Form) -> _Form:
+            rest = self.form(kind)
+
+            def first(*arrays: Any, **attrs: Any) -> Any:
+                out = form(*arrays, **attrs)
+                return rest(*arrays, **attrs) if out is NotImplemented else out
+
+            self.overrides[kind] = first
+            if kind == "cpu":
+                self.host = first
+            return form
+
+        return register
+
+    def form(self, kind: str) -> Callable[..., Any]:
+        """The array form for arrays of `kind`, "gpu" or "cpu"."""
+        return self.overrides.get(kind, self.impl)
+
+    def kernel(self, attrs: dict[str, Any], kind: str = "cpu") -> Callable[..., Any]:
+        """The array form for `kind` with the attributes filled in."""
+        form = self.form(kind)
+        return functools.partial(form, **attrs) if attrs else form
 
     def specs(self, tensors: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[TensorSpec, ...]:
         """The outputs' specs, always as a tuple."""

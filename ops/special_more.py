@@ -188,7 +188,8 @@ def _fresnel(part: int) -> Callable[..., Any]:
     return impl
 
 
-FresnelSin.impl, FresnelCos.impl = _fresnel(0), _fresnel(1)
+for _primitive, _part in ((FresnelSin, 0), (FresnelCos, 1)):
+    _primitive.impl = _primitive.host = _fresnel(_part)
 
 
 def _spence_slope(x: Any) -> Any:

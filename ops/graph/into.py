@@ -52,7 +52,7 @@ def writer(graph: Graph) -> Callable[[Any, tuple[Any, ...]], None] | None:
             try:
                 if put(out, *inputs, **attrs) is not None:
                     return
-                out[...] = last.primitive.impl(*inputs, **attrs)
+                out[...] = last.primitive.host(*inputs, **attrs)
                 return
             except Exception:
                 pass  # the whole graph raises it, with the place
