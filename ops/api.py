@@ -80,6 +80,7 @@ from .lookup_hash_ops import *  # noqa: F403
 from .math_ops import *  # noqa: F403
 from .module import Module as Module
 from .nn_activations import *  # noqa: F403
+from .nn_gelu import *  # noqa: F403
 from .nn_losses import *  # noqa: F403
 from .nn_ops import *  # noqa: F403
 from .norm_ops import *  # noqa: F403

@@ -15,16 +15,14 @@ from .array_join import concat
 from .array_module import array_module
 from .binary_primitives import Masked
 from .convert import to_tensor
-from .elementwise import abs as magnitude, sigmoid, sign, tanh, unary_call
-from .math_ops import pow
+from .elementwise import abs as magnitude, sigmoid, sign, unary_call
 from .primitive import Primitive
 from .shape_rules import FLOATS, INTEGERS, same
-from .special_functions import erf
 from .tensor import Tensor
 
 __all__ = [
-    "crelu", "elu", "gelu", "leaky_relu", "log_sigmoid", "relu", "relu6", "selu", "silu",
-    "softplus", "softsign", "swish",
+    "crelu", "elu", "leaky_relu", "log_sigmoid", "relu", "relu6", "selu", "softplus",
+    "softsign",
 ]  # fmt: skip
 
 _ORDERED = FLOATS + INTEGERS
@@ -269,7 +267,7 @@ def crelu(features: Any, axis: int = -1, name: str | None = None) -> Tensor:
     return relu(concat([x, -x], axis))
 
 
-# -- softplus, softsign, gelu, silu -----------------------------------------------------------
+# -- softplus, softsign -----------------------------------------------------------------------
 
 
 def softplus(features: Any, name: str | None = None) -> Tensor:
@@ -344,38 +342,3 @@ Softsign = _activation(
 SoftsignGrad = _activation_grad(
     "SoftsignGrad", _softsign_grad_impl, "a / ((abs(b) + 1) * (abs(b) + 1))", _softsign_grad_vjp
 )
-
-
-def gelu(features: Any, approximate: bool = False, name: str | None = None) -> Tensor:
-    """x * P(X <= x) of a standard normal X, elementwise.
-
-    Args:
-        features: floats.
-        approximate: use the formula with tanh.
-        name: ignored.
-
-    Source: Hendrycks and Gimpel, "Gaussian error linear units" (2016).
-    """
-    x = to_tensor(features, None)
-    if not x.dtype.is_floating:
-        raise ValueError(
-            "`features.dtype` must be a floating point tensor. "
-            f"Received: features.dtype={x.dtype!r}"
-        )
-    if approximate:
-        return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * pow(x, 3))))
-    return 0.5 * x * (1.0 + erf(x / 1.4142135623730951))
-
-
-def silu(features: Any, beta: Any = 1.0) -> Tensor:
-    """x * sigmoid(beta * x) elementwise.
-
-    Source: Ramachandran et al., "Searching for activation functions" (2017).
-    """
-    x = to_tensor(features, None)
-    if isinstance(beta, (int, float)) and beta == 1.0:
-        return x * sigmoid(x)
-    return x * sigmoid(to_tensor(beta, x.dtype) * x)
-
-
-swish = silu

@@ -31,6 +31,7 @@ CHAINS = {
     "log softmax": (hr.nn.log_softmax, "x"),
     "gelu": (hr.nn.gelu, "x"),
     "gelu by tanh": (lambda x: hr.nn.gelu(x, approximate=True), "x"),
+    "silu": (hr.nn.silu, "x"),
     "bias and relu": (lambda x, b: hr.nn.relu(hr.nn.bias_add(x, b)), "xb"),
     "layer norm": (layer_norm, "xbb"),
     "sums of all kinds": (
@@ -75,7 +76,9 @@ def test_chain(name, shape):
     compare(fn, arguments(letters, shape))
 
 
-@pytest.mark.parametrize("name", ["softmax", "log softmax", "gelu", "layer norm"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "log softmax", "gelu", "gelu by tanh", "silu", "layer norm"]
+)
 def test_gradients(name):
     fn, letters = CHAINS[name]
     compare(gradients(fn), arguments(letters, (6, 16, 40)), tolerance=2e-4)
@@ -93,6 +96,24 @@ def test_several_threads_make_the_same(monkeypatch):
 def test_layer_norm_is_one_kernel():
     run, _ = compare(layer_norm, arguments("xbb", (70, 48)))
     assert [n.type for n in run.graph if n.inputs] == ["_Fused"]
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu by tanh", "silu"])
+def test_an_activations_kernel_keeps_its_slope_only(name):
+    activation, _ = CHAINS[name]
+
+    def fn(x, w):
+        with hr.GradientTape() as tape:
+            y = hr.matmul(activation(hr.matmul(x, w) + 1.0), w)
+            loss = hr.reduce_sum(y * y)
+        return tape.gradient(loss, w)
+
+    w = hr.Variable(np.eye(64, dtype="f4"))
+    graph = trace(lambda x: fn(x, w), (hr.TensorSpec([None, 64]),)).graph
+    kernels = [n for n in compile_graph(graph).graph if n.type == "_Fused"]
+    made = next(n for n in kernels if "Slope" in str(n.attrs["program"]))
+    assert len(made.outputs) == 2, "the activation and its slope"
+    assert str(made.attrs["program"]).count(", ") == 2
 
 
 def test_what_stands_between_is_not_jumped_over():

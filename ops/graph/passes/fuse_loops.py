@@ -67,7 +67,7 @@ def fuse_loops(graph: Graph) -> Graph:
 
 
 # Calls that make a new array.
-_FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "MatMul")
+_FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Einsum", "MatMul")
 
 
 def _program(
