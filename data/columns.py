@@ -394,6 +394,7 @@ def unstack_row(row: Any) -> Any:
         values = getattr(row.values, "_value", row.values)
         shapes = np.repeat(shape[None, 1:], shape[0], axis=0)
         return SparseColumn(indices[order, 1:], values[order], splits, shapes)
-    from .ragged import ragged_rows  # it needs this module's columns
-
-    return ragged_rows(row)
+    splits = np.asarray(row.row_splits._value, np.int64)
+    if row.ragged_rank == 1:
+        return RaggedColumn(row.values._value, splits)
+    return ListColumn([row[i] for i in range(len(splits) - 1)])

@@ -18,9 +18,9 @@ from .iterator import RawIterator
 from .node import Node, user_line
 from .storage.element_file import check_codec
 from .storage.library import Library, Run
+from .storage.locate import check_path
 from .storage.progress import Progress
 from .storage.spec_json import spec_to_json
-from .storage.storage import check_path
 from .transforms.assert_cardinality import AssertCardinalityNode
 from .transforms.elements import ElementsNode
 from .transforms.snapshot import SnapshotNode, shard_numbers

@@ -17,8 +17,8 @@ from .functions import UserFunction, check_predicate
 from .node import UNKNOWN, user_line
 from .options import merge_options
 from .pool import usable_cpus
+from .storage.locate import check_path
 from .storage.spec_json import spec_to_json
-from .storage.storage import check_path
 from .transforms.batch import BatchNode
 from .transforms.cache import CacheNode
 from .transforms.concatenate import ConcatenateNode, common_spec

@@ -30,7 +30,7 @@ from .functions import UserFunction
 from .node import Node
 from .values import Components
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "seeds_chosen"]
 
 _IGNORED = {"name", "source", "epochs", "memory", "plan"}
 
@@ -120,7 +120,7 @@ class _Digest:
             if field.name in _IGNORED:
                 continue
             item = getattr(value, field.name)
-            if field.name == "seeds" and not _chosen(item):
+            if field.name == "seeds" and not seeds_chosen(item):
                 item = "drawn"
             self._say(field.name)
             self.add(item)
@@ -183,7 +183,7 @@ class _Digest:
                 self.add(item)
 
 
-def _chosen(seeds: Any) -> bool:
+def seeds_chosen(seeds: Any) -> bool:
     """Whether the user gave this seed, or a global one."""
     return seeds is not None and seeds[0] in (
         random_ops._DEFAULT_GRAPH_SEED, random_ops._seeds.seed,

@@ -10,9 +10,9 @@ from ..ops.ragged_tensor import RaggedTensor, RaggedTensorSpec
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TensorSpec
-from .columns import ListColumn, RaggedColumn, as_ragged, column_from_rows, column_rows
+from .columns import ListColumn, as_ragged, column_from_rows, column_rows
 
-__all__ = ["group_ragged", "ragged_rows", "ragged_spec", "stack_ragged"]
+__all__ = ["group_ragged", "ragged_spec", "stack_ragged"]
 
 
 def ragged_spec(spec: Any, splits_dtype: Any) -> Any:
@@ -73,11 +73,3 @@ def stack_ragged(rows: list[RaggedTensor]) -> RaggedTensor:
     return RaggedTensor.from_nested_row_splits(
         Tensor.of(join(flats)), [Tensor.of(s) for s in nested], validate=False
     )
-
-
-def ragged_rows(row: RaggedTensor) -> Any:
-    """The rows of a ragged tensor as a column."""
-    splits = np.asarray(row.row_splits._value, np.int64)
-    if row.ragged_rank == 1:
-        return RaggedColumn(row.values._value, splits)
-    return ListColumn([row[i] for i in range(len(splits) - 1)])

@@ -31,8 +31,8 @@ from ...ops.errors import DataLossError, InvalidArgumentError
 from ..block import Block
 from ..structure import Structure
 from .codec import decode_column, encode_column
+from .locate import storage_of
 from .spec_json import spec_from_json, spec_to_json
-from .storage import storage_of
 
 __all__ = ["ElementFile", "ElementWriter", "check_codec"]
 

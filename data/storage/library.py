@@ -25,8 +25,9 @@ from ...ops.errors import DataLossError, InvalidArgumentError, OpError
 from ..block import Block
 from ..structure import Structure
 from .element_file import ElementWriter
+from .locate import storage_of
 from .spec_json import spec_from_json, spec_to_json
-from .storage import Lock, storage_of
+from .storage import Lock
 
 __all__ = ["Library", "Run", "RunWriter"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...io.filesystems import join
 from ...ops.errors import DataLossError
+from .locate import check_path, storage_of
 from .spec_json import dump_state, load_state
-from .storage import check_path, storage_of
 
 __all__ = ["Progress"]
 

@@ -13,13 +13,10 @@ whole.  Paths are whole paths or URLs.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
-from ...io.filesystems import is_remote, local_path
-
-__all__ = ["Input", "Lock", "Output", "Storage", "check_path", "storage_of"]
+__all__ = ["Input", "Lock", "Output", "Storage"]
 
 
 class Output(Protocol):
@@ -116,35 +113,3 @@ class Storage(ABC):
     @abstractmethod
     def lock(self, path: str) -> Lock:
         """The lock at `path`."""
-
-
-def storage_of(path: str) -> Storage:
-    """The storage that serves `path`.
-
-    Raises:
-        InvalidArgumentError: no file system is known for its scheme.
-    """
-    if is_remote(path):
-        from .remote_storage import RemoteStorage
-
-        return RemoteStorage(path)
-    from .local_storage import LOCAL
-
-    return LOCAL
-
-
-def check_path(what: str, path: Any) -> str:
-    """`path`, a path, URL or scalar string tensor, as a string; ``file://`` URLs as paths.
-
-    Raises:
-        TypeError: it is none of these.
-    """
-    path = getattr(path, "_value", path)
-    if hasattr(path, "numpy"):
-        path = path.numpy()
-    path = path.item() if hasattr(path, "item") else path
-    try:
-        text = os.fsdecode(os.fspath(path))
-    except TypeError:
-        raise TypeError(f"`{what}` must be a path or URL, got {path!r}") from None
-    return local_path(text)

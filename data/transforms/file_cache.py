@@ -18,8 +18,8 @@ from ..block import Block
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 from ..storage.element_file import ElementFile, ElementWriter
+from ..storage.locate import storage_of
 from ..storage.spec_json import dump_state, load_state
-from ..storage.storage import storage_of
 
 __all__ = ["FileCacheNode"]
 

@@ -16,7 +16,7 @@ import headrace as hr
 from headrace.data import Dataset
 from headrace.data.storage import remote_storage
 from headrace.data.storage.library import Library
-from headrace.data.storage.storage import storage_of
+from headrace.data.storage.locate import storage_of
 from headrace.io import read_ahead, remote_base
 from headrace.io.filesystems import join
 
