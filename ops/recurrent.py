@@ -1,9 +1,11 @@
 """LSTM and GRU over whole sequences.
 
-The products of all inputs with the weights are one product; the steps then run as a compiled
-schedule (`native_schedule`): a product with the state and one fused kernel per step, with the
-batch in parts on several threads.  The products for the weights' gradients are one each, again
-over all steps.  Where no kernel can be had, the same steps run as NumPy calls.
+An LSTM without a mask whose weights fit the cache has kernels of its own
+(`kernels.recurrent`).  Otherwise the products of all inputs with the weights are one product;
+the steps then run as a compiled schedule (`native_schedule`): a product with the state and one
+fused kernel per step, with the batch in parts on several threads.  The products for the
+weights' gradients are one each, again over all steps.  Where no kernel can be had, the same
+steps run as NumPy calls.
 
 Weights are laid out as in Keras: gates i, f, g, o for LSTM; z, r, g for GRU, whose reset gate
 is applied behind the product (``reset_after``), with a bias for each product.
@@ -26,6 +28,7 @@ from .blas import gemm
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.fused import Program
+from .kernels import recurrent as compiled
 from .native_schedule import Call, product
 from .primitive import Primitive
 from .recurrent_steps import gru_back, gru_step, lstm_back, lstm_step
@@ -257,12 +260,8 @@ def _weight_gradients(
         h: the state before the first step.
         out: the states behind all steps.
     """
-    batch, steps, _ = x.shape
-    if for_inputs:
-        dx = _matmul(_flat(of_inputs), kernel.T)
-        dx = dx.reshape((steps, batch, x.shape[2])).transpose((1, 0, 2))
-    else:
-        dx = array_module(x).broadcast_to(x.dtype.type(0), x.shape)
+    steps = x.shape[1]
+    dx = _inputs_gradient(x, kernel, of_inputs if for_inputs else None)
     if not steps:
         return (
             dx,
@@ -275,6 +274,15 @@ def _weight_gradients(
     return dx, _matmul(_flat(x).T, _flat(of_inputs)), state
 
 
+def _inputs_gradient(x: Any, kernel: Any, of_inputs: Any) -> Any:
+    """From the gradients of the sums; zeros where these are None, as nobody asks."""
+    if of_inputs is None:
+        return array_module(x).broadcast_to(x.dtype.type(0), x.shape)
+    batch, steps, features = x.shape
+    dx = _matmul(_flat(of_inputs), kernel.T)
+    return dx.reshape((steps, batch, features)).transpose((1, 0, 2))
+
+
 # -- LSTM -------------------------------------------------------------------------------------
 
 
@@ -283,8 +291,12 @@ def _lstm_impl(
 ) -> Any:
     xp = array_module(x)
     (batch, steps, _), units = x.shape, h.shape[1]
-    gates = _products(x, kernel)
     out, memory = (_empty(xp, (batch, steps, units), x.dtype) for _ in "hc")
+    if not mask:
+        gates = _empty(xp, (batch, steps, 4 * units), x.dtype)
+        if compiled.lstm(x, kernel, recurrent, bias, h, c, (gates, memory, out)):
+            return out, out[:, -1].copy(), memory[:, -1].copy(), gates, memory
+    gates = _products(x, kernel)
     part = xp.empty((batch, 4 * units), x.dtype)
     columns = [_columns(m) for m in mask]
     program = lstm_step(bool(mask))
@@ -338,8 +350,14 @@ def _lstm_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     out, gates, memory, g_out, g_last, g_memory = arrays[-6:]
     xp = array_module(x)
     batch, steps, _ = x.shape
-    of_sums = _empty(xp, gates.shape, x.dtype)
     dh, dc = xp.array(g_last), xp.array(g_memory)
+    if not mask:
+        of_sums = _empty(xp, gates.shape, x.dtype) if for_inputs else None
+        kept = (out, gates, memory)
+        made = compiled.lstm_grad(x, kernel, recurrent, h, c, kept, g_out, dh, dc, of_sums)
+        if made is not None:
+            return _inputs_gradient(x, kernel, of_sums), *made, dh, dc
+    of_sums = _empty(xp, gates.shape, x.dtype)
     g_out = _rows_whole(g_out)
     columns = [_columns(m) for m in mask]
     program = lstm_back(bool(mask))

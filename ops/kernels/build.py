@@ -33,8 +33,17 @@ MODULES = {
         "norm_sums": 4, "norm_apply": 4, "norm_gradient_sums": 4, "norm_gradient_apply": 4,
     },
     "taps": {"tap_forward": 4, "tap_gradient": 5},
+    "recurrent": {"lstm_forward": 4, "lstm_backward": 5},
     "winograd": {"winograd_filter": 7, "winograd_forward": 4, "winograd_gradient": 6},
 }  # fmt: skip
+
+# The files that a module's code comes from.
+_SOURCES = {
+    "elementary": ("elementary_code",),
+    "taps": ("products", "taps_code"),
+    "recurrent": ("recurrent_code", "vector_math"),
+    "winograd": ("products", "winograd_code"),
+}
 
 _kernels: dict[str, Kernel] = {}
 _width = 16  # of the kernels that were loaded
@@ -93,23 +102,22 @@ def _start() -> None:
 def _make_all() -> None:
     global _failure
     try:
-        folder = _folder()
-        missing = [m for m in MODULES if not _load(folder, m)]
+        missing = [m for m in MODULES if not _load(m)]
         if missing:
-            missing = _made_by_a_child(folder, missing)
+            missing = _made_by_a_child(missing)
         for module in missing:
             if not threading.main_thread().is_alive():
                 return
             fill_cache([module])
-            if not _load(folder, module):
-                raise RuntimeError(f"no machine code of {module} in {folder}")
+            if not _load(module):
+                raise RuntimeError(f"no machine code of {module} in {_path(module)}")
     except BaseException as error:  # the plain forms go on; ensure_compiled tells
         _failure = error
     finally:
         _done.set()
 
 
-def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
+def _made_by_a_child(missing: list[str]) -> list[str]:
     """Load modules as a child process makes them; those that it did not make."""
     if not sys.executable:
         return missing
@@ -129,10 +137,10 @@ def _made_by_a_child(folder: Path, missing: list[str]) -> list[str]:
             child.returncode = 0  # left to itself: no warning that it still runs
             return []
         time.sleep(0.05)
-        missing = [m for m in missing if not _load(folder, m)]
+        missing = [m for m in missing if not _load(m)]
     if not missing:
         child.wait()
-    return [m for m in missing if not _load(folder, m)]
+    return [m for m in missing if not _load(m)]
 
 
 def fill_cache(modules: list[str]) -> None:
@@ -140,21 +148,23 @@ def fill_cache(modules: list[str]) -> None:
 
     A file holds the vector's width in its first byte, then the object file.
     """
-    folder = _folder()
     for module in modules:
         width = host_width()
         code = Code(width)
         write(module, code)
         found = llvm.compile_object(code.text())
-        kernel_cache.write(folder / module, bytes([width]) + found)
+        kernel_cache.write(_path(module), bytes([width]) + found)
 
 
 def write(module: str, code: Code) -> None:
     """Write a module's functions."""
-    from . import elementary_code, products, taps_code, winograd_code
+    from . import elementary_code, products, recurrent_code, taps_code, winograd_code
 
     if module == "elementary":
         elementary_code.write_elementary(code)
+        return
+    if module == "recurrent":
+        recurrent_code.write_recurrent(code)
         return
     products.write_product(code)
     products.write_gradient_product(code)
@@ -164,11 +174,11 @@ def write(module: str, code: Code) -> None:
         winograd_code.write_winograd(code)
 
 
-def _load(folder: Path, module: str) -> bool:
+def _load(module: str) -> bool:
     """Load a module from the cache; whether it was there, whole."""
     global _width
     try:
-        data = kernel_cache.read(folder / module)
+        data = kernel_cache.read(_path(module))
     except (OSError, ValueError):  # absent or damaged
         return False
     kernels = MODULES[module]
@@ -179,9 +189,9 @@ def _load(folder: Path, module: str) -> bool:
     return True
 
 
-def _folder() -> Path:
-    """The cache of kernels of these sources, this compiler and this CPU."""
+def _path(module: str) -> Path:
+    """Where the cache keeps a module: of these sources, this compiler and this CPU."""
     digest = hashlib.sha256(kernel_cache.machine().encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return kernel_cache.cache_folder() / f"ops-{digest.hexdigest()[:24]}"
+    for name in ("build", "code", *_SOURCES[module]):
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return kernel_cache.cache_folder() / "ops" / f"{module}-{digest.hexdigest()[:24]}"

@@ -247,6 +247,14 @@ class Code:
             f"call {t} @llvm.fma.{kind}({t} {a.name}, {t} {b.name}, {t} {c.name})", t
         )
 
+    def whole(self, name: str, *values: Value) -> Value:
+        """What LLVM's function `name` makes of vectors."""
+        t = self.vector
+        kind = f"llvm.{name}.v{self.width}f32"
+        self._declared.add(f"declare {t} @{kind}({', '.join([t] * len(values))})")
+        given = ", ".join(f"{t} {v.name}" for v in values)
+        return self.put(f"call {t} @{kind}({given})", t)
+
     # -- control --------------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -1,11 +1,20 @@
 """Compiled kernels give what the plain forms give, on shapes that no loop fits evenly."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from headrace.ops import conv_plain, norm_ops, pool_plain, workers
-from headrace.ops.kernels import build, convolution, memory, normalization, pooling
+from headrace.ops import conv_plain, norm_ops, pool_plain, recurrent, workers
+from headrace.ops.kernels import (
+    build,
+    convolution,
+    memory,
+    normalization,
+    pooling,
+    recurrent as kernel_recurrent,
+)
 from headrace.ops.windows import Windows
 
 DRAWS = settings(max_examples=25, deadline=None)
@@ -174,6 +183,56 @@ def test_batch_norm(rows, channels, mean, seed):
     for got, one in zip(back, exact, strict=True):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, one, rtol=1e-3, atol=2e-5 * (1 + mean) * 10)
+
+
+@DRAWS
+@given(
+    batch=st.integers(1, 20),
+    steps=st.integers(1, 4),
+    features=st.integers(1, 40),
+    vectors=st.integers(1, 6),
+    for_inputs=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_lstm(batch, steps, features, vectors, for_inputs, seed):
+    units = vectors * build.vector_width()
+    rng = np.random.default_rng(seed)
+    shapes = [(batch, steps, features), (features, 4 * units), (units, 4 * units)]
+    shapes += [(4 * units,), (batch, units), (batch, units)]
+    given = [(rng.normal(size=s) * 0.5).astype("f") for s in shapes]
+    # Inputs of which a row's numbers lie apart, and gradients that are one row for all.
+    given[0] = np.ascontiguousarray(given[0].T).T
+    g = [np.broadcast_to(rng.normal(size=units).astype("f"), (batch, steps, units))]
+    g += [rng.normal(size=s).astype("f") for s in shapes[4:]]
+
+    def everything(values):
+        made = recurrent._lstm_impl(*values)
+        out, _, _, gates, cells = made
+        inputs = [*values, out, gates, cells, *(a.astype(out.dtype) for a in g)]
+        return [*made, *recurrent._lstm_grad_impl(*inputs, for_inputs=for_inputs)]
+
+    with mock.patch.object(kernel_recurrent, "kernel", wraps=build.kernel) as asked:
+        got = everything(given)
+    assert [call.args for call in asked.call_args_list] == [
+        ("lstm_forward",), ("lstm_backward",)]  # fmt: skip
+    for mine, plain in zip(got, everything([a.astype(np.float64) for a in given]), strict=True):
+        close(mine, plain, 1e-5)
+
+
+def test_large_weights_and_masks_are_left_to_the_schedule():
+    x = np.ones((2, 3, 8), "f")
+    units = 16 * build.vector_width()
+    kernel, weights = np.ones((8, 4 * units), "f"), np.ones((units, 4 * units), "f")
+    bias, state = np.zeros(4 * units, "f"), np.zeros((2, units), "f")
+    found = recurrent._lstm_impl(x, kernel, weights, bias, state, state)
+    kept = (found[0], found[3], found[4])
+    assert kernel_recurrent.lstm(x, kernel, weights, bias, state, state, (*kept[1:], kept[0]))
+    odd = [a[..., : a.shape[-1] // units * (units - 1)] for a in (kernel, weights, bias)]
+    short = state[:, :-1]
+    odd[1] = odd[1][:-1]
+    assert not kernel_recurrent.lstm(x, *odd, short, short, kept)
+    huge = np.broadcast_to(np.float32(0), (units, 2**21 // units * 4))
+    assert not kernel_recurrent.lstm(x, kernel, huge, bias, state, state, kept)
 
 
 def test_what_kernels_do_not_do_is_left_to_the_plain_forms():
