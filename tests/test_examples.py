@@ -24,14 +24,34 @@ SAID = {
     "resuming": (["exit -9", "goes on at step 98", "equal, bit for bit"], []),
     "sql": (["accuracy", "257 digits whose writer is known"], []),
     "text": (["words; ids come in batches", "the same, ragged", "lines told apart"], []),
+    "image_classifier": (["always the commonest kind", "taken for a"], []),
+    "text_classifier": (["46 words", "A bag of words", "LSTM "], []),
+    "seq2seq": (["of the dates are right"], []),
+    "autoencoder": (["principal components", "shuffled pictures"], []),
+    "transformer": (["bits per letter", "a dataset "], []),
+    "custom_training": (["steps a second", "radii are off"], []),
+    "transfer": (["from scratch", "frozen base"], []),
+    "two_tower": (["recall at ten", "nearest to one of their topic"], []),
+    "time_series": (["as the day before", "in 12 hours"], []),
     "digits": (["label", "tf_record", "accuracy", "bottleneck", "again"], []),
 }
-NEEDS = {"digits": ("sklearn", "matplotlib"), "sql": ("sklearn",)}
+NEEDS = {
+    "digits": ("sklearn", "matplotlib"),
+    "sql": ("sklearn",),
+    "autoencoder": ("sklearn",),
+    "transfer": ("sklearn",),
+}
 LEAVES = {
     "digits": ["curves.png", "digits.weights.h5", "train-00003-of-00004.tfrecord"],
     "images": ["thumbnail.png"],
     "parquet": ["dear.parquet"],
     "text": ["vocabulary.txt"],
+    "text_classifier": ["reviews.keras"],
+    "seq2seq": ["dates.weights.h5"],
+    "autoencoder": ["encoder.keras", "decoder.keras"],
+    "transformer": ["writer.keras"],
+    "transfer": ["reader.keras"],
+    "time_series": ["forecast.keras"],
 }
 
 
