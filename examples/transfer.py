@@ -4,8 +4,8 @@
 
 A network learns ten digits and is saved as a `.keras` file, which Keras 3 could read, too.
 Loaded again and frozen, it looks at two pictures at once; a new layer learns from a hundred
-pairs which digit is greater.  Then all of it is tuned, slowly.  The baseline is the same network
-from scratch: a hundred pairs don't teach it to read.
+pairs which digit is greater.  Then all of it is tuned, slowly.  The baseline is the same
+network from scratch: a hundred pairs don't teach it to read.
 """
 
 from __future__ import annotations
