@@ -34,7 +34,7 @@ from .loop_code import kept_rows, kernel_code
 from .loops import LoopNest, Step, loop_nest, start_of
 from .scalar_code import is_exact
 
-__all__ = ["MIN_SIZE", "Fused", "Program"]
+__all__ = ["MIN_SIZE", "Fused", "Plan", "Program"]
 
 MIN_SIZE = 2048  # elements; below, a NumPy call or two cost less than the kernel's arguments
 _SPREAD = 3_000_000  # units of 20 ps, 60 us of one thread: below, waking another costs more
@@ -45,7 +45,7 @@ _UFUNCS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
 Call = tuple[Any, tuple[int, ...]]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How a kernel runs on arrays of certain shapes."""
 
     letters: str
@@ -112,7 +112,7 @@ class Program:
             1 if s.kind != "map" or is_exact(s.what) else 10 for s in steps
         )  # of an element
         self._kernels: dict[tuple[str, bool], Any] = {}
-        self._plans: dict[Any, _Plan | None] = {}
+        self._plans: dict[Any, Plan | None] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -138,11 +138,11 @@ class Program:
                 return None
             shapes.append(a.shape)
         key = tuple(shapes)
-        plan = self._plans.get(key, _Plan)
-        if plan is _Plan:
+        plan = self._plans.get(key, Plan)
+        if plan is Plan:
             if len(self._plans) >= 256:
                 self._plans.clear()
-            plan = self._plans[key] = self._plan(shapes)
+            plan = self._plans[key] = self.plan(shapes)
         if plan is None or not llvm.enabled():
             return None
         reuse = self.reuse
@@ -174,7 +174,7 @@ class Program:
         A row that is gone through several times needs scratch memory, which is put in `alive`
         for the caller to keep: without it, there is no such kernel.
         """
-        plan = self._plan([a.shape for a in arrays])
+        plan = self.plan([a.shape for a in arrays])
         if plan is None or not llvm.enabled() or (alive is None and plan.nest.passes > 1):
             return None
         variant = plan.letters, False
@@ -211,8 +211,13 @@ class Program:
 
     # -- layouts --------------------------------------------------------------------------
 
-    def _plan(self, shapes: list[tuple[int, ...]]) -> _Plan | None:
-        """How to walk arrays of these shapes; None where no kernel fits."""
+    def plan(self, shapes: list[tuple[int, ...]], least: int | None = None) -> Plan | None:
+        """How to walk arrays of these shapes; None where no kernel fits.
+
+        Args:
+            shapes: of the inputs.
+            least: elements below which no kernel is wanted; the program's own number if None.
+        """
         try:
             shape = np.broadcast_shapes(
                 *[s for s, d in zip(shapes, self.dropped, strict=True) if not d]
@@ -220,7 +225,7 @@ class Program:
         except ValueError:
             return None  # the array form raises the error
         size = math.prod(shape)
-        if size < max(self.least, 1):
+        if size < max(self.least if least is None else least, 1):
             return None
         letters = "".join(
             _letter(s, shape, d) for s, d in zip(shapes, self.dropped, strict=True)
@@ -238,7 +243,7 @@ class Program:
             made.append(_shape_of(letter, shape, self.steps[ref - len(self.inputs)]))
         rows, cols = (1, size) if nest.flat else (size // shape[-1], shape[-1])
         scratch = len(kept_rows(nest, self.outputs))
-        return _Plan(
+        return Plan(
             letters,
             nest,
             shape,
@@ -255,7 +260,7 @@ class Program:
     # -- the kernel -----------------------------------------------------------------------
 
     def _launch_alone(
-        self, kernel: Any, plan: _Plan, arrays: tuple[Any, ...], reuse: Mapping[int, int]
+        self, kernel: Any, plan: Plan, arrays: tuple[Any, ...], reuse: Mapping[int, int]
     ) -> tuple[Any, ...]:
         """Run the kernel on this thread, on arrays that it takes as they are: what small steps
         do hundreds of times, so that every microsecond counts."""
@@ -283,7 +288,7 @@ class Program:
     def _launch(
         self,
         kernel: Any,
-        plan: _Plan,
+        plan: Plan,
         arrays: tuple[Any, ...],
         reuse: Mapping[int, int],
         out: Sequence[Any] | None,
@@ -339,7 +344,7 @@ class Program:
     def _spread(
         self,
         kernel: Any,
-        plan: _Plan,
+        plan: Plan,
         shape: tuple[int, int],
         inputs: list[int],
         outs: list[Any],
