@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import api as hr
+from ...ops.layer_norm import normalized_rows
 from ...ops.norm_ops import batch_norm_training
 from .. import backend, constraints, initializers, regularizers
 from ..engine.input_spec import InputSpec
@@ -341,12 +342,14 @@ class LayerNormalization(_Normalization):
     def call(self, inputs: Any) -> Any:
         """The inputs normalized."""
         x = hr.cast(inputs, hr.float32) if hr.as_dtype(inputs.dtype).size < 4 else inputs
-        axes = _axes(self.axis)
-        mean = hr.reduce_mean(x, axis=axes, keepdims=True)
-        centred = x - mean
-        variance = hr.reduce_mean(hr.square(centred), axis=axes, keepdims=True)
-        out = centred * hr.rsqrt(variance + self.epsilon)
-        rank = len(x.shape)
+        axes, rank = _axes(self.axis), len(x.shape)
+        if {a % rank for a in axes} == {rank - 1}:
+            out = normalized_rows(x, self.epsilon)
+        else:
+            mean = hr.reduce_mean(x, axis=axes, keepdims=True)
+            centred = x - mean
+            variance = hr.reduce_mean(hr.square(centred), axis=axes, keepdims=True)
+            out = centred * hr.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
             out = out * _spread(hr.cast(self.gamma, x.dtype), axes, rank, x.shape)
         if self.beta is not None:

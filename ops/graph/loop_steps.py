@@ -41,6 +41,7 @@ class Builder:
     def __init__(self, inputs: int):
         self.inputs = inputs
         self.steps: list[Step] = []
+        self._inner: dict[Step, int] = {}
 
     def add(self, kind: str, refs: Sequence[int], dtype: DType, *more: Any) -> int:
         """Append a step; its reference."""
@@ -50,6 +51,13 @@ class Builder:
     def last(self, what: str, ref: int, dtype: DType) -> int:
         """A reduction along the rows that keeps its axis."""
         return self.add("reduce", [ref], dtype, what, "last", True)
+
+    def once(self, kind: str, refs: Sequence[int], dtype: DType, *more: Any) -> int:
+        """Like `add`, for a step that is no call's result: it is there once."""
+        step = Step(kind, tuple(refs), dtype, *more)
+        if step not in self._inner:
+            self._inner[step] = self.add(kind, refs, dtype, *more)
+        return self._inner[step]
 
 
 class Group:
@@ -363,6 +371,55 @@ def _build_softmax_grad(builder: Builder, node: Node, refs: list[int]) -> int:
     return builder.add("map", [*refs, total], dtype, "(a - c) * b")
 
 
+# -- layer normalization ----------------------------------------------------------------------
+
+
+def _factor_fits(group: Group, node: Node) -> str | None:
+    return None if _rows_fit(group, node) is None else "c"
+
+
+def _norm_grad_fits(group: Group, node: Node) -> str | None:
+    g, h, factor = node.inputs
+    if node.outputs[0].dtype.name != "float32" or group.letter(factor) != "c":
+        return None
+    fits = all(group.letter(t) == "f" and t.shape.dims == group.space for t in (g, h))
+    return "f" if fits else None
+
+
+def _centred(builder: Builder, node: Node, x: int) -> tuple[int, int]:
+    """Distances from the rows' means, and the mean of their squares."""
+    dtype = node.outputs[0].dtype
+    mean = builder.once("reduce", [x], dtype, "mean", "last", True)
+    centred = builder.once("map", [x, mean], dtype, "a - b")
+    square = builder.once("map", [centred], dtype, "a * a")
+    return centred, builder.once("reduce", [square], dtype, "mean", "last", True)
+
+
+_FACTOR = "1 / sqrt(a + epsilon)"
+
+
+def _build_norm(builder: Builder, node: Node, refs: list[int]) -> int:
+    centred, variance = _centred(builder, node, refs[0])
+    numbers = tuple(node.attrs.items())
+    dtype = node.outputs[0].dtype
+    factor = builder.once("map", [variance], dtype, _FACTOR, "", False, numbers)
+    return builder.add("map", [centred, factor], dtype, "a * b")
+
+
+def _build_factor(builder: Builder, node: Node, refs: list[int]) -> int:
+    _, variance = _centred(builder, node, refs[0])
+    numbers = tuple(node.attrs.items())
+    return builder.add("map", [variance], node.outputs[0].dtype, _FACTOR, "", False, numbers)
+
+
+def _build_norm_grad(builder: Builder, node: Node, refs: list[int]) -> int:
+    dtype = node.outputs[0].dtype
+    g, h, factor = refs
+    mean = builder.last("mean", g, dtype)
+    along = builder.last("mean", builder.add("map", [g, h], dtype, "a * b"), dtype)
+    return builder.add("map", [g, mean, h, along, factor], dtype, "(a - b - c * d) * e")
+
+
 _REDUCE = Rule(_reduce_fits, _build_reduce)
 _RULES = {
     "BiasAddGrad": Rule(_bias_grad_fits, _build_bias_grad),
@@ -374,13 +431,19 @@ _RULES = {
     "Softmax": Rule(_rows_fit, _build_softmax),
     "Squeeze": Rule(_squeeze_fits, _build_axis("drop")),
     "Sum": _REDUCE,
+    "_LayerNorm": Rule(_rows_fit, _build_norm),
+    "_LayerNormGrad": Rule(_norm_grad_fits, _build_norm_grad),
+    "_RowFactor": Rule(_factor_fits, _build_factor),
     "_SoftmaxGrad": Rule(_rows_fit, _build_softmax_grad),
     "_SpreadLike": Rule(_spread_fits, _build_spread),
     "_SpreadMean": Rule(_spread_fits, _build_spread),
     "_SumTo": Rule(_sum_to_fits, _build_sum_to),
 }
 _REDUCING = frozenset(["BiasAddGrad", "Max", "Mean", "Min", "Sum", "_SumTo"])
-_COSTS = {"LogSoftmax": 5, "Softmax": 4, "_SoftmaxGrad": 3}
+_COSTS = {
+    "LogSoftmax": 5, "Softmax": 4, "_LayerNorm": 6, "_LayerNormGrad": 4, "_RowFactor": 5,
+    "_SoftmaxGrad": 3,
+}  # fmt: skip
 
 
 def _rule(node: Node) -> Rule | None:
@@ -408,7 +471,7 @@ def _is_exact(node: Node) -> bool:
 def is_heavy(node: Node) -> bool:
     """Whether the call alone is worth a kernel: NumPy takes several passes over the array, or
     is much slower."""
-    if node.type in ("LogSoftmax", "Softmax", "_SoftmaxGrad"):
+    if node.type in _COSTS:
         return True
     text = _text(node) if node.type not in _RULES and node.type != "Cast" else None
     return bool(text) and not is_exact(text or "")

@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..graph import Graph
+from .broadcast_gradients import broadcast_gradients
 from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
+from .early_starts import early_starts
 from .flipped_resizes import flipped_resizes
 from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
 from .pool_gradients import pool_gradients
 from .simplify import simplify
 
-__all__ = ["PASSES", "optimize"]
+__all__ = ["PASSES", "PLACED_PASSES", "optimize"]
 
 Pass = Callable[[Graph], Graph]
 
 PASSES: list[Pass] = [
-    dead_nodes, fold_constants, simplify, common_subexpressions, pool_gradients,
-    flipped_resizes, dead_nodes, fuse_loops,
+    dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
+    pool_gradients, flipped_resizes, dead_nodes, fuse_loops, early_starts,
+]  # fmt: skip
+# Of graphs whose calls are placed one by one: what fuses calls into kernels of the CPU is left out.
+PLACED_PASSES: list[Pass] = [
+    dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions, dead_nodes,
 ]  # fmt: skip
 
 
