@@ -21,7 +21,7 @@ from .array_join import stack
 from .array_scatter import scatter_rows
 from .array_slice import StaticSlice, StridedSlice, zeros_of
 from .block_axis import broadcast_to_block
-from .context import recording
+from .context import placing, recording
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -50,7 +50,7 @@ def getitem(self: Any, key: Any) -> Tensor:
         InvalidArgumentError: an index is out of bounds, or there are more than axes.
         TypeError: something else is in the key.
     """
-    if type(self) is Tensor and not recording.count:
+    if type(self) is Tensor and not recording.count and not placing.on:
         kind = type(key)
         try:
             if kind is int:

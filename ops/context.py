@@ -1,4 +1,5 @@
-"""What the current thread is recording: the trace under way and the active gradient tapes.
+"""What the current thread is recording: the trace under way and the active gradient tapes; and
+which replica of a strategy it computes for.
 
 `recording` counts traces and tapes of all threads.  While it is 0, dispatch takes the eager
 fast path without looking at any thread-local state.
@@ -11,12 +12,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["current", "init_scope", "recording", "tapes_paused"]
+__all__ = [
+    "RunsReplicas",
+    "compiling_steps",
+    "current",
+    "init_scope",
+    "placing",
+    "recording",
+    "same_on_all_replicas",
+    "tapes_paused",
+]
 
 
 class _Current(threading.local):
     trace: Any = None
     tapes: tuple[Any, ...] = ()
+    # Set by strategies of several replicas: the replica that runs, the strategy whose scope
+    # makes variables, whether what is assigned is the same on every replica already, and
+    # whether a `function` stands around a strategy's steps, which it then compiles.
+    replica: Any = None
+    variables: Any = None
+    in_step: bool = False
+    compiles_steps: bool = False
+
+
+class RunsReplicas(Exception):
+    """A strategy's step begins inside a function that is being traced: the function itself then
+    runs as Python, and what the replicas run becomes the graphs."""
 
 
 class _Recording:
@@ -37,8 +59,29 @@ class _Recording:
             self.count -= 1
 
 
+class _Placing:
+    """Whether calls have to be placed on devices, and who does that.
+
+    Attributes:
+        on: there is a device, or may be one: it is found out at the first call.
+        run: ``run(primitive, raw_arrays, attrs)`` gives the raw result of a placed call.
+        graph: ``graph(compiled, raw_arrays)`` runs a graph node by node where its arrays lie;
+            None where the host can run it as a whole.
+        value: a raw array on the device that a value made now goes to.
+    """
+
+    __slots__ = ("graph", "on", "run", "value")
+
+    def __init__(self) -> None:
+        self.on = False
+        self.run: Any = None
+        self.graph: Any = None
+        self.value: Any = None
+
+
 current = _Current()
 recording = _Recording()
+placing = _Placing()
 
 
 @contextmanager
@@ -74,6 +117,27 @@ def tapes_paused() -> Iterator[None]:
         yield
     finally:
         current.tapes = before
+
+
+@contextmanager
+def same_on_all_replicas() -> Iterator[None]:
+    """Say that every replica assigns the same values in the block, or values of its own that
+    are to stay so: nothing is combined."""
+    before, current.in_step = current.in_step, True
+    try:
+        yield
+    finally:
+        current.in_step = before
+
+
+@contextmanager
+def compiling_steps() -> Iterator[None]:
+    """Run a function around strategies' steps as Python; the steps are traced and compiled."""
+    before, current.compiles_steps = current.compiles_steps, True
+    try:
+        yield
+    finally:
+        current.compiles_steps = before
 
 
 def executing_eagerly() -> bool:

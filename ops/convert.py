@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .array_module import array_module
+from .context import current, placing
 from .dtypes import DType, as_dtype
 from .quiet import quietly
 from .string_array import StringArray
@@ -67,13 +69,25 @@ def convert_to_tensor(
         TypeError: the value does not convert to `dtype`.
     """
     if dtype is not None:
-        return _explicit(value, as_dtype(dtype))
-    if dtype_hint is not None and not isinstance(value, Tensor):
+        made = _explicit(value, as_dtype(dtype))
+    elif dtype_hint is not None and not isinstance(value, Tensor):
         try:
-            return to_tensor(value, as_dtype(dtype_hint))
+            made = to_tensor(value, as_dtype(dtype_hint))
         except (TypeError, ValueError):
-            pass
-    return to_tensor(value, None)
+            made = to_tensor(value, None)
+    else:
+        made = to_tensor(value, None)
+    return _placed(made, value) if placing.on else made
+
+
+def _placed(made: Tensor, value: Any) -> Tensor:
+    """A new value where the scopes want it; tensors and variables stay where they are."""
+    if is_symbolic(made) or isinstance(value, Tensor) or current.trace is not None:
+        return made
+    if getattr(value, "_is_headrace_value", False):
+        return made
+    raw = placing.value(made._value)
+    return made if raw is made._value else Tensor.of(raw)
 
 
 def _explicit(value: Any, dtype: DType) -> Tensor:
@@ -125,7 +139,7 @@ def to_tensor(value: Any, dtype: DType | None) -> Tensor:
     if isinstance(value, DType):
         return Tensor.of(np.array(value.as_datatype_enum, np.int32))
     if hasattr(value, "__cuda_array_interface__"):
-        return Tensor.of(value)
+        return Tensor(value)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return Tensor.of(_from_numpy(np.asarray(value), dtype))
     if isinstance(value, (int, float)):
@@ -280,6 +294,11 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
     Raises:
         TypeError: the number of elements does not fit `shape`, or the value not `dtype`.
     """
+    made = _constant(value, dtype, shape)
+    return _placed(made, value) if placing.on else made
+
+
+def _constant(value: Any, dtype: Any, shape: Any) -> Tensor:
     want = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Tensor) and not is_symbolic(value) and want not in (None, value.dtype):
         tensor = Tensor.of(value._value.astype(want.np_dtype))  # type: ignore[union-attr]
@@ -298,7 +317,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
         one = raw.reshape(())
         if isinstance(one, StringArray):
             return Tensor.of(one.map_offsets(lambda a: np.broadcast_to(a, dims)))
-        return Tensor.of(np.full(dims, one))
+        return Tensor.of(array_module(one).full(dims, one))
     raise TypeError(
         f"Eager execution of hr.constant with unsupported shape. Tensor {value!r} has "
         f"{raw.size} elements, but got `shape` {TensorShape(dims)} with {size} elements)."

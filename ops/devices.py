@@ -1,28 +1,39 @@
-"""Devices: their names, which are visible, and the scope that asks for one.
+"""Devices: which there are, which are visible, and the scope that asks for one.
 
-This build computes on the CPU.  Several logical CPUs can be declared, so that code for several
-devices is tried out without them; they share the machine's memory and threads, and an array is
-on all of them.  A scope that asks for a device there is none of runs on the CPU, unless soft
-placement is off.
+Devices are the CPU and, with CuPy and a driver, the machine's GPUs.  Several logical CPUs can
+be declared, so that code for several devices is tried out without them; they share the
+machine's memory and threads, and an array is on all of them.  Where calls run is decided in
+`placement`.
 """
 
 from __future__ import annotations
 
-import re
+import importlib
+import importlib.util
 import threading
 from typing import Any, NamedTuple
 
+from . import device_backend
+from .array_module import device_arrays
+from .context import placing
+from .device_backend import Backend
+from .device_spec import DeviceSpec
 from .errors import InvalidArgumentError
 
 __all__ = [
+    "HOST",
     "DeviceSpec",
     "LogicalDevice",
     "LogicalDeviceConfiguration",
     "PhysicalDevice",
+    "at",
     "current_device",
     "device",
     "devices",
+    "requested",
 ]
+
+HOST = -1  # the CPU's memory, beside the numbers of GPUs
 
 
 class PhysicalDevice(NamedTuple):
@@ -53,8 +64,8 @@ class LogicalDeviceConfiguration(NamedTuple):
     """How a logical device is made of a physical one.
 
     Attributes:
-        memory_limit: MiB; not for CPUs.
-        experimental_priority, experimental_device_ordinal: not for CPUs.
+        memory_limit: MiB; of GPUs only.
+        experimental_priority, experimental_device_ordinal: kept, without effect; not for CPUs.
     """
 
     memory_limit: int | None = None
@@ -70,20 +81,75 @@ class Devices:
 
     What is visible, and how many logical devices there are, is settled when the logical devices
     are first asked for, as in TensorFlow.
+
+    Attributes:
+        soft_placement: whether what cannot be where it is asked for goes elsewhere.
+        why_none: the reason why there are no GPUs; empty where there are some.
     """
 
     def __init__(self) -> None:
         self.soft_placement = True
-        self._visible: list[PhysicalDevice] = [_CPU]
+        self._lock = threading.RLock()
+        self._reset(None, "")
+        self._looked = False
+        placing.on = device_backend.installed()  # what there is, the first call finds out
+
+    def _reset(self, backend: Backend | None, why_none: str) -> None:
+        self._looked = True
+        self._backend = backend
+        self.why_none = why_none
+        self._visible: list[PhysicalDevice] | None = None
         self._configurations: dict[PhysicalDevice, list[LogicalDeviceConfiguration]] = {}
         self._logical: list[LogicalDevice] | None = None
+        self._gpus: list[int] = []
+
+    @property
+    def backend(self) -> Backend | None:
+        """The GPUs; None where there are none."""
+        if not self._looked:
+            with self._lock:
+                if not self._looked:
+                    self.use(*device_backend.load())
+        return self._backend
+
+    def use(self, backend: Backend | None, why_none: str = "") -> None:
+        """Compute with the GPUs of `backend` from now on; nothing is settled any more."""
+        with self._lock:
+            if backend is not None and not backend.count:
+                backend, why_none = None, "CUDA's driver finds no GPU"
+            self._reset(backend, why_none)
+            device_arrays.kind = None if backend is None else backend.array
+            device_arrays.module = None if backend is None else backend.module
+            placing.on = backend is not None
+            if backend is not None and backend.native:
+                _load_overrides()
+
+    def adopting(self) -> Backend:
+        """The GPUs, for a device array that came from outside.
+
+        Raises:
+            InvalidArgumentError: there are none that Headrace could use.
+        """
+        backend = self.backend
+        if backend is None:
+            raise InvalidArgumentError(f"An array on a GPU cannot be used: {self.why_none}.")
+        return backend
+
+    # -- physical and logical -------------------------------------------------------------
 
     def physical(self, device_type: str | None = None) -> list[PhysicalDevice]:
         """All devices, those of `device_type` where one is given."""
-        return [each for each in [_CPU] if device_type in (None, each.device_type)]
+        backend = None if device_type == "CPU" else self.backend
+        found = [_CPU] + [
+            PhysicalDevice(f"/physical_device:GPU:{i}", "GPU")
+            for i in range(0 if backend is None else backend.count)
+        ]
+        return [each for each in found if device_type in (None, each.device_type)]
 
     def visible(self, device_type: str | None = None) -> list[PhysicalDevice]:
         """Those that are used."""
+        if self._visible is None:
+            return self.physical(device_type)
         return [each for each in self._visible if device_type in (None, each.device_type)]
 
     def set_visible(self, wanted: Any, device_type: str | None = None) -> None:
@@ -95,10 +161,11 @@ class Devices:
             self._known(each)
             if device_type is not None and each.device_type != device_type:
                 raise ValueError(f"Unrecognized device: {each!r}")
-        rest = [d for d in self._visible if device_type not in (None, d.device_type)]
-        if self._logical is not None and [*rest, *given] != self._visible:
+        before = self.visible()
+        after = [d for d in before if device_type not in (None, d.device_type)] + given
+        if self._logical is not None and after != before:
             raise RuntimeError("Visible devices cannot be modified after being initialized")
-        self._visible = [*rest, *given]
+        self._visible = after
 
     def configuration(self, device: Any) -> list[LogicalDeviceConfiguration] | None:
         """See `hr.config.get_logical_device_configuration`."""
@@ -108,13 +175,13 @@ class Devices:
         """See `hr.config.set_logical_device_configuration`."""
         self._known(device)
         made = [LogicalDeviceConfiguration(*each) for each in logical or ()]
-        for each in made:
-            if each.memory_limit is not None:
-                raise ValueError("Setting memory limit on CPU virtual devices is currently not "
-                                 "supported")  # fmt: skip
-            if each.experimental_priority is not None:
-                raise ValueError("Setting experimental_priority on CPU virtual devices is "
-                                 " currently not supported")  # fmt: skip
+        if device.device_type == "CPU":
+            _check_cpu(made)
+        elif len(made) > 1:
+            raise ValueError(
+                f"{device.name} can be one logical device with a memory limit, not "
+                f"{len(made)}: an array knows the GPU that holds it, not a part of it"
+            )
         if self._configurations.get(device) == made:
             return
         if self._logical is not None:
@@ -124,131 +191,145 @@ class Devices:
     def logical(self, device_type: str | None = None) -> list[LogicalDevice]:
         """The logical devices; from now on they stay as they are."""
         if self._logical is None:
-            self._logical = [
-                LogicalDevice(f"/device:CPU:{i}", "CPU")
-                for i in range(sum(len(self._configurations.get(d) or "1")
-                                   for d in self._visible))
-            ]  # fmt: skip
-        return [each for each in self._logical if device_type in (None, each.device_type)]
+            with self._lock:
+                if self._logical is None:
+                    self._settle()
+        found: list[LogicalDevice] = self._logical  # type: ignore[assignment]
+        return [each for each in found if device_type in (None, each.device_type)]
+
+    def _settle(self) -> None:
+        cpus = sum(len(self._configurations.get(d) or "1") for d in self.visible("CPU"))
+        made = [LogicalDevice(f"/device:CPU:{i}", "CPU") for i in range(cpus)]
+        self._gpus = []
+        for i, each in enumerate(self.visible("GPU")):
+            number = int(each.name.rpartition(":")[2])
+            self._gpus.append(number)
+            made.append(LogicalDevice(f"/device:GPU:{i}", "GPU"))
+            for one in self._configurations.get(each) or ():
+                if one.memory_limit is not None and self._backend is not None:
+                    self._backend.set_limit(number, int(one.memory_limit) << 20)
+        self._logical = made
 
     def _known(self, device: Any) -> PhysicalDevice:
         if device not in self.physical():
             raise ValueError(f"Unrecognized device: {device!r}")
         return device
 
+    # -- places ---------------------------------------------------------------------------
+
+    def default(self) -> int:
+        """Where calls go that nothing else decides about: the first GPU, or `HOST`."""
+        if self._logical is None:
+            self.logical()
+        return self._gpus[0] if self._gpus else HOST
+
+    def gpu_number(self, logical: int) -> int:
+        """The physical number of a logical GPU.
+
+        Raises:
+            InvalidArgumentError: there is no such GPU.
+        """
+        self.logical()
+        if not 0 <= logical < len(self._gpus):
+            known = ", ".join(d.name for d in self.logical())
+            why = f" {self.why_none}." if self.why_none else ""
+            raise InvalidArgumentError(
+                f"There is no device GPU:{logical}; there are {known}.{why}"
+            )
+        return self._gpus[logical]
+
+    def name_of(self, place: int) -> str:
+        """The full name of the device at a place."""
+        if place == HOST:
+            return "/job:localhost/replica:0/task:0/device:CPU:0"
+        self.logical()
+        index = self._gpus.index(place) if place in self._gpus else place
+        return f"/job:localhost/replica:0/task:0/device:GPU:{index}"
+
+    def place_of(self, spec: DeviceSpec) -> int | None:
+        """Where a scope's spec sends calls; None where it says nothing.
+
+        Raises:
+            InvalidArgumentError: there is no such device and soft placement is off.
+        """
+        kind = spec.device_type
+        if kind is None:
+            return None
+        if self._logical is None and kind == "CPU" and not spec.device_index:
+            return HOST  # without looking for GPUs
+        known = [d.name for d in self.logical()]
+        if f"/device:{kind}:{spec.device_index or 0}" not in known:
+            if not self.soft_placement:
+                why = f" There is no GPU: {self.why_none}." if kind == "GPU" and (
+                    self.why_none) else ""  # fmt: skip
+                raise InvalidArgumentError(
+                    f"Could not satisfy device specification '{spec.to_string()}'. "
+                    f"enable_soft_placement=0. All available devices [{', '.join(known)}]."
+                    f"{why} With hr.config.set_soft_device_placement(True) another device is "
+                    "taken."
+                )
+            return HOST if kind == "CPU" else self.default()
+        return self._gpus[spec.device_index or 0] if kind == "GPU" else HOST
+
+
+def _check_cpu(made: list[LogicalDeviceConfiguration]) -> None:
+    for each in made:
+        if each.memory_limit is not None:
+            raise ValueError("Setting memory limit on CPU virtual devices is currently not "
+                             "supported")  # fmt: skip
+        if each.experimental_priority is not None:
+            raise ValueError("Setting experimental_priority on CPU virtual devices is "
+                             " currently not supported")  # fmt: skip
+
+
+def _load_overrides() -> None:
+    """Import `cuda.overrides`, which registers the array forms for GPUs."""
+    if importlib.util.find_spec(".cuda.overrides", __package__) is not None:
+        importlib.import_module(".cuda.overrides", __package__)
+
 
 devices = Devices()
 
 
-class DeviceSpec:
-    """A device's name, possibly in parts.
-
-    Args:
-        job, replica, task: of a process in a cluster.
-        device_type: such as "CPU".
-        device_index: its number; None for any.
-
-    >>> DeviceSpec(device_type="CPU", device_index=1).to_string()
-    '/device:CPU:1'
-    """
-
-    __slots__ = ("device_index", "device_type", "job", "replica", "task")
-
-    def __init__(
-        self,
-        job: str | None = None,
-        replica: int | None = None,
-        task: int | None = None,
-        device_type: str | None = None,
-        device_index: int | None = None,
-    ):
-        self.job = None if job is None else str(job)
-        self.replica = None if replica is None else int(replica)
-        self.task = None if task is None else int(task)
-        self.device_type = None if device_type is None else str(device_type).upper()
-        self.device_index = None if device_index is None else int(device_index)
-
-    @classmethod
-    def from_string(cls, spec: str) -> DeviceSpec:
-        """The parts of a name such as "/job:worker/task:1/device:CPU:0" or "cpu:0".
-
-        Raises:
-            ValueError: a part is not understood.
-        """
-        return cls(**_parsed(spec))
-
-    def parse_from_string(self, spec: str) -> DeviceSpec:
-        """Like `from_string`."""
-        return self.from_string(spec)
-
-    def make_merged_spec(self, dev: DeviceSpec) -> DeviceSpec:
-        """The parts of `dev`, and this one's where it has none."""
-        return DeviceSpec(**{k: getattr(self, k) if getattr(dev, k) is None
-                             else getattr(dev, k) for k in _PARTS})  # fmt: skip
-
-    def replace(self, **kwargs: Any) -> DeviceSpec:
-        """A copy with other parts."""
-        return DeviceSpec(**{k: kwargs.get(k, getattr(self, k)) for k in _PARTS})
-
-    def to_string(self) -> str:
-        """The name; empty without parts."""
-        found = [f"/{k}:{v}" for k in ("job", "replica", "task")
-                 if (v := getattr(self, k)) is not None]  # fmt: skip
-        if self.device_type is not None:
-            index = "*" if self.device_index is None else self.device_index
-            found.append(f"/device:{self.device_type}:{index}")
-        return "".join(found)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DeviceSpec) and self.to_string() == other.to_string()
-
-    def __hash__(self) -> int:
-        return hash(self.to_string())
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={getattr(self, k)}" for k in _PARTS)
-        return f"<DeviceSpec({shown})>"
-
-
-_PARTS = ("job", "replica", "task", "device_type", "device_index")
-_PART = re.compile(
-    r"(?:job:(?P<job>\w+)|replica:(?P<replica>\d+)|task:(?P<task>\d+)"
-    r"|(?:device:(?P<kind>[A-Za-z]\w*)|(?P<short>[cg]pu|tpu))(?::(?P<index>\d+|\*))?)$",
-    re.IGNORECASE,
-)
-
-
-def _parsed(spec: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for part in filter(None, spec.split("/")):
-        match = _PART.match(part)
-        if match is None:
-            raise ValueError(
-                f"Unknown attribute '{part.split(':')[0]}' is encountered while parsing the "
-                f"device spec: '{spec}'."
-            )
-        for key in ("job", "replica", "task"):
-            if match[key] is not None:
-                found[key] = match[key]
-        kind = match["kind"] or match["short"]
-        if kind is not None:
-            found["device_type"] = kind
-            if match["index"] not in (None, "*"):
-                found["device_index"] = match["index"]
-    return found
-
-
 class _Scopes(threading.local):
     stack: tuple[DeviceSpec, ...] = ()
+    place: int | None = None
 
 
 _scopes = _Scopes()
 
 
+def requested() -> int | None:
+    """Where the scopes around send calls: a GPU's number, `HOST`, or None."""
+    return _scopes.place
+
+
+class at:
+    """A context manager that sends the calls in the block to a place, whatever scopes say.
+
+    Args:
+        place: a GPU's number, `HOST`, or None for what decides without a scope.
+    """
+
+    __slots__ = ("_before", "_place")
+
+    def __init__(self, place: int | None):
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._before = _scopes.place
+        _scopes.place = self._place
+
+    def __exit__(self, *error: Any) -> None:
+        _scopes.place = self._before
+
+
 class device:
     """A context manager that asks for a device for what runs in the block.
 
-    Scopes nest and add up; None and the empty name ask for nothing in particular.
+    Scopes nest and add up; None and the empty name ask for nothing in particular.  A device
+    that is not there is replaced by another one, unless soft placement is off
+    (`hr.config.set_soft_device_placement`).
 
     Args:
         device_name: a name such as "cpu:0", "/device:CPU:0" or "/gpu:0", a `DeviceSpec`, a
@@ -276,30 +357,34 @@ class device:
             raise ValueError(
                 f"Expecting a string device name. Got {type(device_name)}({device_name})"
             )
-        self._before: list[tuple[DeviceSpec, ...]] = []
+        self._before: list[tuple[tuple[DeviceSpec, ...], int | None]] = []
 
     def __enter__(self) -> None:
         spec = self._spec
-        if spec is not None and spec.device_type and not devices.soft_placement:
-            known = [d.name for d in devices.logical()]
-            name = f"/device:{spec.device_type}:{spec.device_index or 0}"
-            if name not in known:
-                raise InvalidArgumentError(
-                    f"Could not satisfy device specification '{spec.to_string()}'. "
-                    f"enable_soft_placement=0. All available devices [{', '.join(known)}]"
-                )
-        self._before.append(_scopes.stack)
-        _scopes.stack = () if spec is None else (*_scopes.stack, spec)
+        stack = () if spec is None else (*_scopes.stack, spec)
+        place = devices.place_of(_merged(stack))
+        self._before.append((_scopes.stack, _scopes.place))
+        _scopes.stack, _scopes.place = stack, place
 
     def __exit__(self, *error: Any) -> None:
-        _scopes.stack = self._before.pop()
+        _scopes.stack, _scopes.place = self._before.pop()
+
+
+def _merged(stack: tuple[DeviceSpec, ...]) -> DeviceSpec:
+    spec = DeviceSpec()
+    for each in stack:
+        spec = spec.make_merged_spec(each)
+    return spec
 
 
 def current_device() -> str:
     """The full name of the device that the scopes around ask for, as far as there is one."""
-    spec = DeviceSpec()
-    for each in _scopes.stack:
-        spec = spec.make_merged_spec(each)
+    place = _scopes.place
+    if place is None:
+        place = devices.default()
+    if place != HOST:
+        return devices.name_of(place)
+    spec = _merged(_scopes.stack)
     index = spec.device_index or 0
     if spec.device_type not in (None, "CPU") or index >= len(devices.logical("CPU")):
         index = 0

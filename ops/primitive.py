@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import dtypes
-from .context import current, recording
+from .context import current, placing, recording
 from .convert import to_tensor
 from .dtypes import DType
 from .errors import DTypeMismatchError, InvalidArgumentError, OpError, UnimplementedError
@@ -172,7 +172,7 @@ class Primitive:
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
         """Call with the inputs in order and attributes by keyword; tensors come back."""
-        if not recording.count and self._one_group:
+        if self._one_group and not recording.count and not placing.on:
             # The eager fast path: tensors of one dtype and nothing that records.
             arrays = _arrays_of_one_dtype(args)
             if arrays is not None and len(arrays) == len(self.args):
@@ -221,7 +221,10 @@ class Primitive:
             if self.check_first:
                 self.checked_shape(tensors, attrs)
             try:
-                if self.stateful:
+                if placing.on:
+                    arrays = tuple([t._value for t in tensors])
+                    result = wrap(quietly(placing.run, self, arrays, attrs))
+                elif self.stateful:
                     # It may run user code, which sees the caller's floating-point settings.
                     result = wrap(self.host(*[t._value for t in tensors], **attrs))
                 else:

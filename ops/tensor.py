@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
+from .array_module import is_on_device
 from .autograph.context import state as autograph
-from .context import current
+from .context import current, placing
+from .devices import devices
 from .dtypes import DType
 from .errors import UntraceableError
 from .string_array import StringArray
@@ -73,9 +75,29 @@ class Tensor(Operators):
     @property
     def device(self) -> str:
         """TensorFlow's name of the device that holds the value."""
-        cuda = getattr(self._value, "device", None)
-        place = f"GPU:{cuda.id}" if hasattr(cuda, "id") else "CPU:0"
-        return f"/job:localhost/replica:0/task:0/device:{place}"
+        if is_on_device(self._value):
+            return devices.name_of(self._value.device.id)
+        return "/job:localhost/replica:0/task:0/device:CPU:0"
+
+    @property
+    def backing_device(self) -> str:
+        """TensorFlow's name for where the value's memory is: the same."""
+        return self.device
+
+    def cpu(self) -> Tensor:
+        """The tensor in the host's memory; itself where it is there."""
+        value = self._value
+        return Tensor.of(value.get()) if is_on_device(value) else self
+
+    def gpu(self, gpu_index: int = 0) -> Tensor:
+        """The tensor in a GPU's memory; itself where it is there.
+
+        Raises:
+            InvalidArgumentError: there is no such GPU.
+        """
+        place = devices.gpu_number(gpu_index)
+        moved = placing.value(self._value, place)
+        return self if moved is self._value else Tensor.of(moved)
 
     @property
     def name(self) -> str:
@@ -161,7 +183,8 @@ class Tensor(Operators):
             raise ValueError(
                 f"Only a tensor of one element converts to {what}, got shape {self.shape}."
             )
-        return self._value.reshape(())[()]
+        value = self._value.get() if is_on_device(self._value) else self._value
+        return value.reshape(())[()]
 
     def __len__(self) -> int:
         if not self._value.shape:
@@ -205,6 +228,8 @@ class Tensor(Operators):
 
     def __reduce__(self) -> tuple[Any, ...]:
         value = self._value
+        if is_on_device(value):
+            value = value.get()
         return Tensor.of, (value if isinstance(value, StringArray) else np.asarray(value),)
 
 
@@ -342,7 +367,7 @@ def as_raw(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value._value
     if type(value) is not np.ndarray and hasattr(value, "__cuda_array_interface__"):
-        return value
+        return devices.adopting().adopt(value)
     array = np.asarray(value)
     if array.dtype.kind in "OSU":
         return StringArray.from_values(array)

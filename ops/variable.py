@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .context import current, init_scope, recording
+from .array_module import is_on_device
+from .context import current, init_scope, placing, recording
 from .convert import register_conversion, to_tensor
+from .devices import HOST
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
 from .primitive import Primitive
@@ -80,7 +82,8 @@ class Variable(Operators):
         name: for messages and files; ``"Variable"`` by default.
         dtype: dtype to convert the value to.
         shape: allowed shape, if wider than the value's.
-        synchronization, aggregation: how replicas keep it in step; kept for strategies.
+        synchronization, aggregation: when and how replicas' copies of it are combined: a
+            `VariableSynchronization` and a `VariableAggregation`.
 
     >>> v = Variable(1.0); v.assign_add(2.0).numpy()
     np.float32(3.0)
@@ -88,6 +91,13 @@ class Variable(Operators):
 
     _is_headrace_value = True
     __array_priority__ = 100
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Variable:
+        """Under a strategy of several replicas, a variable of its kind."""
+        strategy = current.variables
+        if cls is Variable and strategy is not None:
+            return object.__new__(strategy.extended.variable_class(kwargs))
+        return object.__new__(cls)
 
     def __init__(
         self,
@@ -116,6 +126,8 @@ class Variable(Operators):
                 )
             tensor = to_tensor(value, None if dtype is None else as_dtype(dtype))
         raw = tensor._value
+        if placing.on:
+            raw = placing.value(raw)
         # The variable owns its array: an optimizer may write into it.
         self._value = raw if isinstance(raw, StringArray) else raw.copy()
         self._dtype = tensor.dtype
@@ -248,15 +260,23 @@ class Variable(Operators):
             )
         if isinstance(raw, np.generic):
             raw = np.asarray(raw)
+        if current.replica is not None:
+            current.replica.check_variable(self)
+        if placing.on:  # a variable stays on the device it was made on
+            have = self._value
+            raw = placing.value(raw, have.device.id if is_on_device(have) else HOST)
         self._value = raw
 
     def owned(self) -> Any:
         """The raw array for an update in place: the value itself if nobody else holds it, else
         a fresh copy that becomes the value first."""
+        if current.replica is not None:
+            current.replica.check_variable(self)
         value = self._value
         # References: self._value, the local name, getrefcount's argument.  A read-only view or
         # a buffer that belongs to something else may never be written.
-        if sys.getrefcount(value) > 3 or not value.flags.writeable or value.base is not None:
+        writeable = is_on_device(value) or value.flags.writeable
+        if sys.getrefcount(value) > 3 or not writeable or value.base is not None:
             value = value.copy()
             self._value = value
         return value

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ..context import placing
 from ..numerics import checking
 from ..tensor import Tensor
 from .checked import run_checked
 from .failures import located
 from .graph import Const, Graph, Node, Origin, Placeholder
-from .passes import optimize
+from .passes import PLACED_PASSES, optimize
 
-__all__ = ["compile_graph"]
+__all__ = ["compile_graph", "compile_placed"]
 
 
 def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
@@ -29,8 +30,30 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
     The function is safe to call from several threads.  Floating-point warnings of NumPy are
     silenced while it runs: infinities and NaN are values, as in TensorFlow.
     """
+    run = _built(optimize(graph) if passes is None else optimize(graph, passes), _kernel)
+    if passes is not None:
+        return run
+
+    def call(*arrays: Any) -> list[Any]:
+        if placing.on:
+            placed = placing.graph(graph, arrays)
+            if placed is not None:
+                return placed(*arrays)
+        return run(*arrays)
+
+    call.source = run.source  # type: ignore[attr-defined]
+    call.graph = run.graph  # type: ignore[attr-defined]
+    return call
+
+
+def compile_placed(graph: Graph) -> Callable[..., list[Any]]:
+    """Like `compile_graph`, where every call runs on the device it belongs to."""
+    return _built(optimize(graph, PLACED_PASSES), _placed_kernel)
+
+
+def _built(graph: Graph, kernel_of: Callable[[Node], Callable[..., Any]]) -> Any:
+    """The function for an optimised graph."""
     traced = graph
-    graph = optimize(graph) if passes is None else optimize(graph, passes)
     names: dict[int, str] = {}
     scope: dict[str, Any] = {"_errstate": np.errstate}
     last_use: dict[int, int] = {}
@@ -52,7 +75,7 @@ def compile_graph(graph: Graph, passes: Any = None) -> Callable[..., list[Any]]:
             scope[name] = node.attrs["value"]
             names[id(node.outputs[0])] = name
             continue
-        scope[f"f{position}"] = _kernel(node)
+        scope[f"f{position}"] = kernel_of(node)
         args = [names[id(t)] for t in node.inputs]
         outs = []
         for t in node.outputs:
@@ -134,6 +157,21 @@ def _kernel(node: Node) -> Callable[..., Any]:
     did not know all shapes."""
     primitive = node.primitive
     kernel = primitive.kernel(node.attrs)
+    return _checked(node, kernel)
+
+
+def _placed_kernel(node: Node) -> Callable[..., Any]:
+    """The node's array function on whatever device it belongs to."""
+    primitive, attrs, place = node.primitive, node.attrs, node.device
+
+    def kernel(*arrays: Any) -> Any:
+        return placing.run(primitive, arrays, attrs, place)
+
+    return _checked(node, kernel)
+
+
+def _checked(node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    primitive = node.primitive
     if not primitive.check_first or all(t.shape.is_fully_defined() for t in node.inputs):
         return kernel
     shape, attrs = primitive.shape, node.attrs

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
+from ..array_module import is_on_device
 from ..context import current, tracing
+from ..devices import at, requested
 from ..primitive import Primitive
 from ..scopes import get_current_name_scope, scoped
 from ..string_array import StringArray
@@ -23,6 +25,9 @@ from ..tensor_spec import TensorSpec
 from ..user_line import Place, user_place
 
 __all__ = ["Graph", "Node", "Origin", "constant_value", "graphs_of"]
+
+
+_ANY: Any = object()  # a device that nothing has decided about yet
 
 
 class Origin(NamedTuple):
@@ -51,9 +56,10 @@ class Node:
         name: unique in the graph, from the primitive's name.
         place: the user's file and line that made it; None if there is no such line.
         scope: what it is a part of (``model/dense``), for those who show graphs.
+        device: where the scopes around it sent it, a GPU's number or `HOST`; None if nowhere.
     """
 
-    __slots__ = ("attrs", "inputs", "name", "outputs", "place", "primitive", "scope")
+    __slots__ = ("attrs", "device", "inputs", "name", "outputs", "place", "primitive", "scope")
 
     def __init__(
         self,
@@ -70,6 +76,7 @@ class Node:
         self.name = name
         self.place: Place | None = graph.place_of_next or user_place()
         self.scope = scoped(graph.scope) if graph.scope else get_current_name_scope()
+        self.device = requested() if graph.device_of_next is _ANY else graph.device_of_next
         self.outputs = tuple(SymbolicTensor(graph, self, i, s) for i, s in enumerate(specs))
 
     @property
@@ -116,6 +123,7 @@ class Graph:
         derived: graphs made from this one (gradients, say), kept by whoever makes them.
         place_of_next: the user's line of the nodes added next, where they stand for one of
             another graph; None to look for it among the callers.
+        device_of_next: of the nodes added next, where they stand for one of another graph.
         scope: of the nodes added next; the layers at work set it.
         exact: whether every result must have the bits that the primitives' own array functions
             give, however many rows a block has; functions of datasets need that.
@@ -131,6 +139,7 @@ class Graph:
         self.captures: list[tuple[Any, SymbolicTensor]] = []
         self.derived: dict[Any, Any] = {}
         self.place_of_next: Place | None = None
+        self.device_of_next: Any = _ANY
         self.scope = "" if parent is None else parent.scope
         # What the tapes around a branch watch is an input of it, though it be a known value.
         self._outer_tapes = current.tapes if parent is not None else ()
@@ -148,6 +157,7 @@ class Graph:
         self._constants: dict[int, tuple[Any, SymbolicTensor]] = {}
         self._tuples: set[str] = set()
         self._compiled: Callable[..., list[Any]] | None = None
+        self._placed: Callable[..., list[Any]] | None = None
 
     # -- building -------------------------------------------------------------------------
 
@@ -311,9 +321,13 @@ class Graph:
                 continue
             if traced is not None:
                 traced.place_of_next = place or node.place
-            result = node.primitive.call_flat(
-                tuple(values[id(t)] for t in node.inputs), node.attrs
-            )
+            call = node.primitive.call_flat
+            given = tuple(values[id(t)] for t in node.inputs)
+            if node.device is None:
+                result = call(given, node.attrs)
+            else:
+                with at(node.device):
+                    result = call(given, node.attrs)
             for t, v in zip(
                 node.outputs, result if type(result) is tuple else (result,), strict=True
             ):
@@ -346,14 +360,14 @@ class Graph:
             for node in self.nodes if order is None else order:
                 if node.primitive is Placeholder:
                     continue
-                new.place_of_next = node.place
+                new.place_of_next, new.device_of_next = node.place, node.device
                 made = visit(new, node, tuple(values.get(id(t)) for t in node.inputs))
                 if type(made) is dict:
                     values.update(made)
                 elif made is not None:
                     for t, v in zip(node.outputs, made, strict=True):
                         values[id(t)] = v
-        new.place_of_next = None
+        new.place_of_next, new.device_of_next = None, _ANY
         new.outputs = [_inside(new, values[id(t)]) for t in self.outputs]
         return new
 
@@ -370,13 +384,17 @@ def copy_node(graph: Graph, node: Node, inputs: tuple[Any, ...]) -> tuple[Symbol
 
 
 def constant_value(tensor: Any) -> Any:
-    """The raw array of a tensor whose value is known while tracing, else None."""
+    """The array on the host of a tensor whose value is known while tracing, else None."""
     if type(tensor) is SymbolicTensor:
         node = tensor.node
-        if node.primitive is Const:
-            return node.attrs["value"]
+        if node.primitive is not Const:
+            return None
+        value = node.attrs["value"]
+    elif isinstance(tensor, Tensor):
+        value = tensor._value
+    else:
         return None
-    return tensor._value if isinstance(tensor, Tensor) else None
+    return value.get() if is_on_device(value) else value
 
 
 def _variables_of(node: Node) -> list[Any]:

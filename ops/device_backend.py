@@ -1,0 +1,158 @@
+"""Backend: GPUs through CuPy: what there is, copies, memory.
+
+CuPy is imported when a device is first asked for.  A machine without it or without a driver has
+no devices, and `Devices.why_none` says what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Backend", "installed", "load"]
+
+_SCALARS = 512  # copies of values without axes that are kept per device
+
+
+class Backend:
+    """The GPUs of this process.
+
+    Args:
+        module: CuPy, or in tests what stands for it.
+        native: whether CUDA kernels can run on its arrays.
+
+    Attributes:
+        module, native: as given.
+        array: the class of its arrays.
+        count: how many devices there are.
+        out_of_memory: the kind of error raised when memory is used up.
+    """
+
+    def __init__(self, module: Any, native: bool = True):
+        self.module = module
+        self.native = native
+        self.array: type = module.ndarray
+        self.count = int(module.cuda.runtime.getDeviceCount())
+        self.out_of_memory: type[BaseException] = module.cuda.memory.OutOfMemoryError
+        self._peaks: dict[int, int] = {}
+        self._scalars: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # -- where ----------------------------------------------------------------------------
+
+    def on(self, index: int) -> Any:
+        """A context in which device `index` is the current one."""
+        cuda = self.module.cuda
+        if cuda.get_device_id() == index:
+            return contextlib.nullcontext()
+        return cuda.Device(index)
+
+    def index_of(self, array: Any) -> int:
+        """The device that holds `array`."""
+        return array.device.id
+
+    def holds(self, dtype: np.dtype) -> bool:
+        """Whether devices have arrays of `dtype`."""
+        return dtype.kind in "biufc" or dtype.name == "bfloat16"
+
+    # -- copies ---------------------------------------------------------------------------
+
+    def copy_in(self, array: np.ndarray, index: int) -> Any:
+        """A host array on a device; values without axes are copied once and then shared."""
+        if array.ndim:
+            with self.on(index):
+                return self.module.asarray(array)
+        key = (index, array.dtype, array.tobytes())
+        with self._lock:
+            known = self._scalars.get(key)
+        if known is None:
+            with self.on(index):
+                known = self.module.asarray(array)
+            with self._lock:
+                self._scalars[key] = known
+                if len(self._scalars) > _SCALARS:
+                    self._scalars.popitem(last=False)
+        return known
+
+    def copy_out(self, array: Any) -> np.ndarray:
+        """A device's array on the host, once all work queued for it is done."""
+        with self.on(array.device.id):
+            return array.get()
+
+    def move(self, array: Any, index: int) -> Any:
+        """An array of any device on device `index`."""
+        if array.device.id == index:
+            return array
+        with self.on(index):
+            return self.module.array(array)
+
+    def adopt(self, value: Any) -> Any:
+        """An array over foreign device memory, not copied (``__cuda_array_interface__``)."""
+        return value if isinstance(value, self.array) else self.module.asarray(value)
+
+    # -- memory ---------------------------------------------------------------------------
+
+    def free(self) -> None:
+        """Give back what the current device's pool keeps without using it."""
+        index = self.module.cuda.get_device_id()
+        pool = self.module.get_default_memory_pool()
+        self._peaks[index] = max(self._peaks.get(index, 0), pool.total_bytes())
+        with self._lock:
+            self._scalars.clear()
+        pool.free_all_blocks()
+
+    def memory(self, index: int) -> dict[str, int]:
+        """Bytes in use, and the most the pool has held, of a device."""
+        with self.on(index):
+            pool = self.module.get_default_memory_pool()
+            peak = max(self._peaks.get(index, 0), pool.total_bytes())
+            return {"current": pool.used_bytes(), "peak": peak}
+
+    def forget_peak(self, index: int) -> None:
+        """The peak is what is in use now."""
+        with self.on(index):
+            self.free()
+            self._peaks[index] = 0
+
+    def set_limit(self, index: int, size_bytes: int) -> None:
+        """The most bytes that a device's pool may hold; 0 for all there are."""
+        with self.on(index):
+            self.module.get_default_memory_pool().set_limit(size=size_bytes)
+
+    # -- description ----------------------------------------------------------------------
+
+    def details(self, index: int) -> dict[str, Any]:
+        """Name and compute capability."""
+        found = self.module.cuda.runtime.getDeviceProperties(index)
+        name = found["name"]
+        return {
+            "device_name": name.decode() if isinstance(name, bytes) else name,
+            "compute_capability": (found["major"], found["minor"]),
+        }
+
+
+def installed() -> bool:
+    """Whether CuPy can be imported; it is not."""
+    return importlib.util.find_spec("cupy") is not None
+
+
+def load() -> tuple[Backend | None, str]:
+    """The GPUs, or None and the reason why there are none."""
+    if not installed():
+        return None, (
+            "CuPy is not installed: pip install 'headrace[cuda13]' (or headrace[cuda12] for a "
+            "driver of CUDA 12)"
+        )
+    try:
+        cupy = importlib.import_module("cupy")
+        if cupy.cuda.is_available():
+            return Backend(cupy), ""
+        return None, "CUDA's driver finds no GPU (nvidia-smi shows what it sees)"
+    except Exception as error:  # a broken installation is no reason not to run on the CPU
+        return None, f"CuPy does not work here: {error}"

@@ -1,0 +1,134 @@
+"""Where a primitive runs when there are GPUs: one table, read by `placement`.
+
+A primitive that is not named here runs on the device of its call: its inputs are copied there,
+except those that state sizes, which stay on the host, and what it gives lies there.  The others
+are named with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["HERE", "HOST", "HOST_INPUTS", "HOST_NAMES", "MADE", "Rule", "rule_of"]
+
+HOST_NAMES = frozenset(
+    """
+    shape dims paddings multiples begin size end strides fft_length axes new_shape output_shape
+    input_sizes filter_sizes orig_input_shape dense_shape input_shape reduction_axes a_shape
+    b_shape sp_shape num_segments image_size crop_size output_dim0 nbins num_classes
+    num_lower num_upper num_rows num_cols k shift num_samples orig_input_tensor_shape
+    row_pooling_sequence
+    col_pooling_sequence reduction_indices rcond l2_regularizer size rows columns
+    pre_nms_topn min_size blocks start_size
+""".split()
+)
+"""Inputs, by their names, that stay on the host: they decide about sizes."""
+
+HOST_INPUTS: dict[str, frozenset[str]] = {
+    "UnravelIndex": frozenset({"dims"}),
+    "TensorListSplit": frozenset({"lengths"}),
+    "MatrixDiagV3": frozenset({"k", "num_rows", "num_cols"}),
+    "_SparseSlice": frozenset({"shape", "start", "size"}),
+    "_WeightedRowCounts": frozenset(),
+    "_CropRoom": frozenset({"have", "size"}),
+}
+"""The same where the name alone does not tell."""
+
+HERE: dict[str, str] = {
+    "reads a shape, not the elements": "Shape Size",
+    "the variable's value stays where it is": "ReadVariableOp AssignVariableOp",
+    "its graphs' calls are placed one by one": """
+        If StatelessIf Case StatelessCase While StatelessWhile _CheckingIf _CheckingCase
+        _CheckingWhile _RandomIf _RandomCase _RandomWhile _IfBlock _WhileBlock _CustomGradient
+        _CustomGradientStateful _Looped Placeholder Const""",
+    "a list of tensors, each where it is": """
+        TensorListConcatV2 TensorListFromTensor TensorListGather TensorListGetItem
+        TensorListLength TensorListPopBack TensorListPushBack TensorListReserve TensorListResize
+        TensorListScatterIntoExistingList TensorListSetItem TensorListSplit TensorListStack
+        _TensorListAdd _TensorListClear _TensorListConcatLike _TensorListGatherLike
+        _TensorListGetLike _TensorListPopBackLike _TensorListStackLike _TensorListZerosLike""",
+    "the user's Python function gets the tensors as they are": """
+        EagerPyFunc _EagerPyFuncGrad""",
+}
+"""Reason -> primitives whose array form takes arrays wherever they lie; nothing is copied."""
+
+MADE: dict[str, str] = {
+    "counter-based random numbers, made on the host where no kernel makes them": """
+        RandomStandardNormal RandomUniform TruncatedNormal _RandomBits RandomGamma
+        RandomPoissonV2 RandomShuffle Multinomial StatelessMultinomial
+        StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2
+        StatelessRandomNormal StatelessRandomPoisson StatelessRandomUniform
+        StatelessTruncatedNormal RandomIndexShuffle RandomGammaGrad _RandomInRange
+        _StatefulRandom _StatelessBits _RandomStandardNormalBlock _RandomUniformBlock
+        _StatelessRandomNormalRows _StatelessRandomUniformRows _StatelessTruncatedNormalRows
+        _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock
+        _RandomGammaBlock _RandomPoissonV2Block""",
+    "its ends decide about its size": "Range LinSpace RaggedRange",
+}
+"""Reason -> primitives that run on the host; their results are copied to the call's device."""
+
+HOST: dict[str, str] = {
+    "strings lie on the host": """
+        AsString DecodeBase64 EncodeBase64 DecodeCompressed DecodeRaw ReduceJoin RegexFullMatch
+        RegexReplace StaticRegexFullMatch StaticRegexReplace StringFormat StringJoin
+        StringLength StringLower StringNGrams StringSplitV2 StringStrip StringToHashBucket
+        StringToHashBucketFast StringToHashBucketStrong StringToNumber StringUpper Substr
+        UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode
+        UnsortedSegmentJoin Fingerprint _BytesSplit _NGramRows _PaddedTokens _StringSplitRows
+        _UnicodeEncodeRows _UnicodeSplit _UnicodeSplitRows _FeatureCross _CrossHashed""",
+    "codecs of images and sound run on the host": """
+        DecodeAndCropJpeg DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeWav
+        DecodeWebP EncodeJpeg EncodeJpegVariableQuality EncodePng EncodeWav ExtractJpegShape""",
+    "hash tables lie on the host": """
+        LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2
+        LookupTableRemoveV2 LookupTableSizeV2 _StaticTableFind _KnownOnly""",
+    "what is checked or printed is read on the host": "Assert PrintV2",
+    "a Python function of NumPy arrays": "PyFunc",
+    "a kernel for CPUs that stands for several calls": "_Fused",
+    "sets and samples of classes are Python objects": """
+        AllCandidateSampler ComputeAccidentalHits FixedUnigramCandidateSampler
+        LearnedUnigramCandidateSampler LogUniformCandidateSampler
+        ThreadUnsafeUnigramCandidateSampler UniformCandidateSampler DenseToDenseSetOperation
+        DenseToSparseSetOperation SparseToSparseSetOperation SetSize EditDistance""",
+    "sizes of images and boxes, a few numbers": """
+        BroadcastArgs SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
+        StatelessSampleDistortedBoundingBox _CropRoom SobolSample InvertPermutation""",
+}
+"""Reason -> primitives that run on the host and whose results stay there."""
+
+
+class Rule(NamedTuple):
+    """Where a primitive runs.
+
+    Attributes:
+        kind: "device", "here", "made" or "host".
+        host: names of the inputs that stay on the host; None for the usual ones.
+        reason: why it is not "device".
+    """
+
+    kind: str
+    host: frozenset[str] | None = None
+    reason: str = ""
+
+    def host_inputs(self, names: list[str]) -> frozenset[int]:
+        """Which of the inputs called `names` stay on the host."""
+        kept = HOST_NAMES if self.host is None else self.host
+        return frozenset(i for i, name in enumerate(names) if name in kept)
+
+
+def _table() -> dict[str, Rule]:
+    found = {name: Rule("device", names) for name, names in HOST_INPUTS.items()}
+    for kind, groups in (("here", HERE), ("made", MADE), ("host", HOST)):
+        for reason, names in groups.items():
+            for name in names.split():
+                found[name] = Rule(kind, found.get(name, _USUAL).host, reason)
+    return found
+
+
+_USUAL = Rule("device")
+_RULES = _table()
+
+
+def rule_of(name: str) -> Rule:
+    """Where the primitive called `name` runs."""
+    return _RULES.get(name, _USUAL)
