@@ -10,6 +10,7 @@ from typing import Any
 
 from ...ops.errors import OpError
 from ..saving.atomic import replacing
+from ..saving.behind import finish
 from .callback import Callback, reads_logs_late
 
 __all__ = ["BackupAndRestore"]
@@ -113,6 +114,8 @@ class BackupAndRestore(Callback):
             self._save()
 
     def _save(self) -> None:
+        # What the backup says is done must be: checkpoints of the epoch are complete first.
+        finish()
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint:
             for path in (self._weights, self._metadata):

@@ -1,10 +1,19 @@
-"""ModelCheckpoint: save the model, or its weights, while training."""
+"""ModelCheckpoint: save the model, or its weights, while training.
+
+The weights are copied between two steps; a thread writes the copy while training goes on
+(`saving/behind.py`).  A model with a `save` of its own, and a legacy ``.h5`` file, are not put
+off.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+from ..engine.model import Model
+from ..saving.behind import Write, write_behind
+from ..saving.model_file import model_writer
+from ..saving.weights_file import weights_writer
 from ..utils.progbar import print_line
 from .callback import known_logs, reads_logs_late
 from .monitor import MonitorCallback
@@ -13,7 +22,11 @@ __all__ = ["ModelCheckpoint"]
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Saves after every epoch, or every `save_freq` batches.
+    """Saves after every epoch, or every `save_freq` batches, without holding up the training.
+
+    A file appears complete or not at all; `load_model` and `load_weights` wait for one that is
+    being written, and all are complete when `fit` returns.  An error of writing is raised at
+    the next batch, or at the end.
 
     Args:
         filepath: where to; may hold fields such as ``{epoch:02d}`` and ``{val_loss:.2f}``.
@@ -66,6 +79,20 @@ class ModelCheckpoint(MonitorCallback):
             )
         self._epoch = 0
         self._batches = 0
+        self._write: Write | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forget what an interrupted training left."""
+        self._write = None
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Wait until everything is written."""
+        self._settle()
+
+    def _settle(self) -> None:
+        write, self._write = self._write, None
+        if write is not None:
+            write.result()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the epoch."""
@@ -79,6 +106,8 @@ class ModelCheckpoint(MonitorCallback):
     @reads_logs_late
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save, if the number of batches is reached."""
+        if self._write is not None and self._write.done:
+            self._settle()
         if self.save_freq == "epoch":
             return
         self._batches += 1
@@ -111,10 +140,19 @@ class ModelCheckpoint(MonitorCallback):
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
+        self._settle()  # one copy of the weights at a time
+        cls, writer = type(self.model), None
         if self.save_weights_only:
-            self.model.save_weights(path, overwrite=True)
+            if cls.save_weights is Model.save_weights:
+                writer = weights_writer(self.model, path)
+            else:
+                self.model.save_weights(path, overwrite=True)
+        elif cls.save is Model.save and path.endswith(".keras"):
+            writer = model_writer(self.model, path)
         else:
             self.model.save(path, overwrite=True)
+        if writer is not None:
+            self._write = write_behind(path, writer)
 
     def _path(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> str:
         fields = {"epoch": epoch + 1, **logs}

@@ -15,21 +15,24 @@ from typing import Any
 from ...ops.errors import DataLossError
 from .weights_file import objects_of
 
-__all__ = ["read_assets", "write_assets"]
+__all__ = ["assets_of", "read_assets"]
 
 _FOLDER = "assets"
 _MOST_BYTES = 2 << 30
 
 
-def write_assets(model: Any, archive: zipfile.ZipFile) -> None:
-    """Add what the layers of `model` write with `save_assets`."""
+def assets_of(model: Any) -> list[tuple[str, bytes]]:
+    """Names and contents of what the layers of `model` write with `save_assets`."""
+    found = []
     for path, obj in objects_of(model):
         if not hasattr(obj, "save_assets"):
             continue
         with tempfile.TemporaryDirectory() as folder:
             obj.save_assets(folder)
             for name in sorted(os.listdir(folder)):
-                archive.write(os.path.join(folder, name), f"{_FOLDER}{path}/{name}")
+                with open(os.path.join(folder, name), "rb") as file:
+                    found.append((f"{_FOLDER}{path}/{name}", file.read()))
+    return found
 
 
 def read_assets(model: Any, archive: zipfile.ZipFile) -> None:

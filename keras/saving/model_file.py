@@ -7,16 +7,18 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 from ...ops.errors import DataLossError, NotFoundError
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
-from .assets import read_assets, write_assets
+from .assets import assets_of, read_assets
 from .atomic import replacing
+from .behind import finish
 from .legacy_h5 import load_h5_model, save_h5_model
-from .weights_file import read_state, write_state
+from .weights_file import objects_of, read_state, state_of, write_state
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["load_model", "model_writer", "save_model"]
 
 # The Keras version whose layout the files follow; Keras itself only shows it.
 _KERAS_VERSION = "3.15.1"
@@ -31,12 +33,26 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any)
         ValueError: `filepath` ends otherwise.
         AlreadyExistsError: the file exists and `overwrite` is False.
     """
-    import h5py
-
     path = os.fspath(filepath)
+    finish(path)
     if path.endswith((".h5", ".hdf5")):
         save_h5_model(model, path, overwrite, **kwargs)
         return
+    _writer(model, path, objects_of, overwrite)()
+
+
+def model_writer(model: Any, filepath: Any) -> Callable[[], None]:
+    """A function that writes what `save_model` would write now, whenever it is called.
+
+    Raises:
+        ValueError: `filepath` does not end in ``.keras``.
+    """
+    return _writer(model, os.fspath(filepath), state_of, True)
+
+
+def _writer(
+    model: Any, path: str, state: Callable[[Any], Any], overwrite: bool
+) -> Callable[[], None]:
     if not path.endswith(".keras"):
         raise ValueError(
             "Invalid filepath extension for saving. Please add a `.keras` extension for the "
@@ -49,14 +65,26 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any)
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built and model.built:
         optimizer.build(model.trainable_weights)  # Keras insists on finding its whole state
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        write_state(model, file)
-    with replacing(path, overwrite) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr("metadata.json", json.dumps(metadata))
-        archive.writestr("config.json", json.dumps(serialize_keras_object(model)))
-        archive.writestr("model.weights.h5", weights.getvalue())
-        write_assets(model, archive)
+    config = json.dumps(serialize_keras_object(model))
+    objects, assets = state(model), assets_of(model)
+
+    def write() -> None:
+        import h5py
+
+        weights = io.BytesIO()
+        with h5py.File(weights, "w") as file:
+            write_state(objects, file)
+        with (
+            replacing(path, overwrite) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
+            archive.writestr("metadata.json", json.dumps(metadata))
+            archive.writestr("config.json", config)
+            archive.writestr("model.weights.h5", weights.getbuffer())
+            for name, content in assets:
+                archive.writestr(name, content)
+
+    return write
 
 
 def load_model(
@@ -80,6 +108,7 @@ def load_model(
     import h5py
 
     path = os.fspath(filepath)
+    finish(path)
     if not os.path.exists(path):
         raise NotFoundError(
             f"File not found: filepath={path}. Please ensure the file is an accessible "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,18 @@ from ..engine.layer_state import StatefulLayer
 from ..engine.tracking import is_optimizer
 from ..utils.naming import to_snake_case
 from .atomic import replacing
+from .behind import finish
 from .legacy_h5 import load_h5_weights
 
-__all__ = ["load_weights", "objects_of", "read_state", "save_weights", "write_state"]
+__all__ = [
+    "load_weights",
+    "objects_of",
+    "read_state",
+    "save_weights",
+    "state_of",
+    "weights_writer",
+    "write_state",
+]
 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
@@ -36,8 +45,28 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
 
     path = _checked(filepath)
     _check_built(model, "save")
+    finish(path)
     with replacing(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
-        write_state(model, file)
+        write_state(objects_of(model), file)
+
+
+def weights_writer(model: Any, filepath: Any) -> Callable[[], None]:
+    """A function that writes what `save_weights` would write now, whenever it is called.
+
+    Raises:
+        ValueError: as `save_weights`.
+    """
+    path = _checked(filepath)
+    _check_built(model, "save")
+    state = state_of(model)
+
+    def write() -> None:
+        import h5py
+
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            write_state(state, file)
+
+    return write
 
 
 def load_weights(
@@ -60,6 +89,7 @@ def load_weights(
     import h5py
 
     path = os.fspath(filepath)
+    finish(path)
     if path.endswith((".h5", ".hdf5")) and not path.endswith(".weights.h5"):
         load_h5_weights(model, path, skip_mismatch, by_name)
         return
@@ -201,9 +231,31 @@ _names_of_layer: set[str] = set()
 # -- writing -----------------------------------------------------------------------------------
 
 
-def write_state(model: Any, file: Any) -> None:
-    """The variables of `model` and all it holds, into an open HDF5 file."""
-    for path, obj in objects_of(model):
+class _Copied(dict[str, np.ndarray]):
+    """What an object saves, copied: it may train on while this is written."""
+
+    def __init__(self, obj: Any):
+        super().__init__()
+        self.name = getattr(obj, "name", None)
+        obj.save_own_variables(self)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, np.array(value))
+
+    def save_own_variables(self, store: Any) -> None:
+        for key, value in self.items():
+            store[key] = value
+
+
+def state_of(model: Any) -> list[tuple[str, Any]]:
+    """What `write_state` takes: `objects_of`, with copies of their variables in their stead."""
+    return [(path, _Copied(obj)) for path, obj in objects_of(model)]
+
+
+def write_state(objects: Iterable[tuple[str, Any]], file: Any) -> None:
+    """The variables of a model and all it holds (`objects_of`, `state_of`), into an open HDF5
+    file."""
+    for path, obj in objects:
         group = file.create_group(f"{path}/vars".lstrip("/"))
         name = getattr(obj, "name", None)
         if isinstance(name, str):
