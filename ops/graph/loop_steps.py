@@ -85,6 +85,10 @@ class Group:
         """Whether an input is a number per row without the columns' axis."""
         return self._outside[id(tensor)][1] == "k"
 
+    def is_read_in_place(self, tensor: Any) -> bool:
+        """Whether an input need not be repeated before the kernel runs."""
+        return self._outside[id(tensor)][1] != "f" or tensor.shape.dims == self.space
+
     @classmethod
     def found(cls, node: Node, exact: bool, least: int) -> Group | None:
         """A group of one call, if it works on at least `least` elements."""

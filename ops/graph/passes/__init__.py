@@ -17,6 +17,7 @@ from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
 from .pool_gradients import pool_gradients
 from .simplify import simplify
+from .wide_biases import wide_biases
 
 __all__ = ["PASSES", "PLACED_PASSES", "optimize"]
 
@@ -24,11 +25,12 @@ Pass = Callable[[Graph], Graph]
 
 PASSES: list[Pass] = [
     dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
-    pool_gradients, flipped_resizes, dead_nodes, fuse_loops, early_starts,
+    pool_gradients, flipped_resizes, wide_biases, dead_nodes, fuse_loops, early_starts,
 ]  # fmt: skip
-# Of graphs whose calls are placed one by one: what fuses calls into kernels of the CPU is left out.
+# Of graphs whose calls are placed one by one: without what makes kernels of the CPU.
 PLACED_PASSES: list[Pass] = [
-    dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions, dead_nodes,
+    dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
+    dead_nodes,
 ]  # fmt: skip
 
 

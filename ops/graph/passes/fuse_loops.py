@@ -10,6 +10,7 @@ hold, `loop_steps` what each call becomes.
 from __future__ import annotations
 
 import heapq
+import math
 from typing import Any
 
 from ..fused import MIN_SIZE, Fused, Program
@@ -22,7 +23,7 @@ __all__ = ["fuse_loops"]
 def fuse_loops(graph: Graph) -> Graph:
     """`graph` with its elementwise calls and reductions fused."""
     units = _Units(graph)
-    groups = [u for u in units.all if u.group is not None and u.worth_it]
+    groups = [u for u in units.all if u.group is not None and units.worth_it(u)]
     if not groups:
         return graph
     ends = {id(u.nodes[-1]): u for u in groups}
@@ -33,6 +34,14 @@ def fuse_loops(graph: Graph) -> Graph:
             used.setdefault(id(t), set()).add(id(node))
     returned = {id(t) for t in graph.outputs}
     mapped: dict[int, Any] = {}
+
+    def is_fresh(t: Any) -> bool:
+        """Whether a call made an array for this tensor, which has no other name."""
+        while t.node.type == "Reshape":
+            t = t.node.inputs[0]
+            if id(t) in returned or len(used[id(t)]) > 1:
+                return False
+        return id(t.node) in inside or t.node.type in _FRESH
 
     def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
         if id(node) not in inside:
@@ -51,8 +60,7 @@ def fuse_loops(graph: Graph) -> Graph:
             if id(t) in returned or used.get(id(t), set()) - own
         ]
         mortal = [
-            not (id(t) in returned or used[id(t)] - own)
-            and (id(t.node) in inside or t.node.type in _FRESH)
+            not (id(t) in returned or used[id(t)] - own) and is_fresh(t)
             for t in unit.group.inputs
         ]
         program = _program(unit.group, unit.nodes, results, mortal)
@@ -65,6 +73,9 @@ def fuse_loops(graph: Graph) -> Graph:
 
     return graph.rebuild(visit, order=[n for u in units.in_order() for n in u.nodes])
 
+
+_LARGE = 65536  # elements; of a call alone
+_WIDE = 128  # likewise, where the number of rows is unknown
 
 # Calls that make a new array.
 _FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Einsum", "MatMul")
@@ -90,6 +101,7 @@ def _program(
         outputs,
         ", ".join(n.type for n in nodes),
         may_reuse=_reuse(group, results, mortal),
+        least=MIN_SIZE if len(nodes) > 1 or is_heavy(nodes[0]) else _LARGE,
         origins=[n.origin for n in nodes],
     )
 
@@ -121,10 +133,6 @@ class _Unit:
         self.place = place  # of its last node
         self.group = group
         self.before = 0  # bits of the units that must run before it
-
-    @property
-    def worth_it(self) -> bool:
-        return len(self.nodes) > 1 or is_heavy(self.nodes[0])
 
 
 class _Units:
@@ -193,6 +201,20 @@ class _Units:
         for unit in self.all:
             if unit.before & (gone | kept):
                 unit.before = (unit.before & ~gone) | host.before | kept
+
+    def worth_it(self, unit: _Unit) -> bool:
+        """Whether a kernel of the unit gains anything on calling NumPy."""
+        return len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit)
+
+    def _is_large(self, unit: _Unit) -> bool:
+        """Whether a call alone works on so much that threads and used memory gain something."""
+        assert unit.group is not None
+        dims = unit.group.space
+        return (
+            not self._exact
+            and math.prod(d or 1 for d in dims) >= (_WIDE if None in dims else _LARGE)
+            and all(unit.group.is_read_in_place(t) for t in unit.group.inputs)
+        )
 
     def in_order(self) -> list[_Unit]:
         """Every unit after those before it, else in the order of their last nodes."""

@@ -1,0 +1,58 @@
+"""Biases of several axes, such as one per head and feature: added, and their gradients summed,
+as one long row, which is what kernels take.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...primitive import get_primitive
+from ...tensor import Tensor
+from ..graph import Graph, Node, copy_node
+
+__all__ = ["wide_biases"]
+
+
+def wide_biases(graph: Graph) -> Graph:
+    """`graph` with biases of two axes or more, and their gradients, as rows."""
+
+    def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
+        if node.type == "AddV2":
+            for x, bias in (inputs, inputs[::-1]):
+                if _is_wide(x, bias):
+                    size = bias.shape.num_elements()
+                    rows = _reshaped(x, [-1, size])
+                    made = get_primitive("BiasAdd")(
+                        rows, _reshaped(bias, [size]), data_format="NHWC"
+                    )
+                    return (_reshaped(made, _target(x)),)
+        if node.type == "_SumTo" and not graph.exact and _is_wide(*inputs):
+            g, bias = inputs
+            rows = _reshaped(g, [-1, bias.shape.num_elements()])
+            made = get_primitive("BiasAddGrad")(rows, data_format="NHWC")
+            return (_reshaped(made, _target(bias)),)
+        return copy_node(new, node, inputs)
+
+    if not any(node.type in ("AddV2", "_SumTo") for node in graph.nodes):
+        return graph
+    return graph.rebuild(visit)
+
+
+def _is_wide(x: Any, bias: Any) -> bool:
+    """Whether `bias` has several axes, the last ones of `x`, which has further ones."""
+    dims, have = bias.shape.dims, x.shape.dims
+    if dims is None or have is None or None in dims or x.dtype is not bias.dtype:
+        return False
+    wide = 1 < len(dims) < len(have) and have[-len(dims) :] == dims
+    return wide and math.prod(dims) > max(dims) and have.count(None) <= 1
+
+
+def _target(x: Any) -> list[int]:
+    return [-1 if d is None else d for d in x.shape.dims]
+
+
+def _reshaped(x: Any, dims: list[int]) -> Any:
+    return get_primitive("Reshape")(x, Tensor.of(np.array(dims, np.int32)), batch_dims=0)
