@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..ops.context import current
 
 if TYPE_CHECKING:
     from .replica_context import ReplicaContext
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 class _Frames(threading.local):
     def __init__(self) -> None:
         self.stack: list[tuple[Strategy, ReplicaContext | None]] = []
+        self.fixed: Any = None  # the scope that `set_strategy` opened
 
 
 _frames = _Frames()
@@ -44,11 +47,36 @@ def entered(strategy: Strategy, replica: ReplicaContext | None = None) -> Iterat
             f"Mixing different hr.distribute.Strategy objects: {get_strategy()!r} is not "
             f"{strategy!r}. Leave the open scope before entering another strategy's."
         )
+    before = current.replica, current.variables
     _frames.stack.append((strategy, replica))
+    several = strategy.num_replicas_in_sync > 1
+    current.replica = replica if several else None
+    current.variables = strategy if several else None
     try:
         yield
     finally:
         _frames.stack.pop()
+        current.replica, current.variables = before
+
+
+def set_strategy(strategy: Any) -> None:
+    """Make `strategy` the one in force in this thread outside of any scope; None for the
+    default one.
+
+    Raises:
+        RuntimeError: a scope is open.
+    """
+    if _frames.stack and not _frames.fixed:
+        raise RuntimeError(
+            "experimental_set_strategy must be called outside of any strategy's scope"
+        )
+    if _frames.fixed is not None:
+        fixed, _frames.fixed = _frames.fixed, None
+        fixed.__exit__(None, None, None)
+    if strategy is not None:
+        fixed = strategy.scope()
+        fixed.__enter__()
+        _frames.fixed = fixed
 
 
 def get_strategy() -> Strategy:

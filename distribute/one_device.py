@@ -5,28 +5,14 @@ everywhere else.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .context import entered, set_default
+from .devices import canonical_device
+from .reduce_op import ReduceOp
 from .replica_context import ReplicaContext
-from .strategy import ReduceOp, Strategy, StrategyExtended
-
-# "cpu:0", "/cpu:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"
-_DEVICE = re.compile(r"(?:/job:\w+(?:/replica:\d+)?(?:/task:\d+)?)?/?(?:device:)?(\w+):(\d+)")
-
-
-def _canonical_device(device: str) -> str:
-    match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
-    if match is None:
-        raise ValueError(f"device must be a name such as '/cpu:0', got {device!r}")
-    kind, number = match[1].upper(), int(match[2])
-    if kind != "CPU":
-        raise NotImplementedError(
-            f"device must be a CPU until the GPU backend lands, got {device!r}; use '/cpu:0'"
-        )
-    return f"/device:{kind}:{number}"
+from .strategy import Strategy, StrategyExtended
 
 
 class _OneReplica(StrategyExtended):
@@ -75,7 +61,7 @@ class OneDeviceStrategy(Strategy):
     """
 
     def __init__(self, device: str) -> None:
-        super().__init__(_OneReplica(self, _canonical_device(device)))
+        super().__init__(_OneReplica(self, canonical_device(device)))
 
 
 class _DefaultStrategy(Strategy):

@@ -9,36 +9,16 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ops import api as hr, nest
+from ..ops.context import RunsReplicas, current
 from .context import entered, get_replica_context, has_strategy
-
-
-class ReduceOp(enum.Enum):
-    """How values of several replicas become one."""
-
-    SUM = "SUM"
-    MEAN = "MEAN"
-
-    @classmethod
-    def of(cls, value: ReduceOp | str) -> ReduceOp:
-        """The member for a member or for its name in any case.
-
-        Raises:
-            ValueError: `value` names none.
-        """
-        if isinstance(value, cls):
-            return value
-        try:
-            return cls(str(value).upper())
-        except ValueError:
-            raise ValueError(
-                f"reduce_op must be 'SUM', 'MEAN' or a ReduceOp, got {value!r}"
-            ) from None
+from .reduce_op import ReduceOp
+from .replica_context import ValueContext
+from .values import DistributedValues, regroup
 
 
 @dataclass(frozen=True)
@@ -77,6 +57,12 @@ class StrategyExtended(abc.ABC):
     def worker_devices(self) -> tuple[str, ...]:
         """Names of the devices that replicas run on, one per replica."""
 
+    #: Number of the strategy's replicas in this process, and whether the first of all is one.
+    local_replicas = 1
+    has_first_replica = True
+    #: Whether each replica keeps the optimizer's slots of a part of the weights.
+    sharded_optimizer = False
+
     @property
     def parameter_devices(self) -> tuple[str, ...]:
         """Names of the devices that variables live on."""
@@ -88,9 +74,13 @@ class StrategyExtended(abc.ABC):
     ) -> Any:
         """The results of `fn` called once per replica, each with its part of the arguments."""
 
-    @abc.abstractmethod
     def all_reduce(self, reduce_op: ReduceOp | str, value: Any) -> Any:
         """`value` of the calling replica combined with the others'."""
+        replica = current.replica
+        if replica is None:  # a strategy of one replica
+            ReduceOp.of(reduce_op)
+            return value
+        return replica.all_reduce(reduce_op, value)
 
     @abc.abstractmethod
     def reduce_to(self, reduce_op: ReduceOp | str, value: Any, destinations: Any = None) -> Any:
@@ -103,6 +93,60 @@ class StrategyExtended(abc.ABC):
     @abc.abstractmethod
     def variable_created_in_scope(self, v: Any) -> bool:
         """True where variable `v` was made under this strategy."""
+
+    #: Number of this process's first replica.
+    first_local_replica = 0
+
+    def gather_to(self, value: Any, axis: int) -> Any:
+        """The components of `value` joined along `axis`."""
+        parts = [hr.convert_to_tensor(part) for part in self.local_results(value)]
+        for part in parts:
+            if part.shape.rank == 0:
+                raise ValueError(
+                    f"gather needs components with an axis {axis} to join along, got a scalar; "
+                    "use reduce, or experimental_local_results"
+                )
+        return parts[0] if len(parts) == 1 else hr.concat(parts, axis)
+
+    def distribute_dataset(self, dataset: Any, options: Any) -> Any:
+        """See `Strategy.experimental_distribute_dataset`."""
+        return dataset
+
+    def distribute_dataset_fn(self, dataset_fn: Callable[..., Any], options: Any) -> Any:
+        """See `Strategy.distribute_datasets_from_function`."""
+        return dataset_fn(InputContext())
+
+    def variable_class(self, kwargs: Mapping[str, Any]) -> type:
+        """The class of a variable made in the scope with these arguments."""
+        return hr.Variable
+
+    def batch_reduce_to(
+        self, reduce_op: ReduceOp | str, value_destination_pairs: Any, options: Any = None
+    ) -> list[Any]:
+        """`reduce_to` of each ``(value, destinations)`` pair."""
+        return [self.reduce_to(reduce_op, v, where) for v, where in value_destination_pairs]
+
+    def broadcast_to(self, tensor: Any, destinations: Any) -> Any:
+        """`tensor` for every replica."""
+        return tensor
+
+    def read_var(self, v: Any) -> Any:
+        """The value of variable `v` on the cross-replica side."""
+        return v.read_value()
+
+    def value_container(self, value: Any) -> Any:
+        """The distributed value that `value` is a component of; itself here."""
+        return value
+
+    @contextlib.contextmanager
+    def colocate_vars_with(self, colocate_with_variable: Any) -> Iterator[None]:
+        """A context in which variables are made where the given one lies: everywhere."""
+        yield
+
+    @property
+    def experimental_require_static_shapes(self) -> bool:
+        """False: batches may differ in size."""
+        return False
 
     def update(
         self,
@@ -189,6 +233,7 @@ class Strategy:
         if kwargs is not None and not isinstance(kwargs, Mapping):
             raise TypeError(f"kwargs must be a mapping from names to values, got {kwargs!r}")
         self._require_cross_replica("run")
+        self._leave_trace()
         with entered(self):
             return self._extended.call_for_each_replica(fn, args, kwargs or {})
 
@@ -210,33 +255,89 @@ class Strategy:
         2.0
         """
         self._require_cross_replica("reduce")
+        self._leave_trace()
         how = ReduceOp.of(reduce_op)
-        if axis is not None:
-            along = hr.reduce_sum if how is ReduceOp.SUM else hr.reduce_mean
-            value = nest.map_structure(lambda each: along(each, axis=axis), value)
-        return self._extended.reduce_to(how, value)
+        if axis is None:
+            return self._extended.reduce_to(how, value)
+        return nest.map_structure(lambda leaf: self._reduce_along(how, leaf, axis), value)
+
+    def _reduce_along(self, how: ReduceOp, value: Any, axis: Any) -> Any:
+        """All elements along `axis` of all components combined: of components that differ in
+        size, every element counts the same."""
+        parts = value.values if isinstance(value, DistributedValues) else (value,)
+        tensors = [hr.convert_to_tensor(part) for part in parts]
+        sums = [hr.reduce_sum(t, axis=axis) for t in tensors]
+        total = self._extended.reduce_to(ReduceOp.SUM, regroup(sums))
+        if how is ReduceOp.SUM:
+            return total
+        axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+        counts = []
+        for t in tensors:
+            size = 1
+            for a in axes:
+                size *= t.shape[a]
+            counts.append(hr.constant(size, hr.int64))
+        count = self._extended.reduce_to(ReduceOp.SUM, regroup(counts))
+        return total / hr.cast(count, total.dtype)
 
     def gather(self, value: Any, axis: int) -> Any:
-        """The components of `value` joined along `axis`."""
+        """The components of `value`, or of each value of a structure, joined along `axis`.
+
+        Raises:
+            RuntimeError: called from inside a replica.
+        """
         self._require_cross_replica("gather")
-        parts = self._extended.local_results(value)
-        return parts[0] if len(parts) == 1 else hr.concat(parts, axis)
+        self._leave_trace()
+        return nest.map_structure(lambda leaf: self._extended.gather_to(leaf, axis), value)
 
     def experimental_local_results(self, value: Any) -> tuple[Any, ...]:
         """The components of `value` that live on this machine, as a tuple."""
         return self._extended.local_results(value)
 
     def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> Any:
-        """`dataset` dealt out to the replicas, batch by batch."""
-        if self.num_replicas_in_sync != 1:
-            raise NotImplementedError(f"{type(self).__name__} must say how it deals out data")
-        return dataset
+        """`dataset`, of global batches, dealt out to the replicas batch by batch.
+
+        Args:
+            dataset: a batched `Dataset`.
+            options: `InputOptions`.
+        """
+        return self._extended.distribute_dataset(dataset, options)
 
     def distribute_datasets_from_function(
         self, dataset_fn: Callable[[InputContext], Any], options: Any = None
     ) -> Any:
-        """The dataset `dataset_fn(input_context)` builds, with per-replica batches."""
-        return dataset_fn(InputContext(num_replicas_in_sync=self.num_replicas_in_sync))
+        """The dataset `dataset_fn(input_context)` builds, of per-replica batches, each given to
+        one replica.
+
+        Args:
+            dataset_fn: takes an `InputContext`, returns a batched `Dataset`.
+            options: `InputOptions`.
+        """
+        return self._extended.distribute_dataset_fn(dataset_fn, options)
+
+    def experimental_distribute_values_from_function(
+        self, value_fn: Callable[[ValueContext], Any]
+    ) -> Any:
+        """The values that ``value_fn(ValueContext(...))`` gives for every replica of this
+        process, as one distributed value."""
+        first = self._extended.first_local_replica
+        count = self.num_replicas_in_sync
+        return regroup(
+            [value_fn(ValueContext(first + i, count))
+             for i in range(self._extended.local_replicas)]
+        )  # fmt: skip
+
+    def update_config_proto(self, config_proto: Any) -> Any:
+        """`config_proto`, unchanged; for compatibility."""
+        return config_proto
+
+    def _leave_trace(self) -> None:
+        """A function traced around steps of several replicas runs as Python instead."""
+        if current.trace is not None and self.num_replicas_in_sync > 1:
+            raise RunsReplicas(
+                f"{type(self).__name__} runs its replicas' steps from Python; this cannot be "
+                "part of another graph, such as a function mapped over a dataset"
+            )
 
     def _require_cross_replica(self, method: str) -> None:
         if has_strategy() and get_replica_context() is not None:

@@ -113,6 +113,10 @@ from .tensor_shape import TensorShape as TensorShape
 from .tensor_spec import TensorSpec as TensorSpec, TypeSpec as TypeSpec
 from .trigonometry import *  # noqa: F403
 from .variable import Variable as Variable
+from .variable_kinds import (
+    VariableAggregation as VariableAggregation,
+    VariableSynchronization as VariableSynchronization,
+)
 from .volume_patches import (
     extract_volume_patches as extract_volume_patches,
     required_space_to_batch_paddings as required_space_to_batch_paddings,

@@ -13,7 +13,7 @@ from . import nest
 from .autograph.context import for_tracing
 from .autograph.retrace import raised_in_user_code, retraced
 from .composite import Composite, from_components, spec_of
-from .context import current
+from .context import RunsReplicas, compiling_steps, current
 from .convert import to_tensor
 from .errors import UntraceableError
 from .graph.explain import explain
@@ -146,6 +146,7 @@ class Function:
         self._relaxed: dict[Any, tuple[list[Any], tuple[ConcreteFunction, Any]]] = {}
         self._lock = threading.RLock()
         self._untraceable = False
+        self._around_steps = False
         self._bound: dict[int, Any] = {}
         try:
             self._signature = inspect.signature(python_function)
@@ -160,6 +161,9 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run: in a surrounding trace the Python function is traced along, else the graph for
         this signature is run, made first if there is none."""
+        if self._around_steps and not _eagerly and current.trace is None:
+            with compiling_steps():
+                return self.python_function(*args, **kwargs)
         if self._untraceable or _eagerly or current.trace is not None:
             fn = self.python_function
             return (for_tracing(fn) if self._autograph else fn)(*args, **kwargs)
@@ -169,6 +173,9 @@ class Function:
         if known is None:
             try:
                 known = self._trace(key, args, kwargs)
+            except RunsReplicas:
+                self._around_steps = True
+                return self(*args, **kwargs)
             except UntraceableError as error:
                 self._untraceable = True
                 warnings.warn(
@@ -189,9 +196,32 @@ class Function:
         known = self._cache.get(key) or self._trace(key, args, kwargs)
         return known[0]
 
+    def bound_raw(self, *args: Any, **kwargs: Any) -> Callable[[], Any]:
+        """The run of the compiled trace for these arguments, made first if there is none, to be
+        called later or by another thread.
+
+        Raises:
+            UntraceableError: the function needs a tensor's value to be traced.
+        """
+        args, kwargs = self._canonical(args, kwargs)
+        key, tensors = self._key(args, kwargs)
+        made = (self._cache.get(key) or self._trace(key, args, kwargs))[0]
+        made.graph.compile()
+        arrays = [to_tensor(t, None)._value for t in tensors]
+        return functools.partial(made.run_raw, *arrays)
+
     def experimental_get_tracing_count(self) -> int:
         """How many traces there are."""
         return len({id(made) for made, _ in self._cache.values()})
+
+    @property
+    def runs_as_python(self) -> bool:
+        """Whether it has been found that it cannot be traced."""
+        return self._untraceable
+
+    @runs_as_python.setter
+    def runs_as_python(self, value: bool) -> None:
+        self._untraceable = value
 
     @property
     def graph(self) -> Graph:
@@ -296,7 +326,9 @@ class Function:
                 parts.append((type(leaf), leaf))
             else:
                 parts.append(("object", id(leaf)))
-        return (tree, tuple(parts)), tensors
+        replica = current.replica
+        place = None if replica is None else replica.trace_key
+        return (tree, tuple(parts), place), tensors
 
     def _trace(
         self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -318,7 +350,7 @@ class Function:
             if not signature:
                 # One trace for all sizes that may differ: by default those of leading axes.
                 what = _any_size if self._reduce_retracing else _any_leading_size
-                general = (key[0], tuple(map(what, specs, key[1])))
+                general = (key[0], tuple(map(what, specs, key[1])), key[2])
                 before = self._relaxed.get(general)
                 if before is not None:
                     if all(map(_fits, specs, before[0])):

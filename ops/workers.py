@@ -7,12 +7,13 @@ that is run must release the GIL to gain anything, as NumPy's and compiled kerne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
-__all__ = ["count", "one_of_many", "set_count", "spread", "wanted"]
+__all__ = ["count", "one_of_many", "set_count", "sharing", "spread", "wanted"]
 
 _wanted: int | None = None
 _started: int = 0
@@ -39,6 +40,7 @@ def wanted() -> int:
 
 class _Own(threading.local):
     one_of_many = False
+    sharers = 1
 
 
 _own = _Own()
@@ -50,16 +52,28 @@ def one_of_many() -> None:
     _own.one_of_many = True
 
 
+@contextlib.contextmanager
+def sharing(sharers: int) -> Iterator[None]:
+    """In the block, the calling thread has an equal part of the threads: as many others compute
+    beside it as make `sharers` together."""
+    before, _own.sharers = _own.sharers, sharers
+    try:
+        yield
+    finally:
+        _own.sharers = before
+
+
 def count() -> int:
     """Threads a large computation of the calling thread is spread over."""
     if _own.one_of_many:
         return 1
     if _wanted is not None:
-        return _wanted
+        return max(1, _wanted // _own.sharers)
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this operating system
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    return max(1, found // _own.sharers)
 
 
 def spread(parts: Sequence[Callable[[], object]]) -> None:

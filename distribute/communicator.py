@@ -1,0 +1,193 @@
+"""Communicator: one replica's means to reduce, gather and broadcast arrays with the others.
+
+`ThreadCommunicator` is for replicas that are threads of one process; those of processes are in
+`multi_worker.py`.  Every replica must call the same methods in the same order.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.errors import InvalidArgumentError
+from .compression import Compression
+from .cross_device_ops import CrossDeviceOps, SharedMemoryAllReduce
+from .meeting import Meeting
+from .shared_sum import SharedSum, check_alike
+from .timeline import recorded
+
+__all__ = ["Communicator", "ThreadCommunicator"]
+
+
+class Communicator(abc.ABC):
+    """What `ReplicaContext` and the collective operations call; raw arrays throughout.
+
+    Attributes:
+        rank: number of this replica, from 0.
+        size: number of replicas.
+    """
+
+    rank: int
+    size: int
+
+    @abc.abstractmethod
+    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+        """Begin to reduce `arrays`; the number to `finish` it with."""
+
+    @abc.abstractmethod
+    def finish(self, number: int) -> list[Any]:
+        """The reduced arrays of a `start`; nobody may write to them."""
+
+    @abc.abstractmethod
+    def all_gather(self, array: Any, axis: int) -> Any:
+        """The replicas' arrays joined along `axis`."""
+
+    @abc.abstractmethod
+    def broadcast(self, arrays: Sequence[Any]) -> list[Any]:
+        """The arrays of replica 0."""
+
+    @abc.abstractmethod
+    def meet(self, what: str) -> None:
+        """Return when all replicas have called it."""
+
+    def all_reduce(self, arrays: Sequence[Any], mean: bool = False) -> list[Any]:
+        """The sums (or means) over the replicas."""
+        return self.finish(self.start(arrays, mean, False))
+
+
+class ThreadCommunicator(Communicator):
+    """Between the replicas of one process.
+
+    Args:
+        meeting: of all replicas.
+        rank: this one's number.
+        cross_device_ops: who makes the sums.
+        compression: of the gradients on their way, or None.
+    """
+
+    def __init__(
+        self,
+        meeting: Meeting,
+        rank: int,
+        cross_device_ops: CrossDeviceOps,
+        compression: str | None = None,
+    ):
+        self.rank = rank
+        self.size = meeting.size
+        self._meeting = meeting
+        self._ops = cross_device_ops
+        self._compression = None if compression is None else Compression(compression)
+
+    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+        """See `Communicator.start`."""
+        meeting = self._meeting
+        dtypes = [a.dtype for a in arrays]
+        number = meeting.posts[self.rank]
+        meeting.posts[self.rank] = number + 1
+        sent = [np.ascontiguousarray(a) if a.ndim else np.asarray(a) for a in arrays]
+        if compress and self._compression is not None:
+            sent = self._compression.compress(number, sent)
+        with meeting.condition:
+            work = meeting.works.get(number)
+            if work is None:
+                work = meeting.works[number] = _Work(meeting.size, self._ops, mean)
+            work.post(self.rank, sent, dtypes, meeting)
+        return number
+
+    def finish(self, number: int) -> list[Any]:
+        """See `Communicator.finish`."""
+        meeting = self._meeting
+        work = meeting.works[number]
+        what = f"all-reduce {number} of the step"
+        with recorded("communication", what, self.rank):
+            with meeting.condition:
+                meeting.wait_until(self.rank, what, lambda: work.sum is not None)
+            if work.sum.help():
+                with meeting.condition:
+                    meeting.condition.notify_all()
+            with meeting.condition:
+                meeting.wait_until(self.rank, what, lambda: work.sum.done)
+                work.taken += 1
+                if work.taken == self.size:
+                    del meeting.works[number]
+        return work.sum.results
+
+    def all_gather(self, array: Any, axis: int) -> Any:
+        """See `Communicator.all_gather`."""
+
+        def join(arrays: list[Any]) -> list[Any]:
+            return [np.concatenate(arrays, axis)] * self.size
+
+        return self._meeting.meet(self.rank, "all_gather", array, join)
+
+    def broadcast(self, arrays: Sequence[Any]) -> list[Any]:
+        """See `Communicator.broadcast`."""
+
+        def first(given: list[Any]) -> list[Any]:
+            return [list(given[0])] * self.size
+
+        return self._meeting.meet(self.rank, "broadcast", list(arrays), first)
+
+    def meet(self, what: str) -> None:
+        """See `Communicator.meet`."""
+        self._meeting.meet(self.rank, what, None, lambda given: given)
+
+
+class _Work:
+    """A reduction that the replicas post their arrays to, one after the other."""
+
+    def __init__(self, size: int, ops: CrossDeviceOps, mean: bool):
+        self._ops = ops
+        self._mean = mean
+        self._posted: list[Any] = [None] * size
+        self._left = size
+        self.sum: Any = None
+        self.taken = 0
+
+    def post(self, rank: int, arrays: list[Any], dtypes: list[Any], meeting: Meeting) -> None:
+        """Take one replica's arrays; the last ones make the sum ready to be computed."""
+        self._posted[rank] = arrays
+        self._left -= 1
+        if self._left:
+            return
+        try:
+            check_alike(self._posted, "all_reduce")
+            shared = isinstance(self._ops, SharedMemoryAllReduce)
+            make = SharedSum if shared else _ByOne
+            self.sum = make(self._posted, dtypes, self._mean)
+            if not shared:
+                self.sum.ops = self._ops
+        except InvalidArgumentError as error:
+            meeting.abort(error)
+            raise
+        self._posted = []
+        meeting.condition.notify_all()
+
+
+class _ByOne:
+    """A reduction that one replica makes for all, by cross-device operations of the user."""
+
+    def __init__(self, by_replica: Sequence[Any], dtypes: Sequence[Any], mean: bool):
+        self.ops: Any = None
+        self._columns = list(zip(*by_replica, strict=True))
+        self._dtypes, self._mean = dtypes, mean
+        self.results: list[Any] = []
+        self._begun: list[bool] = []
+        self.done = False
+
+    def help(self) -> bool:
+        """Compute it, if no other replica does; whether this one did."""
+        self._begun.append(True)
+        if len(self._begun) > 1:  # `append` is atomic: a later one sees the earlier
+            return False
+        count = len(self._columns[0]) if self._columns else 1
+        for column, dtype in zip(self._columns, self._dtypes, strict=True):
+            total = self.ops.combine([np.asarray(a, dtype) for a in column])[0]
+            self.results.append(
+                np.asarray(total / total.dtype.type(count) if self._mean else total)
+            )
+        self.done = True
+        return True

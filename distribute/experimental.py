@@ -1,0 +1,17 @@
+"""`hr.distribute.experimental`: `tf.distribute.experimental`'s names."""
+
+from .options import (
+    CommunicationImplementation,
+    CommunicationImplementation as CollectiveCommunication,
+    CommunicationOptions,
+    CommunicationOptions as CollectiveHints,
+)
+from .replica_context import ValueContext
+
+__all__ = [
+    "CollectiveCommunication",
+    "CollectiveHints",
+    "CommunicationImplementation",
+    "CommunicationOptions",
+    "ValueContext",
+]

@@ -1,0 +1,236 @@
+"""Datasets dealt out to replicas: every global batch cut in rows, one part per replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..data.node import Node
+from ..data.optional import Optional
+from ..data.transforms.batch import BatchNode
+from ..ops import api as hr, nest
+from ..ops.context import RunsReplicas, current
+from ..ops.errors import InvalidArgumentError
+from ..ops.sparse_tensor import SparseTensor
+from .timeline import recorded
+from .values import PerReplicaSpec, regroup
+
+__all__ = [
+    "DistributedDataset",
+    "DistributedDatasetsFromFunction",
+    "DistributedIterator",
+    "batch_size_of",
+    "rows_of",
+    "split_rows",
+    "split_sizes",
+]
+
+
+def batch_size_of(node: Node) -> int | None:
+    """The rows of a full batch of a plan, where its last batching says so."""
+    while True:
+        if isinstance(node, BatchNode):
+            return node.batch_size
+        inputs = node.inputs
+        if len(inputs) != 1 or type(node).__name__ in ("UnbatchNode", "FlatMapNode"):
+            return None
+        node = inputs[0]
+
+
+def split_sizes(rows: int, parts: int, full_batch: int | None = None) -> list[int]:
+    """How many of a batch's rows each replica gets, from the first on.
+
+    Every replica but the last ones gets its part of a full batch; a batch that is not full ends
+    where its rows do.
+
+    >>> split_sizes(7, 2), split_sizes(5, 2, full_batch=8)
+    ([4, 3], [4, 1])
+    """
+    whole = rows if full_batch is None or rows > full_batch else full_batch
+    small, more = divmod(whole, parts)
+    sizes = []
+    for i in range(parts):
+        size = min(small + (i < more), rows)
+        sizes.append(size)
+        rows -= size
+    return sizes
+
+
+def rows_of(batch: Any) -> int:
+    """The number of rows of a batch, which all its components share.
+
+    Raises:
+        InvalidArgumentError: they differ, or a component has no rows.
+    """
+    rows: int | None = None
+    for leaf in nest.flatten(batch):
+        if leaf is None:
+            continue
+        shape = leaf.shape
+        if len(shape) == 0:
+            raise InvalidArgumentError(
+                "a strategy deals out batches along their first axis, got a component that is "
+                f"a scalar of dtype {leaf.dtype.name}; batch the dataset with the global batch "
+                "size before distributing it"
+            )
+        found = int(shape[0])
+        if rows is not None and found != rows:
+            raise InvalidArgumentError(
+                "all components of a global batch must have the same number of rows, got "
+                f"{rows} and {found}"
+            )
+        rows = found
+    if rows is None:
+        raise InvalidArgumentError("a batch to deal out must have a component, got none")
+    return rows
+
+
+def _rows(leaf: Any, start: int, stop: int) -> Any:
+    if leaf is None:
+        return None
+    if isinstance(leaf, SparseTensor):
+        shape = [int(d) for d in leaf.shape]
+        return hr.sparse.slice(leaf, [start, *[0] * (len(shape) - 1)],
+                               [stop - start, *shape[1:]])  # fmt: skip
+    return leaf[start:stop]
+
+
+def split_rows(batch: Any, sizes: Sequence[int]) -> list[Any]:
+    """The batch's consecutive parts of these numbers of rows; dense parts are views."""
+    parts, start = [], 0
+    for size in sizes:
+        first, start = start, start + size
+        parts.append(
+            nest.map_structure(lambda leaf, a=first, b=start: _rows(leaf, a, b), batch)
+        )
+    return parts
+
+
+class DistributedIterator:
+    """The batches of one pass over a distributed dataset, a distributed value for each.
+
+    Args:
+        parts: gives for each step a list of one part per replica.
+        element_spec: the spec of what it gives.
+    """
+
+    def __init__(self, parts: Iterator[list[Any]], element_spec: Any):
+        self._parts = parts
+        self._spec = element_spec
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested specs of what `next` gives."""
+        return self._spec
+
+    def __iter__(self) -> DistributedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        if current.trace is not None:
+            raise RunsReplicas("a distributed dataset is iterated over from Python")
+        with recorded("input", "next batch"):
+            return regroup(next(self._parts))
+
+    def get_next(self) -> Any:
+        """The next batch.
+
+        Raises:
+            OutOfRangeError: there is none.
+        """
+        try:
+            return next(self)
+        except StopIteration:
+            from ..ops.errors import OutOfRangeError
+
+            raise OutOfRangeError("End of sequence") from None
+
+    def get_next_as_optional(self) -> Any:
+        """An `Optional` of the next batch, empty at the end."""
+        try:
+            return Optional.from_value(next(self))
+        except StopIteration:
+            return Optional.empty(self._spec)
+
+
+class DistributedDataset:
+    """A dataset of global batches, dealt out to the replicas of this process.
+
+    Args:
+        dataset: yields global batches.
+        strategy: whose replicas get the parts.
+        replicas: how many of them are in this process.
+    """
+
+    def __init__(self, dataset: Any, strategy: Any, replicas: int):
+        self._dataset = dataset
+        self._strategy = strategy
+        self._replicas = replicas
+        self._full_batch = batch_size_of(dataset._node)
+        # Unbatched datasets are refused here, not at the first step.
+        for spec in nest.flatten(dataset.element_spec):
+            if getattr(spec, "shape", None) is not None and spec.shape.rank == 0:
+                raise ValueError(
+                    "experimental_distribute_dataset needs a dataset of global batches, got "
+                    f"elements {dataset.element_spec}, which are not batched; call "
+                    ".batch(global_batch_size)"
+                )
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested specs of what iterating gives."""
+        count = self._replicas
+        return nest.map_structure(
+            lambda spec: PerReplicaSpec(*[_any_rows(spec)] * count), self._dataset.element_spec
+        )
+
+    def cardinality(self) -> Any:
+        """The number of global batches."""
+        return self._dataset.cardinality()
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> DistributedIterator:
+        if current.trace is not None:
+            raise RunsReplicas("a distributed dataset is iterated over from Python")
+        return DistributedIterator(self._parts(), self.element_spec)
+
+    def _parts(self) -> Iterator[list[Any]]:
+        for batch in self._dataset:
+            sizes = split_sizes(rows_of(batch), self._replicas, self._full_batch)
+            yield split_rows(batch, sizes)
+
+
+class DistributedDatasetsFromFunction(DistributedDataset):
+    """A dataset of per-replica batches: a step takes one for every replica.
+
+    Where too few are left for all, the last replicas get batches of no rows.
+    """
+
+    def cardinality(self) -> Any:
+        """The number of steps."""
+        count = int(self._dataset.cardinality())
+        return hr.constant(-(-count // self._replicas) if count > 0 else count, hr.int64)
+
+    def __len__(self) -> int:
+        return -(-len(self._dataset) // self._replicas)
+
+    def _parts(self) -> Iterator[list[Any]]:
+        parts: list[Any] = []
+        for batch in self._dataset:
+            parts.append(batch)
+            if len(parts) == self._replicas:
+                yield parts
+                parts = []
+        if parts:
+            rows_of(parts[0])
+            (none,) = split_rows(parts[0], [0])
+            yield parts + [none] * (self._replicas - len(parts))
+
+
+def _any_rows(spec: Any) -> Any:
+    shape = getattr(spec, "shape", None)
+    if type(spec) is not hr.TensorSpec or shape is None or not shape.rank:
+        return spec
+    return hr.TensorSpec([None, *shape[1:]], spec.dtype)
