@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import dtypes
+from . import (
+    conv_pooled as _registered,  # noqa: F401  what a graph pass makes of poolings
+    dtypes,
+)
 from .array_shape import expand_dims, squeeze
 from .conv_ops import padding_of
 from .convert import to_tensor

@@ -34,7 +34,11 @@ MODULES = {
     },
     "taps": {"tap_forward": 4, "tap_gradient": 5},
     "recurrent": {"lstm_forward": 4, "lstm_backward": 5},
-    "winograd": {"winograd_filter": 7, "winograd_forward": 4, "winograd_gradient": 6},
+    "pooled": {"pooled_forward": 4, "pooled_gradient": 5},
+    "winograd": {
+        "winograd_filter": 7, "winograd_forward": 4, "winograd_gradient": 6,
+        "winograd_pool_forward": 4, "winograd_pool_gradient": 6, "winograd_pool_input": 4,
+    },
 }  # fmt: skip
 
 # The files that a module's code comes from.
@@ -42,7 +46,8 @@ _SOURCES = {
     "elementary": ("elementary_code",),
     "taps": ("products", "taps_code"),
     "recurrent": ("recurrent_code", "vector_math"),
-    "winograd": ("products", "winograd_code"),
+    "pooled": ("pooled_code",),
+    "winograd": ("products", "pooled_code", "winograd_code", "winograd_pool_code"),
 }
 
 _kernels: dict[str, Kernel] = {}
@@ -158,20 +163,31 @@ def fill_cache(modules: list[str]) -> None:
 
 def write(module: str, code: Code) -> None:
     """Write a module's functions."""
-    from . import elementary_code, products, recurrent_code, taps_code, winograd_code
+    from . import (
+        elementary_code,
+        pooled_code,
+        products,
+        recurrent_code,
+        taps_code,
+        winograd_code,
+        winograd_pool_code,
+    )
 
-    if module == "elementary":
-        elementary_code.write_elementary(code)
-        return
-    if module == "recurrent":
-        recurrent_code.write_recurrent(code)
-        return
-    products.write_product(code)
-    products.write_gradient_product(code)
-    if module == "taps":
-        taps_code.write_taps(code)
-    else:
-        winograd_code.write_winograd(code)
+    def write_products(code: Code) -> None:
+        products.write_product(code)
+        products.write_gradient_product(code)
+
+    parts: dict[str, tuple[Callable[[Code], None], ...]] = {
+        "elementary": (elementary_code.write_elementary,),
+        "pooled": (pooled_code.write_pooled,),
+        "recurrent": (recurrent_code.write_recurrent,),
+        "taps": (write_products, taps_code.write_taps),
+        "winograd": (
+            write_products, winograd_code.write_winograd, winograd_pool_code.write_winograd_pool
+        ),
+    }  # fmt: skip
+    for part in parts[module]:
+        part(code)
 
 
 def _load(module: str) -> bool:

@@ -57,7 +57,8 @@ class Value:
 
     def _compared(self, other: Any, whole: str, real: str) -> Value:
         other = self.code.of(other, self.type)
-        op, truth = (f"icmp {whole}", "i1") if self.type == "i64" else (f"fcmp {real}", "i1")
+        real_type = "float" in self.type or "double" in self.type
+        op, truth = f"fcmp {real}" if real_type else f"icmp {whole}", "i1"
         if self.type.startswith("<"):
             truth = f"<{self.code.width} x i1>"
         return self.code.put(f"{op} {self.type} {self.name}, {other.name}", truth)
@@ -110,11 +111,13 @@ class Code:
     Attributes:
         width: floats in a vector.
         vector: its type.
+        bytes: the type of as many small whole numbers.
     """
 
     def __init__(self, width: int):
         self.width = width
         self.vector = f"<{width} x float>"
+        self.bytes = f"<{width} x i8>"
         self._functions: list[str] = []
         self._declared: set[str] = set()
         self._lines: list[str] = []
@@ -164,6 +167,8 @@ class Code:
             return self.splat(value) if value.type == "float" and type != "float" else value
         if type == "i64":
             return Value(self, str(int(value)), "i64")
+        if type == self.bytes:
+            return Value(self, f"<{', '.join([f'i8 {int(value)}'] * self.width)}>", type)
         # LLVM writes floats as the bits of the double that equals them.
         single = struct.unpack("f", struct.pack("f", value))[0]
         bits = f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
@@ -208,14 +213,17 @@ class Code:
     def load(self, address: Any, type: str | None = None) -> Value:
         """What stands at an address: a vector by default."""
         type = type or self.vector
-        align = 8 if type == "i64" else 4
+        align = self._alignment(type)
         return self.put(f"load {type}, ptr {self.pointer(address)}, align {align}", type)
 
     def store(self, address: Any, value: Value) -> None:
         """Put a value at an address."""
-        align = 8 if value.type == "i64" else 4
+        align = self._alignment(value.type)
         pointer = self.pointer(address)
         self.line(f"store {value.type} {value.name}, ptr {pointer}, align {align}")
+
+    def _alignment(self, type: str) -> int:
+        return 8 if type == "i64" else 1 if type == self.bytes else 4
 
     def parameters(self, address: Value, count: int) -> list[Value]:
         """`count` i64s that stand at `address`."""

@@ -22,7 +22,8 @@ from . import calls, memory, taps_code, winograd_code
 from .build import kernel, vector_width
 from .products import rows_of
 
-__all__ = ["forward", "grad_filter", "grad_input"]
+__all__ = ["block_step", "forward", "grad_filter", "grad_input", "is_for_winograd",
+           "suits_winograd", "tiles_for"]  # fmt: skip
 
 _BLOCK_BYTES = 384 << 10  # of packed rows, which stay in the second cache
 _SUMS_BYTES = 5 << 20  # of a part's sums in Winograd's filter gradient
@@ -36,7 +37,7 @@ def forward(x: Any, w: Any, at: Windows, bias: Any = None, relu: bool = False) -
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     floor = 0.0 if relu else _LOWEST
     pads = at.before
-    if _suits_winograd(x.shape, w.shape, at):
+    if suits_winograd(w.shape, at):
         return _winograd(x, w, at.out, pads, bias, floor)
     run = kernel("tap_forward")
     if run is None:
@@ -68,7 +69,7 @@ def grad_input(shape: tuple[int, ...], w: Any, g: Any, at: Windows) -> Any:
     turned = w.shape[:2] + (w.shape[3], w.shape[2])
     extent = [(k - 1) * d for k, d in zip(at.kernel, at.dilations, strict=True)]
     pads = tuple(e - b for e, b in zip(extent, at.before, strict=True))
-    if _suits_winograd(g.shape, turned, at, shape[1:-1]):
+    if suits_winograd(turned, at, shape[1:-1]):
         back = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
         return _winograd(g, back, shape[1:-1], pads, None, _LOWEST)
     run = kernel("tap_forward")
@@ -112,7 +113,7 @@ def grad_filter(x: Any, shape: tuple[int, ...], g: Any, at: Windows) -> Any:
     if not _covers(x, g, at) or x.shape[-1] != shape[-2]:
         return None
     x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-    if _suits_winograd(x.shape, shape, at):
+    if suits_winograd(shape, at):
         return _winograd_gradient(x, shape, g, at)
     run = kernel("tap_gradient")
     if run is None:
@@ -249,13 +250,20 @@ def _rows_for(row_bytes: int, rows: int) -> int:
 # -- Winograd ---------------------------------------------------------------------------------
 
 
-def _suits_winograd(
-    x: tuple[int, ...], w: tuple[int, ...], at: Windows, out: Any = None
-) -> bool:
+def suits_winograd(w: tuple[int, ...], at: Windows, out: Any = None) -> bool:
     """Whether a call is one for Winograd's form, and that form is there."""
-    if kernel("winograd_gradient") is None:
-        return False
-    width = vector_width()
+    return kernel("winograd_gradient") is not None and is_for_winograd(
+        w, at, vector_width(), out
+    )
+
+
+def is_for_winograd(w: tuple[int, ...], at: Windows, width: int, out: Any = None) -> bool:
+    """Whether a call with filters of shape `w` is one for Winograd's form, with vectors of
+    `width` floats.
+
+    Args:
+        out: sizes of the output if these are not those of `at`.
+    """
     if (
         at.kernel != (3, 3)
         or at.strides != (1, 1)
@@ -289,8 +297,8 @@ def _winograd(
     out = memory.empty((n, tall, wide, filters))
     tiles_y, tiles_x = -(-tall // 4), -(-wide // 4)
     tiles = n * tiles_y * tiles_x
-    rows = _tiles_for(channels, panels * 2 * width, tiles)
-    v_step, o_step = _step(rows * channels), _step(rows * panels * 2 * width)
+    rows = tiles_for(channels, panels * 2 * width, tiles)
+    v_step, o_step = block_step(rows * channels), block_step(rows * panels * 2 * width)
     added = np.zeros(filters + width, np.float32)
     if bias is not None:
         added[:filters] = bias
@@ -330,14 +338,14 @@ def _winograd_gradient(
     groups = [(p, min(panels, all_panels - p)) for p in range(0, all_panels, panels)]
     threads = workers.count()
     ways = 1 if len(groups) >= threads else threads
-    rows = _tiles_for(channels, panels * 2 * width, tiles)
+    rows = tiles_for(channels, panels * 2 * width, tiles)
     work = tiles * 36 * channels * filters
     cuts = calls.cuts(tiles, rows, work, 1) if ways > 1 else [(0, tiles)]
-    v_step = _step(rows * channels)
+    v_step = block_step(rows * channels)
     parts = []
     kept = []  # parameters live until all parts have run
     for first_panel, count in groups:
-        o_step = _step(rows * count * 2 * width)
+        o_step = block_step(rows * count * 2 * width)
         parameters = calls.parameters(
             winograd_code.PARAMETERS, x=x, out=g, zeros=zeros, height=x.shape[1],
             width=x.shape[2], channels=channels, out_height=tall, out_width=wide,
@@ -371,7 +379,7 @@ def _winograd_gradient(
     return out
 
 
-def _tiles_for(channels: int, filters: int, tiles: int) -> int:
+def tiles_for(channels: int, filters: int, tiles: int) -> int:
     """Tiles of a block: those of few channels stay in the second cache; with many, it matters
     more that the transformed filters are read seldom."""
     height = rows_of(vector_width())
@@ -379,7 +387,7 @@ def _tiles_for(channels: int, filters: int, tiles: int) -> int:
     return min(blocks * height, -(-tiles // height) * height)
 
 
-def _step(floats: int) -> int:
+def block_step(floats: int) -> int:
     """Bytes from one position's block to the next: not a multiple of a page, so that the 36
     positions of one place fall into different sets of the cache."""
     size = floats * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -21,21 +22,21 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
-def empty(shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array that begins a cache line.
+def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    """An array that begins a cache line.
 
     NumPy's own begin 16 bytes behind one where they are large, and every load of a vector then
     touches two.  Large ones come from a shelf: the pages of fresh memory cost as much as what
     a kernel computes in them.
     """
-    size = math.prod(shape) * 4
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = _shelf.empty((size + _LINE,), np.uint8)
     start = -address(raw) % _LINE
-    return raw[start : start + size].view(np.float32).reshape(shape)
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """The same, filled with zeros."""
+    """The same in float32, filled with zeros."""
     size = math.prod(shape) * 4
     raw = np.zeros(size + _LINE, np.uint8)
     start = -address(raw) % _LINE

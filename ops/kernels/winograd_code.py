@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from .code import Code, Value
 
-__all__ = ["PARAMETERS", "write_winograd"]
+__all__ = ["PARAMETERS", "Vectors", "both", "named", "of_filters", "of_gradients",
+           "of_outputs", "places", "tile", "write_winograd"]  # fmt: skip
 
 PARAMETERS = (
     "x", "u", "out", "bias", "zeros", "dump", "height", "width", "channels", "out_height",
     "out_width", "filters", "pad_y", "pad_x", "tiles_y", "tiles_x", "rows", "v_step", "o_step",
-    "first_panel", "panels", "floor",
+    "first_panel", "panels", "floor", "index",
 )  # fmt: skip
 
 Vectors = Sequence[Value]
@@ -56,20 +57,20 @@ def _filter(g: Vectors) -> list[Value]:
     ]
 
 
-def _output(m: Vectors) -> list[Value]:
+def of_outputs(m: Vectors) -> list[Value]:
     """A' m, 6 to 4."""
     a, b, c, d = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
     return [m[0] + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m[5]]
 
 
-def _gradient(e: Vectors) -> list[Value]:
+def of_gradients(e: Vectors) -> list[Value]:
     """A e, 4 to 6."""
     a, b = e[0] + e[2], e[1] + e[3]
     c, d = e[0] + 4.0 * e[2], 2.0 * e[1] + 8.0 * e[3]
     return [e[0], a + b, a - b, c + d, c - d, e[3]]
 
 
-def _filter_back(m: Vectors) -> list[Value]:
+def of_filters(m: Vectors) -> list[Value]:
     """G' m, 6 to 3."""
     near, far = m[1] + m[2], m[3] + m[4]
     turn, swing = m[2] - m[1], m[3] - m[4]
@@ -80,7 +81,7 @@ def _filter_back(m: Vectors) -> list[Value]:
     ]
 
 
-def _both(call: Callable[[Vectors], list[Value]], rows: list[list[Value]]) -> list[list[Value]]:
+def both(call: Callable[[Vectors], list[Value]], rows: list[list[Value]]) -> list[list[Value]]:
     """A one-dimensional transform along columns, then along rows."""
     columns = [call([row[j] for row in rows]) for j in range(len(rows[0]))]
     return [call([column[i] for column in columns]) for i in range(len(columns[0]))]
@@ -94,7 +95,8 @@ def write_winograd(code: Code) -> None:
     _write_gradient(code)
 
 
-def _named(code: Code, address: Value) -> dict[str, Value]:
+def named(code: Code, address: Value) -> dict[str, Value]:
+    """The parameters that stand at an address."""
     return dict(zip(PARAMETERS, code.parameters(address, len(PARAMETERS)), strict=True))
 
 
@@ -114,7 +116,7 @@ def _write_filter(code: Code) -> None:
             at = w + (c * filters + f) * 4
             one = channels * filters * 4
             g = [[code.load(at + (i * 3 + j) * one) for j in range(3)] for i in range(3)]
-            found = _both(_filter, g)
+            found = both(_filter, g)
             target = u + ((f // panel_width * channels + c) * panel_width
                           + f % panel_width) * 4  # fmt: skip
             for i in range(6):
@@ -126,14 +128,14 @@ def _write_filter(code: Code) -> None:
                     code.store(target + i * step + line, code.of(0.0, code.vector))
 
 
-def _tile(code: Code, p: dict[str, Value], t: Value) -> tuple[Value, Value, Value]:
+def tile(code: Code, p: dict[str, Value], t: Value) -> tuple[Value, Value, Value]:
     """Image, row and column (in tiles) of a tile."""
     per_image = p["tiles_y"] * p["tiles_x"]
     rest = t % per_image
     return t // per_image, rest // p["tiles_x"], rest % p["tiles_x"]
 
 
-def _places(
+def places(
     code: Code,
     slots: Value,
     size: int,
@@ -154,19 +156,19 @@ def _places(
     whole = (top >= zero) & (side >= zero) & exists
     whole = whole & (top + (size - 1) < tall) & (side + (size - 1) < wide)
 
-    def places() -> Iterator[tuple[int, int, Value, Value]]:
+    def all_places() -> Iterator[tuple[int, int, Value, Value]]:
         for i in range(size):
             row = corner + step * i
             for j in range(size):
                 yield i, j, slots + (i * size + j) * 8, row + pixel_bytes * j
 
     with code.when(whole):
-        for _, _, slot, at in places():
+        for _, _, slot, at in all_places():
             code.store(slot, at)
     with code.when(code.opposite(whole)):
         columns = [(side + j >= zero) & (side + j < wide) & exists for j in range(size)]
         rows = [(top + i >= zero) & (top + i < tall) for i in range(size)]
-        for i, j, slot, at in places():
+        for i, j, slot, at in all_places():
             code.store(slot, code.select(rows[i] & columns[j], at, outside, "i64"))
 
 
@@ -177,13 +179,13 @@ def _write_input(code: Code) -> None:
     with code.function(
         "winograd_input", "parameters", "first", "last", "target", private=True
     ) as (parameters, first, last, target):
-        p = _named(code, parameters)
+        p = named(code, parameters)
         channels, rows = p["channels"], p["rows"]
         slots = code.array(36)
         with code.loop(0, rows) as t:
-            image, y, x = _tile(code, p, first + t)
+            image, y, x = tile(code, p, first + t)
             base = p["x"] + image * p["height"] * p["width"] * channels * 4
-            _places(
+            places(
                 code, slots, 6, base, y * 4 - p["pad_y"], x * 4 - p["pad_x"],
                 p["height"], p["width"], channels * 4, p["zeros"], first + t < last,
             )  # fmt: skip
@@ -193,7 +195,7 @@ def _write_input(code: Code) -> None:
                      for j in range(6)]
                     for i in range(6)
                 ]  # fmt: skip
-                found = _both(_input, d)
+                found = both(_input, d)
                 place = target + c * rows * 4 + t * line
                 for i in range(6):
                     for j in range(6):
@@ -210,7 +212,7 @@ def _write_forward(code: Code) -> None:
         last,
         scratch,
     ):
-        p = _named(code, parameters)
+        p = named(code, parameters)
         rows, filters, channels = p["rows"], p["filters"], p["channels"]
         products = scratch + p["v_step"] * 36
         slots = code.array(16)
@@ -231,9 +233,9 @@ def _write_forward(code: Code) -> None:
                     step,
                 )
             with code.loop(0, code.least(last - start, rows)) as t:
-                image, y, x = _tile(code, p, start + t)
+                image, y, x = tile(code, p, start + t)
                 base = p["out"] + image * p["out_height"] * p["out_width"] * filters * 4
-                _places(
+                places(
                     code, slots, 4, base, y * 4, x * 4, p["out_height"], p["out_width"],
                     filters * 4, p["dump"], start + t < last,
                 )  # fmt: skip
@@ -245,7 +247,7 @@ def _write_forward(code: Code) -> None:
                         for i in range(6)
                     ]
                     bias = code.load(p["bias"] + f * 4)
-                    for i, row in enumerate(_both(_output, m)):
+                    for i, row in enumerate(both(of_outputs, m)):
                         for j, value in enumerate(row):
                             value = value + bias
                             value = code.select(value < lowest, lowest, value, code.vector)
@@ -265,7 +267,7 @@ def _write_gradient(code: Code) -> None:
     with code.function(
         "winograd_gradient", "parameters", "first", "last", "scratch", "sums", "target"
     ) as (parameters, first, last, scratch, sums, target):
-        p = _named(code, parameters)
+        p = named(code, parameters)
         rows, filters, channels = p["rows"], p["filters"], p["channels"]
         panels = p["panels"]
         right = scratch + p["v_step"] * 36
@@ -276,9 +278,9 @@ def _write_gradient(code: Code) -> None:
         with code.loop(first, last, rows) as start:
             code.call("winograd_input", parameters, start, last, scratch)
             with code.loop(0, rows) as t:
-                image, y, x = _tile(code, p, start + t)
+                image, y, x = tile(code, p, start + t)
                 base = p["out"] + image * p["out_height"] * p["out_width"] * filters * 4
-                _places(
+                places(
                     code, slots, 4, base, y * 4, x * 4, p["out_height"], p["out_width"],
                     filters * 4, p["zeros"], start + t < last,
                 )  # fmt: skip
@@ -290,7 +292,7 @@ def _write_gradient(code: Code) -> None:
                     ]  # fmt: skip
                     at = right + ((f // panel_width * rows + t) * panel_width
                                   + f % panel_width) * 4  # fmt: skip
-                    for i, row in enumerate(_both(_gradient, e)):
+                    for i, row in enumerate(both(of_gradients, e)):
                         for j, value in enumerate(row):
                             code.store(at + p["o_step"] * (i * 6 + j), value)
             with code.loop(0, 36) as i:
@@ -310,7 +312,7 @@ def _write_gradient(code: Code) -> None:
             at = sums + ((f // panel_width * channels + c) * panel_width
                          + f % panel_width) * 4  # fmt: skip
             m = [[code.load(at + sum_step * (i * 6 + j)) for j in range(6)] for i in range(6)]
-            for i, row in enumerate(_both(_filter_back, m)):
+            for i, row in enumerate(both(of_filters, m)):
                 for j, value in enumerate(row):
                     place = ((i * 3 + j) * channels + c) * stride + f
                     code.store(target + place * 4, value)

@@ -4,14 +4,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
-from headrace.ops import conv_plain, norm_ops, pool_plain, recurrent, workers
+from headrace.ops import conv_plain, conv_pooled, norm_ops, pool_plain, recurrent, workers
 from headrace.ops.kernels import (
     build,
     convolution,
     memory,
     normalization,
+    pooled,
     pooling,
     recurrent as kernel_recurrent,
 )
@@ -183,6 +184,76 @@ def test_batch_norm(rows, channels, mean, seed):
     for got, one in zip(back, exact, strict=True):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, one, rtol=1e-3, atol=2e-5 * (1 + mean) * 10)
+
+
+@DRAWS
+@given(
+    n=st.integers(1, 5),
+    size=st.tuples(st.integers(6, 15), st.integers(6, 15)),
+    channels=st.sampled_from([1, 2, 3, 16, 48]),
+    panels=st.integers(1, 2),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    padding=paddings,
+    seed=st.integers(0, 9),
+)
+def test_pooled_convolution(n, size, channels, panels, kernel, padding, seed):
+    width = build.vector_width()
+    # Few channels have a form of their own, many are Winograd's.
+    kernel = kernel if channels < 16 else (3, 3)
+    filters = panels * width * (2 if channels < 16 else 1)
+    rng = np.random.default_rng(seed)
+    at = Windows(size, kernel, (1, 1), (1, 1), padding)
+    x, w = rng.normal(size=(n, *size, channels)), rng.normal(size=(*kernel, channels, filters))
+    bias = rng.normal(size=filters)
+    shape = (n, at.out[0] // 2, at.out[1] // 2, filters)
+    g = rng.normal(size=shape)
+    x4, w4, g4, bias4 = (a.astype("f") for a in (x, w, g, bias))
+    assert pooled.wanted(w.shape, at) == (pooled.forward(x4, w4, bias4, at) is not None)
+    assume(pooled.wanted(w.shape, at))
+    out, index = pooled.forward(x4, w4, bias4, at)
+    # What the kernels take for the largest is it, but for rounding; gradients go there.
+    y = conv_plain.forward(x, w, at) + bias
+    tall, wide = shape[1:3]
+    four = [y[:, k // 2 : 2 * tall : 2, k % 2 : 2 * wide : 2] for k in range(4)]
+    want = np.maximum(np.max(four, 0), 0)
+    close(out, want, 3e-5)
+    close(np.choose(index, [*four, np.zeros(shape)]), want, 3e-5)
+    d = conv_pooled._spread(g, index, at.out)
+    gradients = (
+        conv_plain.grad_filter(x, w.shape, d, at), d.sum((0, 1, 2)),
+        conv_plain.grad_input(x.shape, w, d, at),
+    )  # fmt: skip
+    got = (
+        *pooled.grad_filter(x4, w.shape, g4, index, at),
+        pooled.grad_input(x.shape, w4, g4, index, at),
+    )
+    assert (got[2] is None) == (channels < 16)
+    for mine, plain in zip(got, gradients, strict=True):
+        if mine is not None:
+            close(mine, plain, 3e-5)
+    # The forms that run before these are compiled.
+    attrs = {"strides": (1, 1, 1, 1), "dilations": (1, 1, 1, 1), "padding": padding,
+             "data_format": "NHWC", "explicit_paddings": ()}  # fmt: skip
+    with mock.patch.object(pooled, "kernel", lambda name: None):
+        close(conv_pooled.PooledConvolution.impl(x4, w4, bias4, **attrs)[0], want, 3e-5)
+        dw, db = conv_pooled.PooledConvolutionFilterGrad.impl(x4, w4, g4, index, **attrs)
+        dx = conv_pooled.PooledConvolutionInputGrad.impl(x4.shape, w4, g4, index, **attrs)
+    for mine, plain in zip((dw, db, dx), gradients, strict=True):
+        close(mine, plain, 3e-5)
+
+
+def test_what_is_largest_where_numbers_are_equal_or_none():
+    width = 2 * build.vector_width()
+    at = Windows((4, 8), (1, 1), (1, 1), (1, 1), "VALID")
+    x = np.zeros((1, 4, 8, 1), "f")
+    w, bias = np.ones((1, 1, 1, width), "f"), np.zeros(width, "f")
+    x[0, :2, :2, 0] = [[1, 2], [2, 2]]
+    x[0, :2, 2:4, 0] = [[-1, -2], [0, -3]]
+    x[0, :2, 4:6, 0] = [[1, np.nan], [np.inf, 2]]
+    x[0, :2, 6:, 0] = [[-np.inf, 3], [np.inf, 3]]
+    out, index = pooled.forward(x, w, bias, at)
+    np.testing.assert_array_equal(out[0, 0, :, 0], [2, 0, np.nan, np.inf])
+    np.testing.assert_array_equal(index[0, 0], np.tile([[1], [4], [4], [2]], (1, width)))
 
 
 @DRAWS

@@ -16,6 +16,7 @@ from .flipped_resizes import flipped_resizes
 from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
 from .pool_gradients import pool_gradients
+from .pooled_convolutions import pooled_convolutions
 from .simplify import simplify
 from .wide_biases import wide_biases
 
@@ -25,7 +26,8 @@ Pass = Callable[[Graph], Graph]
 
 PASSES: list[Pass] = [
     dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
-    pool_gradients, flipped_resizes, wide_biases, dead_nodes, fuse_loops, early_starts,
+    pool_gradients, pooled_convolutions, flipped_resizes, wide_biases, dead_nodes, fuse_loops,
+    early_starts,
 ]  # fmt: skip
 # Of graphs whose calls are placed one by one: without what makes kernels of the CPU.
 PLACED_PASSES: list[Pass] = [
