@@ -17,6 +17,7 @@ from .array_basics import (
     sum_to,
 )
 from .array_module import array_module
+from .atomic_updates import update_at
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -287,7 +288,10 @@ def _repeat_impl(x: Any, repeats: Any, *, axis: int, count: int | None) -> Any:
         )
     if isinstance(x, StringArray):
         return x.map_offsets(lambda a: np.repeat(a, times, axis))
-    return array_module(x).repeat(x, times if count is None else count, axis)
+    xp = array_module(x)
+    if count is not None or xp is np:
+        return xp.repeat(x, times if count is None else count, axis)
+    return x.take(xp.asarray(np.repeat(np.arange(x.shape[axis]), times)), axis)
 
 
 def _repeat_shape(x: Any, repeats: Any, *, axis: int, count: int | None) -> TensorSpec:
@@ -311,9 +315,11 @@ def _repeat_grad_impl(g: Any, x: Any, repeats: Any, *, axis: int, count: int | N
         return g.reshape((*dims[: axis + 1], count, *dims[axis + 1 :])).sum(
             axis=axis + 1, dtype=g.dtype
         )
-    out = np.zeros((n, *(d for i, d in enumerate(x.shape) if i != axis)), g.dtype)
-    np.add.at(out, np.repeat(np.arange(n), repeats.reshape(-1)), np.moveaxis(g, axis, 0))
-    return np.moveaxis(out, 0, axis)
+    xp = array_module(g)
+    out = xp.zeros((n, *(d for i, d in enumerate(x.shape) if i != axis)), g.dtype)
+    rows = np.repeat(np.arange(n), repeats.reshape(-1))
+    update_at("add", out, xp.asarray(rows), xp.moveaxis(g, axis, 0))
+    return xp.moveaxis(out, 0, axis)
 
 
 def _repeat_batch(ctx: Any, x: Any, repeats: Any, *, axis: int, count: int | None) -> Any:

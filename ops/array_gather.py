@@ -213,9 +213,10 @@ def _gather_grad_impl(g: Any, params: Any, indices: Any, *, axis: int, batch_dim
     batch = _product(dims[:batch_dims])
     middle, rest = _product(dims[batch_dims:axis]), _product(dims[axis + 1 :])
     count = _product(indices.shape[batch_dims:])
-    start = np.arange(batch * middle).reshape(batch, middle, 1) * dims[axis]
+    xp = array_module(g)
+    start = xp.arange(batch * middle).reshape(batch, middle, 1) * dims[axis]
     rows = (start + indices.reshape(batch, 1, count)).reshape(-1)
-    out = np.zeros((batch * middle * dims[axis], rest), g.dtype)
+    out = xp.zeros((batch * middle * dims[axis], rest), g.dtype)
     add_rows(out, rows, g.reshape(len(rows), rest))
     return out.reshape(dims)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array_module", "device_arrays", "is_on_device"]
+__all__ = ["array_module", "device_arrays", "is_on_device", "scipy_module"]
 
 
 class _DeviceArrays:
@@ -15,13 +16,15 @@ class _DeviceArrays:
     Attributes:
         kind: their class; None while no device is in use.
         module: their library.
+        scipy: gives the module of SciPy's kind that goes with it, by its name.
     """
 
-    __slots__ = ("kind", "module")
+    __slots__ = ("kind", "module", "scipy")
 
     def __init__(self) -> None:
         self.kind: type | None = None
         self.module: Any = None
+        self.scipy: Any = None
 
 
 device_arrays = _DeviceArrays()
@@ -38,6 +41,13 @@ def array_module(*arrays: Any) -> Any:
             if isinstance(a, kind):
                 return device_arrays.module
     return np
+
+
+def scipy_module(name: str, *arrays: Any) -> Any:
+    """``scipy.<name>``, on devices ``cupyx.scipy.<name>``."""
+    if array_module(*arrays) is np:
+        return importlib.import_module(f"scipy.{name}")
+    return device_arrays.scipy(name)
 
 
 def is_on_device(array: Any) -> bool:

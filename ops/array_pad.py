@@ -9,6 +9,7 @@ import numpy as np
 from . import batch_rules
 from .array_basics import UnbatchableShape
 from .array_module import array_module
+from .atomic_updates import update_at
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -220,7 +221,7 @@ def _mirror_impl(x: Any, paddings: Any, *, mode: str, batch_dims: int = 0) -> An
                 op="MirrorPad",
             )
         if a or b:
-            at, axis = _sources(n, a, b, mode), i + batch_dims
+            at, axis = array_module(x).asarray(_sources(n, a, b, mode)), i + batch_dims
             if isinstance(out, StringArray):
                 out = out.map_offsets(lambda o, at=at, axis=axis: o.take(at, axis))
             else:
@@ -254,10 +255,11 @@ def _mirror_grad_impl(g: Any, x: Any, paddings: Any, *, mode: str, batch_dims: i
             continue
         axis = i + batch_dims
         n = x.shape[axis]
-        rows = np.moveaxis(g, axis, 0)
-        out = np.zeros((n, *rows.shape[1:]), g.dtype)
-        np.add.at(out, _sources(n, a, b, mode), rows)
-        g = np.moveaxis(out, 0, axis)
+        xp = array_module(g)
+        rows = xp.moveaxis(g, axis, 0)
+        out = xp.zeros((n, *rows.shape[1:]), g.dtype)
+        update_at("add", out, xp.asarray(_sources(n, a, b, mode)), rows)
+        g = xp.moveaxis(out, 0, axis)
     return g
 
 

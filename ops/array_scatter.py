@@ -14,7 +14,8 @@ import numpy as np
 
 from . import batch_rules, dtypes
 from .array_basics import cast, zeros_like
-from .array_module import array_module
+from .array_module import array_module, is_on_device
+from .atomic_updates import update_at
 from .convert import register_conversion, to_tensor
 from .elementwise import negative
 from .errors import InvalidArgumentError, UnimplementedError
@@ -57,17 +58,18 @@ def coordinates(
             wrong = (column < 0) | (column >= size)
             bad = wrong if bad is None else bad | wrong
     if bad is not None:
-        place = np.unravel_index(int(bad.argmax()), bad.shape)
+        place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
         where = ",".join(str(int(i)) for i in place)
         raise InvalidArgumentError(
             f"indices[{where}] = {indices[place].tolist()} does not index into {what} shape "
             f"{_bracket(own)} [Op:{op}]", op=op)  # fmt: skip
     places = indices.shape[:-1]
     lead = []
+    xp = array_module(indices)
     for b in range(batch_dims):
         spread = (1,) * b + (places[b],) + (1,) * (len(places) - 1 - b)
-        own_place = np.arange(places[b]).reshape(spread)
-        lead.append(own_place if columns else np.broadcast_to(own_place, places))
+        own_place = xp.arange(places[b]).reshape(spread)
+        lead.append(own_place if columns else xp.broadcast_to(own_place, places))
     return (*lead, *columns)
 
 
@@ -79,10 +81,8 @@ def add_rows(out: Any, rows: Any, values: Any) -> None:
     """``out[rows[i]] += values[i]`` for rows that may repeat; `out` is [n, width]."""
     if not len(rows):
         return
-    if not isinstance(out, np.ndarray):
-        import cupyx  # only where the arrays are CuPy's
-
-        cupyx.scatter_add(out, rows, values)
+    if is_on_device(out):
+        update_at("add", out, rows, values)
         return
     if out.shape[1] == 1 or len(rows) < 16:
         np.add.at(out, rows, values)
@@ -167,6 +167,9 @@ def _add(out: Any, key: Any, updates: Any) -> None:
     if key == ():
         out += updates
         return
+    if is_on_device(out):
+        update_at("add", out, key, updates)
+        return
     key = np.broadcast_arrays(*key)
     depth = len(key)
     rows = np.ravel_multi_index(key, out.shape[:depth]).reshape(-1)
@@ -179,15 +182,15 @@ def _sub(out: Any, key: Any, updates: Any) -> None:
     if key == ():
         out -= updates
         return
-    np.subtract.at(out, key, updates)
+    update_at("subtract", out, key, updates)
 
 
 def _max(out: Any, key: Any, updates: Any) -> None:
-    np.maximum.at(out, key, updates)
+    update_at("maximum", out, key, updates)
 
 
 def _min(out: Any, key: Any, updates: Any) -> None:
-    np.minimum.at(out, key, updates)
+    update_at("minimum", out, key, updates)
 
 
 def _scatter_nd_impl(indices: Any, updates: Any, shape: Any, *, batch_dims: int = 0) -> Any:

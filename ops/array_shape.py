@@ -14,6 +14,7 @@ from .array_basics import (
     reshape,
     shape,
 )
+from .array_module import array_module
 from .convert import to_tensor
 from .elementwise import conj
 from .errors import InvalidArgumentError, UnimplementedError
@@ -289,7 +290,8 @@ def _unravel_impl(indices: Any, dims: Any) -> Any:
         raise InvalidArgumentError(
             "index is out of bound as with dims [Op:UnravelIndex]", op="UnravelIndex"
         )
-    found = np.array(np.unravel_index(indices.reshape(-1), sizes)).astype(indices.dtype)
+    xp = array_module(indices)
+    found = xp.stack(xp.unravel_index(indices.reshape(-1), sizes)).astype(indices.dtype)
     return found.reshape((len(sizes), *indices.shape))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from . import batch_rules
 from .array_basics import cast
 from .array_join import stack
+from .array_module import array_module
 from .clip_ops import clip_by_value
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
@@ -39,7 +40,7 @@ def bitcast(input: Any, type: Any, name: str | None = None) -> Tensor:
 
 def _bitcast_impl(x: Any, *, type: DType) -> Any:
     new = type.np_dtype
-    x = np.ascontiguousarray(x).reshape(x.shape)
+    x = array_module(x).ascontiguousarray(x).reshape(x.shape)
     if new.itemsize == x.dtype.itemsize:
         return x.view(new).copy()
     if new.itemsize < x.dtype.itemsize:

@@ -9,7 +9,9 @@ import numpy as np
 from . import dtypes
 from .array_basics import cast, size as size_of, zeros
 from .array_gather import where
+from .array_module import array_module
 from .array_shape import squeeze
+from .atomic_updates import update_at
 from .batch_loop import looped
 from .comparison import greater
 from .convert import to_tensor
@@ -99,15 +101,16 @@ def _bincount_impl(
             f"{list(weights.shape)} beside {list(x.shape)} [Op:DenseBincount]"
         )
     flat = x if rows and x.ndim == 2 else x.reshape(1, -1)
-    index = np.arange(len(flat), dtype=np.int64)[:, None] * n + flat
+    xp = array_module(x)
+    index = xp.arange(len(flat), dtype=np.int64)[:, None] * n + flat
     keep = flat < n
-    out = np.zeros(len(flat) * n, weights.dtype)
+    out = xp.zeros(len(flat) * n, weights.dtype)
     if binary_output:
         out[index[keep]] = 1
     elif weights.size:
-        np.add.at(out, index[keep], weights.reshape(flat.shape)[keep])
+        update_at("add", out, index[keep], weights.reshape(flat.shape)[keep])
     else:
-        out[:] = np.bincount(index[keep], minlength=len(out))[: len(out)]
+        out[:] = xp.bincount(index[keep], minlength=len(out))[: len(out)]
     return out.reshape((len(flat), n)) if rows and x.ndim == 2 else out
 
 
@@ -182,7 +185,7 @@ def _bins_impl(x: Any, pair: Any, nbins: Any) -> Any:
     low, high, n = pair[0], pair[1], int(nbins)
     _check_bins(low, high, n)
     wide = np.float64 if x.dtype.itemsize == 8 or x.dtype.kind in "iu" else np.float32
-    scaled = (x - low).astype(wide) / wide(high - low)
+    scaled = (x - low).astype(wide) / (high - low).astype(wide)
     return np.clip(np.floor(n * scaled), 0, n - 1).astype(np.int32)
 
 
@@ -209,7 +212,7 @@ def _histogram_impl(x: Any, pair: Any, nbins: Any, *, dtype: DType) -> Any:
     n = int(nbins)
     _check_bins(pair[0], pair[1], n)
     # As the kernel does: steps are computed first.
-    step = (np.float64(pair[1]) - np.float64(pair[0])) / n
+    step = (float(pair[1]) - float(pair[0])) / n
     with np.errstate(invalid="ignore"):
         inside = np.clip(np.maximum(x, pair[0]).astype(np.float64) - pair[0], 0, step * n)
         bins = np.minimum((inside / step).astype(np.int64), n - 1).reshape(-1)
@@ -282,10 +285,10 @@ def _confusion_impl(a: Any, b: Any, n: Any, w: Any) -> Any:
     for what, x in (("labels", a), ("predictions", b)):
         if x.size and x.min() < 0:
             raise InvalidArgumentError(f"`{what}` contains negative values")
-        if x.size and x.max() >= n:
+        if x.size and int(x.max()) >= int(n):
             raise InvalidArgumentError(f"`{what}` out of bound: {x.max()} >= {int(n)}")
-    out = np.zeros((int(n), int(n)), w.dtype)
-    np.add.at(out, (a, b), w)
+    out = array_module(a).zeros((int(n), int(n)), w.dtype)
+    update_at("add", out, (a, b), w)
     return out
 
 

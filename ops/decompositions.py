@@ -173,8 +173,9 @@ def slogdet(input: Any, name: str | None = None) -> tuple[Tensor, Tensor]:
 
 
 def _slogdet_impl(x: Any) -> Any:
-    sign, size = array_module(x).linalg.slogdet(x)
-    return np.asarray(sign, x.dtype), np.asarray(size, x.dtype)
+    xp = array_module(x)
+    sign, size = xp.linalg.slogdet(x)
+    return xp.asarray(sign, x.dtype), xp.asarray(size, x.dtype)
 
 
 def _slogdet_shape(x: Any) -> tuple[TensorSpec, TensorSpec]:

@@ -249,7 +249,7 @@ def _ls_impl(a: Any, b: Any, l2: Any, *, fast: bool) -> Any:
         return xp.linalg.pinv(a, max(m, n) * np.finfo(a.dtype).eps).astype(a.dtype) @ b
     flipped = a.conj().swapaxes(-1, -2)
     gram = a @ flipped if m < n else flipped @ a
-    gram = gram + l2.astype(np.empty(0, a.dtype).real.dtype) * xp.eye(min(m, n), dtype=a.dtype)
+    gram = gram + gram.real.dtype.type(float(l2)) * xp.eye(min(m, n), dtype=a.dtype)
     try:
         xp.linalg.cholesky(gram)
         if m < n:

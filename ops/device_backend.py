@@ -44,6 +44,10 @@ class Backend:
         self._scalars: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    def scipy(self, name: str) -> Any:
+        """The module that is on devices what ``scipy.<name>`` is on the host."""
+        return importlib.import_module(f"cupyx.scipy.{name}")
+
     # -- where ----------------------------------------------------------------------------
 
     def on(self, index: int) -> Any:

@@ -29,7 +29,9 @@ HOST_INPUTS: dict[str, frozenset[str]] = {
     "TensorListSplit": frozenset({"lengths"}),
     "MatrixDiagV3": frozenset({"k", "num_rows", "num_cols"}),
     "_SparseSlice": frozenset({"shape", "start", "size"}),
-    "_WeightedRowCounts": frozenset(),
+    "_Pinv": frozenset(),
+    "_Repeat": frozenset({"repeats"}),
+    "_RepeatGrad": frozenset({"repeats"}),
     "_CropRoom": frozenset({"have", "size"}),
 }
 """The same where the name alone does not tell."""
@@ -90,6 +92,12 @@ HOST: dict[str, str] = {
         LearnedUnigramCandidateSampler LogUniformCandidateSampler
         ThreadUnsafeUnigramCandidateSampler UniformCandidateSampler DenseToDenseSetOperation
         DenseToSparseSetOperation SparseToSparseSetOperation SetSize EditDistance""",
+    "LAPACK's own routines, or a loop over rows": """
+        Lu TridiagonalSolve TridiagonalMatMul BandedTriangularSolve MatrixExponential
+        MatrixLogarithm MatrixSquareRoot IsotonicRegression _BlockMeans IgammaGradA FresnelSin
+        FresnelCos Dawsn Spence CTCBeamSearchDecoder CTCGreedyDecoder CTCLoss _DenseCTCLoss
+        _CTCUniqueLabels _CollapseRepeated ApproxTopK Eig""",
+    "no atomic product": "SegmentProd UnsortedSegmentProd",
     "sizes of images and boxes, a few numbers": """
         BroadcastArgs SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
         StatelessSampleDistortedBoundingBox _CropRoom SobolSample InvertPermutation""",

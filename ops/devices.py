@@ -120,6 +120,7 @@ class Devices:
             self._reset(backend, why_none)
             device_arrays.kind = None if backend is None else backend.array
             device_arrays.module = None if backend is None else backend.module
+            device_arrays.scipy = None if backend is None else backend.scipy
             placing.on = backend is not None
             if backend is not None and backend.native:
                 _load_overrides()

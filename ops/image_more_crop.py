@@ -13,6 +13,8 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import shape as shape_of
+from .array_module import array_module
+from .atomic_updates import update_at
 from .dtypes import DType
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -35,7 +37,7 @@ def _places(low: Any, high: Any, size: int, count: int) -> tuple[Any, Any]:
     count], and which of them are inside."""
     one = np.float32(size - 1)
     if count > 1:
-        steps = np.arange(count, dtype=np.float32)
+        steps = array_module(low).arange(count, dtype=np.float32)
         scale = (high - low) * one / np.float32(count - 1)
         at = low[:, None] * one + steps * scale[:, None]
     else:
@@ -126,7 +128,7 @@ def _crop_impl(
     size = tuple(crop.tolist())
     at = _Samples(boxes, image.shape[1], image.shape[2], size)
     if not len(index):
-        return np.zeros((0, *size, image.shape[3]), np.float32)
+        return array_module(image).zeros((0, *size, image.shape[3]), np.float32)
     if method == "nearest":
         out = _read(image, index, *at.nearest())
     else:
@@ -210,12 +212,12 @@ def _grad_image_impl(
     _checked(boxes, index, n, "CropAndResizeGradImage")
     at = _Samples(boxes, height, width, g.shape[1:3])
     wide = np.float64 if T is dtypes.float64 else np.float32
-    out = np.zeros((n * height * width, channels), wide)
+    out = array_module(g).zeros((n * height * width, channels), wide)
     g = np.where(at.inside[..., None], g, 0).astype(wide, copy=False)
     corners = ((*at.nearest(), 1),) if method == "nearest" else at.corners()
     for rows, columns, weight in corners:
         place = (index[:, None, None] * height + rows[:, :, None]) * width + columns[:, None]
-        np.add.at(out, place.reshape(-1), (g * weight).reshape(-1, channels))
+        update_at("add", out, place.reshape(-1), (g * weight).reshape(-1, channels))
     return out.reshape((n, height, width, channels)).astype(T.np_dtype, copy=False)
 
 

@@ -22,7 +22,7 @@ from .graph.into import WRITERS
 from .image_flip_kernel import mirrored
 from .image_resample import resample, resample_transposed
 from .image_shapes import image_size, pad_to_bounding_box, require_images
-from .image_weights import METHODS, taps, taps_reversed
+from .image_weights import METHODS, Taps, taps, taps_reversed
 from .math_ops import maximum, minimum
 from .primitive import Primitive
 from .shape_rules import FLOATS
@@ -160,11 +160,32 @@ def _resize_impl(
         if out is not None:
             return None
         if method == "nearest":
-            return x.take(rows.starts, -3).take(cols.starts, -2)
+            return x.take(xp.asarray(rows.starts), -3).take(xp.asarray(cols.starts), -2)
         if method == "bilinear":
             return (mirrored(x) if flipped else x).astype(np.float32)
-    host = x if xp is np else xp.asnumpy(x)
-    return xp.asarray(resample(host, rows, cols, out))
+    return resample(x, rows, cols, out) if xp is np else _products(xp, x, rows, cols, False)
+
+
+def _products(
+    xp: Any, x: Any, rows: Taps, cols: Taps, transposed: bool, sizes: Any = None
+) -> Any:
+    """The images resized, or its transpose, as products with the tables as matrices."""
+    x = x.astype(np.float32, copy=False)
+    for axis, table in ((-3, rows), (-2, cols)):
+        old = x.shape[axis] if sizes is None else sizes[axis + 3]
+        table = xp.asarray(_matrix(table, old))
+        x = xp.tensordot(table.T if transposed else table, x, axes=([1], [x.ndim + axis]))
+        x = xp.moveaxis(x, 0, axis)
+    return xp.ascontiguousarray(x)
+
+
+def _matrix(table: Taps, old: int) -> np.ndarray:
+    """[result, pixels]: what each result takes of each pixel."""
+    out = np.zeros((len(table.starts), old), np.float32)
+    every = np.arange(len(out))
+    for t in range(table.weights.shape[1]):
+        np.add.at(out, (every, np.minimum(table.starts + t, old - 1)), table.weights[:, t])
+    return out
 
 
 def _resize_shape(x: Any, size: Any, *, method: str, antialias: bool) -> TensorSpec:
@@ -229,9 +250,10 @@ def _grad_impl(g: Any, x: Any, size: Any, *, method: str, antialias: bool) -> An
     height, width = x.shape[-3:-1]
     rows = taps(method, height, g.shape[-3], antialias)
     cols = taps(method, width, g.shape[-2], antialias)
-    xp = array_module(g)
-    host = (g if xp is np else xp.asnumpy(g)).astype(np.float32, copy=False)
-    return xp.asarray(resample_transposed(host, rows, cols, (height, width))).astype(x.dtype)
+    g, xp = g.astype(np.float32, copy=False), array_module(g)
+    if xp is np:
+        return resample_transposed(g, rows, cols, (height, width)).astype(x.dtype)
+    return _products(xp, g, rows, cols, True, (height, width)).astype(x.dtype)
 
 
 def _grad_vjp(op: Any, gg: Any) -> Any:

@@ -214,7 +214,7 @@ def _sparse_xent_impl(features: Any, labels: Any) -> Any:
             f"Received a label value of {wrong} which is outside the valid range of "
             f"[0, {classes}).  Label values: {shown}"
         )
-    z = xp.subtract(features, last_max(xp, features), order="C")
+    z = xp.ascontiguousarray(features - last_max(xp, features))
     e = xp.exp(z)
     total = last_sum(e)
     where = xp.arange(0, flat.size * classes, max(classes, 1))

@@ -96,7 +96,7 @@ def _walk(x: Any, f: Any, attrs: dict[str, Any]) -> tuple[Any, Any, Windows]:
     wide = x.astype(np.float32) if small else x
     lowest = -np.inf if wide.dtype.kind == "f" else as_dtype(wide.dtype).min
     padded = at.pad(wide, lowest)
-    inside = at.pad(np.ones(x.shape[:3] + (1,), bool), False) if at.padded else None
+    inside = at.pad(xp.ones(x.shape[:3] + (1,), bool), False) if at.padded else None
     best = xp.full((len(x), *at.out, x.shape[3]), lowest, wide.dtype)
     taps = xp.full(best.shape, -1, np.int32)
     for k, ((i, j), where) in enumerate(at.taps()):
@@ -170,33 +170,37 @@ Dilation2D = Primitive(
 
 def _to_input(x: Any, f: Any, g: Any, **attrs: Any) -> Any:
     _, taps, at = _walk(x, f, attrs)
-    out = array_module(x).zeros(at.padded_shape(x.shape), g.dtype)
+    xp = array_module(x)
+    out = xp.zeros(at.padded_shape(x.shape), g.dtype)
     for k, (_, where) in enumerate(at.taps()):
-        out[where] += np.where(taps == k, g, np.zeros((), g.dtype))
-    return np.ascontiguousarray(out[at.inside()]) if at.padded else out
+        out[where] += xp.where(taps == k, g, g.dtype.type(0))
+    return xp.ascontiguousarray(out[at.inside()]) if at.padded else out
 
 
 def _to_filter(x: Any, f: Any, g: Any, **attrs: Any) -> Any:
     _, taps, at = _walk(x, f, attrs)
-    out = array_module(x).zeros(f.shape, g.dtype)
+    xp = array_module(x)
+    out = xp.zeros(f.shape, g.dtype)
     for k, ((i, j), _) in enumerate(at.taps()):
-        out[i, j] = np.where(taps == k, g, np.zeros((), g.dtype)).sum((0, 1, 2), dtype=g.dtype)
+        out[i, j] = xp.where(taps == k, g, g.dtype.type(0)).sum((0, 1, 2), dtype=g.dtype)
     return out
 
 
 def _from_input(x: Any, f: Any, gg: Any, **attrs: Any) -> Any:
     _, taps, at = _walk(x, f, attrs)
-    padded, out = at.pad(gg), array_module(x).zeros(taps.shape, gg.dtype)
+    xp = array_module(x)
+    padded, out = at.pad(gg), xp.zeros(taps.shape, gg.dtype)
     for k, (_, where) in enumerate(at.taps()):
-        out = np.where(taps == k, padded[where], out)
+        out = xp.where(taps == k, padded[where], out)
     return out
 
 
 def _from_filter(x: Any, f: Any, gg: Any, **attrs: Any) -> Any:
     _, taps, at = _walk(x, f, attrs)
-    out = array_module(x).zeros(taps.shape, gg.dtype)
+    xp = array_module(x)
+    out = xp.zeros(taps.shape, gg.dtype)
     for k, ((i, j), _) in enumerate(at.taps()):
-        out = np.where(taps == k, gg[i, j], out)
+        out = xp.where(taps == k, gg[i, j], out)
     return out
 
 

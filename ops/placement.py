@@ -117,22 +117,18 @@ def run(
 def _chosen(backend: Any, plan: _Plan, arrays: tuple[Any, ...]) -> int:
     """Where a call runs that no scope decides about."""
     small = bool(arrays)
+    place = None
     for i, a in enumerate(arrays):
-        if i in plan.host:
-            continue
         if isinstance(a, backend.array):
-            return a.device.id
-        kind = type(a)
-        if kind is np.ndarray or isinstance(a, np.generic):
-            if a.dtype != _INT32:
-                small = False
-                if not backend.holds(a.dtype):
-                    return HOST
-        else:
+            if place is None and i not in plan.host:
+                place = a.device.id
+        elif not _fits(backend, a):
             return HOST  # strings, lists of tensors, resources
-    if small:
-        return HOST
-    return devices.default()
+        elif i not in plan.host and a.dtype != _INT32:
+            small = False
+    if place is not None:
+        return place
+    return HOST if small else devices.default()
 
 
 def _fits(backend: Any, array: Any) -> bool:

@@ -285,7 +285,8 @@ def reduce_min(
 
 def _extremum(name: str) -> Callable[..., Any]:
     def impl(x: Any, *, axis: Any, keepdims: bool) -> Any:
-        reduce = getattr(array_module(x), name)
+        xp = array_module(x)
+        reduce = getattr(xp, name)
         if x.size:
             return reduce(x, axis=axis, keepdims=keepdims)
         dtype = as_dtype(x.dtype)
@@ -293,7 +294,10 @@ def _extremum(name: str) -> Callable[..., Any]:
             start = dtype.np_dtype.type(-np.inf if name == "max" else np.inf)
         else:
             start = dtype.min if name == "max" else dtype.max
-        return reduce(x, axis=axis, keepdims=keepdims, initial=start)
+        if xp is np:
+            return reduce(x, axis=axis, keepdims=keepdims, initial=start)
+        # CuPy's reductions of nothing have no initial value; the result's shape is a sum's.
+        return xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), start)
 
     return impl
 

@@ -146,9 +146,23 @@ def cumulative_logsumexp(
 
 
 def _logaddexp(x: Any, axis: int) -> Any:
+    xp = array_module(x)
+    if xp is not np:
+        return _doubling(xp, x, axis)
     if x.dtype.itemsize == 2:
         return np.logaddexp.accumulate(x.astype(np.float32), axis).astype(x.dtype)
     return np.logaddexp.accumulate(x, axis)
+
+
+def _doubling(xp: Any, x: Any, axis: int) -> Any:
+    """The scan in log2(n) steps over all elements (Hillis and Steele, 1986)."""
+    out = xp.moveaxis(x, axis, -1).astype(np.float32 if x.dtype.itemsize == 2 else x.dtype)
+    step = 1
+    while step < out.shape[-1]:
+        joined = xp.logaddexp(out[..., step:], out[..., :-step])
+        out = xp.concatenate([out[..., :step], joined], axis=-1)
+        step *= 2
+    return xp.moveaxis(out, -1, axis).astype(x.dtype)
 
 
 def _cumulative_logsumexp_vjp(op: Any, g: Any) -> Any:

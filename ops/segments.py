@@ -13,6 +13,8 @@ import numpy as np
 from .array_basics import cast, ones, ones_like, reshape, shape
 from .array_index import gather
 from .array_join import concat
+from .array_module import array_module, is_on_device
+from .atomic_updates import update_at
 from .comparison import Equal
 from .convert import to_tensor
 from .division import divide_no_nan
@@ -61,6 +63,8 @@ def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
         raise InvalidArgumentError(
             f"segment_ids[{bad}] = {int(ids[bad])} is out of range [0, {num})"
         )
+    if is_on_device(data):
+        return _reduce_at(kind, rows, ids, num, empty)
     keep = ids >= 0
     if not keep.all():
         rows, ids = rows[keep], ids[keep]
@@ -80,6 +84,26 @@ def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
         found = found / counts if found.dtype.kind not in "iu" else found // counts
     out[ids[starts]] = found.astype(data.dtype, copy=False)
     return out
+
+
+def _reduce_at(kind: str, rows: Any, ids: Any, num: int, empty: Any) -> Any:
+    """The same by atomic updates, in a row more that takes what has no segment."""
+    xp = array_module(rows)
+    ids = xp.where(ids < 0, num, ids)
+    shape = (num + 1, *rows.shape[1:])
+    if kind in ("sum", "mean"):
+        out = xp.zeros(shape, np.float32 if rows.dtype.itemsize == 2 else rows.dtype)
+        update_at("add", out, ids, rows)
+    else:
+        extreme = _start(kind, rows.dtype)
+        out = xp.full(shape, extreme, rows.dtype)
+        update_at("maximum" if kind == "max" else "minimum", out, ids, rows)
+    counts = xp.bincount(ids, minlength=num + 1).reshape((-1,) + (1,) * (rows.ndim - 1))
+    if kind == "mean":
+        some = xp.maximum(counts, 1)
+        out = out / some if out.dtype.kind not in "iu" else out // some
+    out = xp.where(counts > 0, out, empty)
+    return out[:num].astype(rows.dtype)
 
 
 # -- sorted ids -------------------------------------------------------------------------------

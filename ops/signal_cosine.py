@@ -9,7 +9,7 @@ from typing import Any
 
 from . import batch_rules, dtypes
 from .array_basics import cast, shape
-from .array_module import array_module
+from .array_module import array_module, scipy_module
 from .convert import to_tensor
 from .errors import UnimplementedError
 from .fft_ops import Fit
@@ -101,24 +101,23 @@ def resized_array(x: Any, length: int) -> Any:
 
 
 def _dct_impl(x: Any, *, kind: int, ortho: bool, transposed: bool) -> Any:
-    import scipy.fft
-
     if not x.size:
         return x.copy()
+    library = scipy_module("fft", x)
     if not transposed or kind == 4:
-        return scipy.fft.dct(x, kind, norm="ortho" if ortho else None)
+        return library.dct(x, kind, norm="ortho" if ortho else None)
     if ortho:  # orthogonal: the transposed transform is the inverse
-        return scipy.fft.dct(x, {2: 3, 3: 2}[kind], norm="ortho")
+        return library.dct(x, {2: 3, 3: 2}[kind], norm="ortho")
     if kind == 2:
-        return scipy.fft.dct(x, 3) + x[..., :1]
+        return library.dct(x, 3) + x[..., :1]
     if kind == 3:
-        out = scipy.fft.dct(x, 2)
+        out = library.dct(x, 2)
         out[..., 0] /= 2
         return out
     # Type 1 is a symmetric matrix times diag(1/2, 1, ..., 1, 1/2).
     ends = x.copy()
     ends[..., [0, -1]] *= 2
-    out = scipy.fft.dct(ends, 1)
+    out = library.dct(ends, 1)
     out[..., [0, -1]] /= 2
     return out
 

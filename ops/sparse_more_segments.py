@@ -14,6 +14,8 @@ import numpy as np
 from .array_basics import shape as shape_of
 from .array_gather import check_indices
 from .array_index import getitem
+from .array_module import array_module, is_on_device
+from .atomic_updates import update_at
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .primitive import Primitive
@@ -50,7 +52,7 @@ def _checked(indices: Any, segment_ids: Any, rows: int, name: str) -> None:
 
 def _reduced(kind: str, data: Any, indices: Any, ids: Any, num: int, name: str) -> Any:
     _checked(indices, ids, data.shape[0], name)
-    out = np.zeros((num, *data.shape[1:]), data.dtype)
+    out = array_module(data).zeros((num, *data.shape[1:]), data.dtype)
     if not len(ids):
         return out
     if int(ids[-1]) >= num:
@@ -58,6 +60,8 @@ def _reduced(kind: str, data: Any, indices: Any, ids: Any, num: int, name: str) 
             f"segment ids must be < num_segments, got {int(ids[-1])} and {num} [Op:{name}]",
             op=name,
         )
+    if is_on_device(data):
+        return _reduced_at(kind, data[indices], ids, num)
     starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
     wide = (
         np.float32 if data.dtype.itemsize == 2 and data.dtype.kind not in "iu" else data.dtype
@@ -68,6 +72,18 @@ def _reduced(kind: str, data: Any, indices: Any, ids: Any, num: int, name: str) 
         found = found / _scale(kind, counts, found.dtype, found.ndim)
     out[ids[starts]] = found.astype(data.dtype, copy=False)
     return out
+
+
+def _reduced_at(kind: str, rows: Any, ids: Any, num: int) -> Any:
+    """The same by atomic updates."""
+    xp = array_module(rows)
+    small = rows.dtype.itemsize == 2 and rows.dtype.kind not in "iu"
+    out = xp.zeros((num, *rows.shape[1:]), np.float32 if small else rows.dtype)
+    update_at("add", out, ids, rows)
+    if kind != "sum":
+        counts = xp.maximum(xp.bincount(ids, minlength=num), 1)
+        out = out / _scale(kind, counts, out.dtype, out.ndim)
+    return out.astype(rows.dtype, copy=False)
 
 
 def _impl(kind: str, name: str) -> Any:
@@ -100,13 +116,16 @@ def _grad_impl(kind: str, name: str) -> Any:
     """The gradient for `data`: rows of `grad` shared out and added up by index."""
 
     def impl(grad: Any, indices: Any, segment_ids: Any, output_dim0: Any) -> Any:
+        xp = array_module(grad)
         rows = grad[segment_ids]
         if kind != "sum":
-            counts = np.bincount(segment_ids, minlength=len(grad))[segment_ids]
+            counts = xp.bincount(segment_ids, minlength=len(grad))[segment_ids]
             rows = rows / _scale(kind, counts, rows.dtype, rows.ndim)
         check_indices(indices, int(output_dim0), name)
-        out = np.zeros((int(output_dim0), *grad.shape[1:]), grad.dtype)
-        if len(indices):
+        out = xp.zeros((int(output_dim0), *grad.shape[1:]), grad.dtype)
+        if xp is not np:
+            update_at("add", out, indices, rows)
+        elif len(indices):
             order = np.argsort(indices, kind="stable")
             at = indices[order]
             starts = np.flatnonzero(np.concatenate([[True], at[1:] != at[:-1]]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import batch_rules, dtypes
 from .array_basics import sum_to
-from .array_module import array_module
+from .array_module import scipy_module
 from .elementwise import Exp, Neg, Square, unary_call, unary_primitive
 from .primitive import Primitive
 from .shape_rules import FLOATS, binary
@@ -27,11 +27,7 @@ def special(name: str) -> Callable[..., Any]:
     """SciPy's (on devices CuPy's) special function `name`; small float dtypes are kept."""
 
     def impl(*arrays: Any) -> Any:
-        if array_module(*arrays) is np:
-            import scipy.special as library
-        else:
-            import cupyx.scipy.special as library
-        fn = getattr(library, name)
+        fn = getattr(scipy_module("special", *arrays), name)
         dtype = arrays[0].dtype
         if dtype.itemsize == 2:
             return fn(*[a.astype(np.float32) for a in arrays]).astype(dtype)
@@ -94,13 +90,12 @@ Digamma = unary_primitive(
 
 
 def _polygamma_impl(a: Any, x: Any) -> Any:
-    import scipy.special
-
+    library = scipy_module("special", a, x)
     # polygamma is only given for integer orders by SciPy; the zeta form is its definition.
     a64, x64 = a.astype(np.float64), x.astype(np.float64)
     sign = np.where(np.mod(a64, 2) == 0, -1.0, 1.0)
-    value = sign * scipy.special.gamma(a64 + 1) * scipy.special.zeta(a64 + 1, x64)
-    return np.where(a64 == 0, scipy.special.psi(x64), value).astype(x.dtype)
+    value = sign * library.gamma(a64 + 1) * library.zeta(a64 + 1, x64)
+    return np.where(a64 == 0, library.psi(x64), value).astype(x.dtype)
 
 
 Polygamma = Primitive(
