@@ -137,7 +137,14 @@ class _Seeds:
         self.used: dict[Any, int] = {}
 
     def reserve(self, stream: Any, n: int) -> int:
-        """Take `n` counters of a stream; returns the first."""
+        """Take `n` counters of a stream; returns the first.  Each replica of a strategy has a
+        part of the stream to itself."""
+        replica = current.replica
+        if replica is not None:
+            return self._reserve((stream, replica.rank), n) + (replica.rank << 44)
+        return self._reserve(stream, n)
+
+    def _reserve(self, stream: Any, n: int) -> int:
         with self.lock:
             start = self.used.get(stream, 0)
             self.used[stream] = start + n

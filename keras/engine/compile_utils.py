@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import api as hr, nest
+from ...ops.context import current
 from .. import losses, metrics
 from .tracking import is_metric
 
@@ -118,8 +119,11 @@ class LossContainer:
                 )
                 raise
             if self.metrics:
-                batch = hr.shape(nest.flatten(preds[i])[0])[0]
-                self.metrics[i].update_state(value, sample_weight=hr.cast(batch, "float32"))
+                batch = hr.cast(hr.shape(nest.flatten(preds[i])[0])[0], "float32")
+                mean = value
+                if current.replica is not None:  # the loss is a part of the global batch's
+                    mean = hr.divide_no_nan(value, current.replica.batch_share(batch))
+                self.metrics[i].update_state(mean, sample_weight=batch)
             weight = self.weights[i]
             if weight is not None:
                 value = value * float(weight)

@@ -117,7 +117,11 @@ class StatefulLayer:
             autocast: accepted for Keras 3's sake.
             regularizer: added to the layer's `losses`.
             constraint: applied to it after each update.
-            aggregation, overwrite_with_gradient: accepted for Keras 3's sake.
+            aggregation: how replicas' values combine that are assigned in a step: ``"mean"``
+                by default, of others than floats ``"only_first_replica"``.
+            synchronization: ``"on_read"`` leaves each replica its own value until it is read
+                outside of the replicas.
+            overwrite_with_gradient: accepted for Keras 3's sake.
             name: its name inside the layer.
             args, kwargs: the above in this order; or, if the first is a string, in Keras 2's:
                 name, shape, dtype, initializer, regularizer, trainable, constraint.
@@ -162,6 +166,9 @@ class StatefulLayer:
                 dtype=found,
                 name=f"{self.name}/{name or 'variable'}",
                 constraint=constraints.get(constraint),
+                synchronization=kwargs.get("synchronization"),
+                aggregation=aggregation
+                or ("mean" if found.is_floating else "only_first_replica"),
             )
         self._engine.variables.append(variable)
         if regularizer is not None:

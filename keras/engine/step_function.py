@@ -110,6 +110,33 @@ class StepFunction:
             self._exact[tuple(key)] = found
         return self._finish(found, found.run(*arrays))
 
+    def run_eagerly(self, batch: Any) -> Any:
+        """Run the step as plain Python."""
+        return self._step(batch)
+
+    def bound(self, batch: Any) -> Callable[[], Any] | None:
+        """The run of the step on `batch`, traced first if need be, for another thread to call;
+        None where steps run as plain Python."""
+        if self._eager:
+            return None
+        leaves, tree = nest.flatten_with_spec(batch)
+        specs: list[Any] = [None if leaf is None else _spec(leaf) for leaf in leaves]
+        key = (tree, tuple(specs))
+        found = self._exact.get(key)
+        if found is None:
+            try:
+                found = self._exact[key] = self._find(tree, specs)
+            except UntraceableError as error:
+                self._warn(error)
+                return None
+        arrays: list[Any] = []
+        for leaf in leaves:
+            if leaf is not None:
+                parts = leaf._components() if hasattr(leaf, "_components") else (leaf,)
+                arrays.extend(part._value for part in parts)
+        run = found.run
+        return lambda: self._finish(found, run(*arrays))
+
     def _run_general(self, batch: Any, leaves: list[Any], tree: Any) -> Any:
         """Batches with ragged or sparse tensors, or with absent parts."""
         specs: list[Any] = [None if leaf is None else _spec(leaf) for leaf in leaves]
@@ -160,13 +187,16 @@ class StepFunction:
         for_tracing(self._step)(batch)
 
     def _give_up(self, error: UntraceableError, batch: Any) -> Any:
+        self._warn(error)
+        return self._step(batch)
+
+    def _warn(self, error: UntraceableError) -> None:
         self._eager = True
         warnings.warn(
             f"{self._name} cannot be traced and runs eagerly (slower): {error} "
             "Pass `run_eagerly=True` to `compile()` to silence this.",
-            stacklevel=4,
+            stacklevel=5,
         )
-        return self._step(batch)
 
 
 def _spec(leaf: Any) -> Any:

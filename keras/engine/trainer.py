@@ -8,17 +8,19 @@ The loops themselves are in `training_loop.py`.  `train_step`, `test_step`, `pre
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from ...distribute.context import get_strategy, has_strategy
 from ...ops import api as hr, nest
 from ...ops.context import current as recorder
 from .. import metrics as metrics_module, optimizers
 from . import training_loop
 from .compile_utils import LossContainer, MetricsContainer, apply_class_weight
 from .data_adapter import to_tensors, unpack_x_y_sample_weight
+from .replicated_step import ReplicatedStep, traces_needed
 from .serialization import deserialize_keras_object, serialize_keras_object
 from .step_function import StepFunction
 from .tracking import unique
@@ -41,6 +43,7 @@ class Trainer:
         self._compile_loss: LossContainer | None = None
         self._compile_metrics: MetricsContainer | None = None
         self._loss_tracker: Any = None
+        self._strategy: Any = get_strategy()
         self._reset_functions()
 
     def _reset_functions(self) -> None:
@@ -81,6 +84,37 @@ class Trainer:
                 "steps_per_execution must be a positive integer, got "
                 f"steps_per_execution={steps_per_execution!r}"
             )
+        if has_strategy():
+            self._strategy = get_strategy()
+        with self._strategy_scope():
+            self._compile(optimizer, loss, loss_weights, metrics, weighted_metrics,
+                          run_eagerly, steps_per_execution, auto_scale_loss)  # fmt: skip
+
+    @property
+    def distribute_strategy(self) -> Any:
+        """The strategy whose scope the model was compiled (or made) in."""
+        return self._strategy
+
+    def _strategy_scope(self) -> Any:
+        """The scope of the model's strategy, entered unless it is the one in force."""
+        if self._strategy is get_strategy():
+            return contextlib.nullcontext()
+        return self._strategy.scope()
+
+    def _replicated(self) -> bool:
+        return self._strategy.num_replicas_in_sync > 1
+
+    def _compile(
+        self,
+        optimizer: Any,
+        loss: Any,
+        loss_weights: Any,
+        metrics: Any,
+        weighted_metrics: Any,
+        run_eagerly: bool | None,
+        steps_per_execution: int,
+        auto_scale_loss: bool,
+    ) -> None:
         self.optimizer = optimizers.get(optimizer)
         policy = getattr(self, "dtype_policy", None)
         if auto_scale_loss and policy is not None and policy.name == "mixed_float16":
@@ -154,11 +188,31 @@ class Trainer:
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics' values by name."""
+        return self._results_of(self.metrics)
+
+    def _results_reader(self) -> Callable[[], dict[str, Any]]:
+        """`get_metrics_result` for the steps of one epoch.
+
+        After the first no metric is new: finding them walks the whole model, which takes longer
+        than a small step.
+        """
+        if type(self).get_metrics_result is not Trainer.get_metrics_result:
+            return self.get_metrics_result
+        known: list[Any] = []
+
+        def read() -> dict[str, Any]:
+            if not known:
+                known.extend(self.metrics)
+            return self._results_of(known)
+
+        return read
+
+    def _results_of(self, metrics: list[Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         compiled: set[int] = set()
         if self._compile_metrics is not None:
             compiled = {id(m) for m in self._compile_metrics.metrics}
-        for metric in self.metrics:
+        for metric in metrics:
             if id(metric) in compiled:
                 continue
             value = metric.result()
@@ -194,7 +248,11 @@ class Trainer:
             loss = None if y is None else self._compile_loss(y, y_pred, sample_weight)
             if loss is not None:
                 terms.append(loss)
-        terms.extend(hr.cast(hr.reduce_sum(term), "float32") for term in added)
+        extra = [hr.cast(hr.reduce_sum(term), "float32") for term in added]
+        if extra and recorder.replica is not None:  # the replicas' losses are added up
+            share = recorder.replica.batch_share(_batch_rows((x, y, y_pred)))
+            extra = [term * share for term in extra]
+        terms.extend(extra)
         if not terms:
             if training:
                 raise ValueError(
@@ -214,8 +272,12 @@ class Trainer:
         return self.get_metrics_result()
 
     def _track_loss(self, x: Any, loss: Any) -> None:
-        size = hr.shape(next(t for t in nest.flatten(x) if t is not None))[0]
-        self._loss_tracker.update_state(loss, sample_weight=hr.cast(size, "float32"))
+        size = _batch_rows(x)
+        if recorder.replica is not None:  # the loss is a part of the global batch's
+            loss = hr.divide_no_nan(
+                loss, hr.cast(recorder.replica.batch_share(size), loss.dtype)
+            )
+        self._loss_tracker.update_state(loss, sample_weight=size)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One update on one batch; the metrics' values.  Override it for a step of your own."""
@@ -261,9 +323,17 @@ class Trainer:
 
     # -- functions ------------------------------------------------------------------------
 
-    def _step_function(self, method: str, keep_results: bool = True) -> StepFunction:
+    def _step_function(self, method: str, keep_results: bool = True) -> Any:
         name = f"{method} of model {self.name!r}"  # type: ignore[attr-defined]
-        return StepFunction(getattr(self, method), name, self.run_eagerly, keep_results)
+        step = StepFunction(getattr(self, method), name, self.run_eagerly, keep_results)
+        if not self._replicated():
+            return step
+        more = [
+            StepFunction(getattr(self, method), name, self.run_eagerly, keep_results)
+            for _ in range(traces_needed(self._strategy) - 1)
+        ]
+        joined = method == "predict_step"
+        return ReplicatedStep(self._strategy, [step, *more], joined)
 
     def _plain_metrics(self, step: str) -> bool:
         """Whether `step` is Keras's own, whose result is the metrics' values."""
@@ -322,11 +392,12 @@ class Trainer:
                     f"class_weight={class_weight}"
                 )
             sample_weight = apply_class_weight(y, class_weight)
-        batch = _batch(x, y, sample_weight)
-        training_loop.symbolic_build(self, batch)
-        self.reset_metrics()
-        logs = self.make_train_function()(batch)
-        return self._logs_of_batch(logs, return_dict)
+        with self._strategy_scope():
+            batch = _batch(x, y, sample_weight)
+            training_loop.symbolic_build(self, batch)
+            self.reset_metrics()
+            logs = self.make_train_function()(batch)
+            return self._logs_of_batch(logs, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -334,15 +405,17 @@ class Trainer:
         """Evaluation of one batch; the loss, or ``[loss, *metrics]``, or a dictionary: of this
         batch alone, as in Keras 3."""
         self._assert_compiled("test_on_batch")
-        batch = _batch(x, y, sample_weight)
-        training_loop.symbolic_build(self, batch)
-        self.reset_metrics()
-        logs = self.make_test_function()(batch)
-        return self._logs_of_batch(logs, return_dict)
+        with self._strategy_scope():
+            batch = _batch(x, y, sample_weight)
+            training_loop.symbolic_build(self, batch)
+            self.reset_metrics()
+            logs = self.make_test_function()(batch)
+            return self._logs_of_batch(logs, return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
-        outputs = self.make_predict_function()(_batch(x, None, None))
+        with self._strategy_scope():
+            outputs = self.make_predict_function()(_batch(x, None, None))
         return nest.map_structure(training_loop.as_array, outputs)
 
     def _logs_of_batch(self, logs: Any, return_dict: bool) -> Any:
@@ -412,11 +485,12 @@ class Trainer:
         """
         _ignore_keras2(kwargs, "fit")
         self._assert_compiled("fit")
-        return training_loop.fit(
-            self, x, y, batch_size, epochs, verbose, callbacks, validation_split,
-            validation_data, shuffle, class_weight, sample_weight, initial_epoch,
-            steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
-        )  # fmt: skip
+        with self._strategy_scope():
+            return training_loop.fit(
+                self, x, y, batch_size, epochs, verbose, callbacks, validation_split,
+                validation_data, shuffle, class_weight, sample_weight, initial_epoch,
+                steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+            )  # fmt: skip
 
     def evaluate(
         self,
@@ -433,9 +507,10 @@ class Trainer:
         """Loss and metrics on the data: a number, a list, or (`return_dict`) a dictionary."""
         _ignore_keras2(kwargs, "evaluate")
         self._assert_compiled("evaluate")
-        logs = training_loop.evaluate(
-            self, x, y, batch_size, verbose, sample_weight, steps, callbacks
-        )
+        with self._strategy_scope():
+            logs = training_loop.evaluate(
+                self, x, y, batch_size, verbose, sample_weight, steps, callbacks
+            )
         return logs if return_dict else self._flatten_logs(logs)
 
     def predict(
@@ -449,7 +524,8 @@ class Trainer:
     ) -> Any:
         """The outputs for all of the data, as arrays."""
         _ignore_keras2(kwargs, "predict")
-        return training_loop.predict(self, x, batch_size, verbose, steps, callbacks)
+        with self._strategy_scope():
+            return training_loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
 
 @contextlib.contextmanager
@@ -464,6 +540,12 @@ def _part(name: str) -> Iterator[None]:
         yield
     finally:
         graph.scope = outer
+
+
+def _batch_rows(batch: Any) -> Any:
+    """The number of rows of a batch, a float32 scalar."""
+    size = hr.shape(next(t for t in nest.flatten(batch) if t is not None))[0]
+    return hr.cast(size, "float32")
 
 
 def _batch(x: Any, y: Any, sample_weight: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...distribute.values import select
 from ...ops import nest
 from ...ops.convert import convert_to_tensor as to_tensor
 from ...ops.string_array import StringArray
@@ -22,6 +23,7 @@ from .array_adapter import split_validation
 from .data_adapter import unpack_x_y_sample_weight
 from .epochs import EpochIterator, make_adapter
 from .keras_tensor import KerasTensor
+from .replicated_step import check_variables
 from .symbolic import infer_specs, map_leaves
 
 __all__ = ["as_array", "evaluate", "fit", "predict", "symbolic_build"]
@@ -69,6 +71,7 @@ def fit(
         model=model,
     )
     symbolic_build(model, data.peek())
+    check_variables(model)
     step = model.make_train_function()
     model.stop_training = False
     model._initial_epoch = None
@@ -105,8 +108,10 @@ def _run_epoch(
     index = -1
     every = model.steps_per_execution
 
+    results = model._results_reader()
+
     def logs() -> dict[str, Any]:
-        return model._pythonify(model.get_metrics_result() if last is None else last)
+        return model._pythonify(results() if last is None else last)
 
     if every == 1:
         for index, batch in enumerate(data):
@@ -274,7 +279,7 @@ def symbolic_build(model: Any, batch: Any) -> None:
     known = all(c is None or c.built for c in (losses, metrics))
     if model.run_eagerly or (model.built and known):
         return
-    x, y, _ = unpack_x_y_sample_weight(batch)
+    x, y, _ = unpack_x_y_sample_weight(select(batch, 0))
 
     def run(x: Any, y: Any) -> Any:
         y_pred = model(x, training=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import api as hr
+from ...ops.context import current
 from ...ops.layer_norm import normalized_rows
 from ...ops.norm_ops import batch_norm_training
 from .. import backend, constraints, initializers, regularizers
@@ -134,7 +135,8 @@ class BatchNormalization(_Normalization):
         renorm: not supported yet.
         renorm_clipping: kept for configs.
         renorm_momentum: kept for configs.
-        synchronized: whether replicas share their batch statistics; kept for strategies.
+        synchronized: whether the statistics are those of all replicas' batches together; else
+            each replica normalizes by its own, and the moving averages are the replicas' mean.
         **kwargs: see `Layer`.
     """
 
@@ -192,6 +194,8 @@ class BatchNormalization(_Normalization):
             initializer=self.moving_mean_initializer,
             trainable=False,
             autocast=False,
+            synchronization="on_read",
+            aggregation="mean",
         )
         self.moving_variance = self.add_weight(
             shape=(size,),
@@ -199,6 +203,8 @@ class BatchNormalization(_Normalization):
             initializer=self.moving_variance_initializer,
             trainable=False,
             autocast=False,
+            synchronization="on_read",
+            aggregation="mean",
         )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
         self.built = True
@@ -216,11 +222,17 @@ class BatchNormalization(_Normalization):
         if training and self.trainable:
             old_mean, old_variance = mean, variance
             fused = None
-            if mask is None and self.axis % len(x.shape) == len(x.shape) - 1:
+            if self.synchronized and current.replica is not None:
+                mean, variance = self._moments_of_all(x, mask)
+            elif mask is None and self.axis % len(x.shape) == len(x.shape) - 1:
                 fused, mean, variance = self._fused(x)
             else:
                 mean, variance = self._moments(x, mask)
             keep, take = self.momentum, 1.0 - self.momentum
+            if current.replica is not None:  # one that got no rows has no statistics
+                some = hr.shape(x)[0] > 0
+                mean = hr.where(some, mean, hr.cast(old_mean, mean.dtype))
+                variance = hr.where(some, variance, hr.cast(old_variance, variance.dtype))
             self.moving_mean.assign(old_mean * keep + hr.cast(mean, old_mean.dtype) * take)
             self.moving_variance.assign(
                 old_variance * keep + hr.cast(variance, old_variance.dtype) * take
@@ -243,6 +255,20 @@ class BatchNormalization(_Normalization):
         scale = hr.ones(size, x.dtype) if self.gamma is None else hr.cast(self.gamma, x.dtype)
         offset = hr.zeros(size, x.dtype) if self.beta is None else hr.cast(self.beta, x.dtype)
         return batch_norm_training(x, scale, offset, self.epsilon)
+
+    def _moments_of_all(self, x: Any, mask: Any) -> tuple[Any, Any]:
+        """Mean and variance over the batches of all replicas."""
+        rank = len(x.shape)
+        axes = [i for i in range(rank) if i != self.axis % rank]
+        weights = hr.ones_like(x)
+        if mask is not None:
+            weights = hr.cast(hr.expand_dims(mask, -1), x.dtype) * weights
+        sums = [hr.reduce_sum(weights, axis=axes), hr.reduce_sum(x * weights, axis=axes)]
+        count, total = current.replica.all_reduce("SUM", sums)
+        mean = hr.divide_no_nan(total, count)
+        centred = x - _spread(mean, [self.axis], rank, x.shape)
+        spread = hr.reduce_sum(hr.square(centred) * weights, axis=axes)
+        return mean, hr.divide_no_nan(current.replica.all_reduce("SUM", spread), count)
 
     def _moments(self, x: Any, mask: Any) -> tuple[Any, Any]:
         rank = len(x.shape)

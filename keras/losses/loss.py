@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import api as hr, nest
+from ...ops.context import current
 from .. import dtype_policies
 from ..backend import floatx
 from ..engine.masks import get_mask
@@ -13,11 +14,15 @@ from ..engine.serialization import deserialize_keras_object, serialize_keras_obj
 from ..utils.naming import auto_name
 from .reduction import (
     reduce_weighted_values,
+    share_of_replicas,
     squeeze_or_expand_to_same_rank,
     standardize_reduction,
 )
 
 __all__ = ["Loss", "LossFunctionWrapper", "PlainLoss"]
+
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
 class Loss:
@@ -62,9 +67,14 @@ class Loss:
             mask = hr.logical_and(in_mask, out_mask)
         else:
             mask = out_mask if in_mask is None else in_mask
-        return reduce_weighted_values(
+        loss = reduce_weighted_values(
             values, sample_weight, mask, reduction=self.reduction, dtype=self._dtype
         )
+        if current.replica is not None and self.reduction in _MEANS:
+            if hr.convert_to_tensor(values).shape.rank == 0:  # `call` has made the mean
+                rows = hr.shape(nest.flatten(y_pred)[0])[0]
+                return share_of_replicas(loss, hr.cast(rows, "float32"))
+        return loss
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One loss per sample."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import api as hr
+from ...ops.context import current
 
 __all__ = [
     "Reduction",
@@ -97,8 +98,11 @@ def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None)
     mask = hr.convert_to_tensor(mask)
     weights = hr.cast(mask, dtype)
     if reduction in ("mean", "sum_over_batch_size"):
-        valid = hr.reduce_sum(weights)
-        share = hr.divide_no_nan(count(mask, dtype), valid)
+        valid, whole = hr.reduce_sum(weights), count(mask, dtype)
+        if current.replica is not None:  # entries are valid of all replicas' batches
+            both = current.replica.all_reduce("SUM", hr.stack([whole, valid]))
+            whole, valid = both[0], both[1]
+        share = hr.divide_no_nan(whole, valid)
         weights = hr.where(hr.cast(mask, hr.bool), share, hr.zeros_like(weights))
     if sample_weight is None:
         return weights
@@ -115,12 +119,24 @@ def _reduce(values: Any, sample_weight: Any, reduction: str | None) -> Any:
     total = hr.reduce_sum(values)
     if reduction == "sum":
         return total
+    replica = current.replica
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        return hr.divide_no_nan(total, hr.cast(hr.reduce_sum(sample_weight), total.dtype))
+        weight = hr.reduce_sum(sample_weight)
+        if replica is not None:
+            weight = replica.all_reduce("SUM", weight)
+        return hr.divide_no_nan(total, hr.cast(weight, total.dtype))
     known = shape.num_elements()
     if known:
-        return total / float(known)
-    return hr.divide_no_nan(total, count(values, total.dtype))
+        mean = total / float(known)
+    else:
+        mean = hr.divide_no_nan(total, count(values, total.dtype))
+    return mean if replica is None else share_of_replicas(mean, count(values, "float32"))
+
+
+def share_of_replicas(mean: Any, number: Any) -> Any:
+    """A replica's mean over `number` values as its part of the mean over all replicas' values:
+    the parts add up to it."""
+    return mean * hr.cast(current.replica.batch_share(number), mean.dtype)
 
 
 def reduce_weighted_values(

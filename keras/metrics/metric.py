@@ -88,6 +88,7 @@ class Metric:
                 trainable=False,
                 dtype=dtype,
                 name=f"{self.name}/{name or 'variable'}",
+                synchronization="on_read",
                 aggregation=aggregation,
             )
         self._variables.append(variable)

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...ops import api as hr
-from ...ops.context import executing_eagerly, init_scope
+from ...ops.context import executing_eagerly, init_scope, same_on_all_replicas
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .optimizer import Optimizer
+from .replicas import sum_over_replicas, summed_by_replicas
 
 __all__ = ["LossScaleOptimizer"]
 
@@ -111,6 +112,16 @@ class LossScaleOptimizer(Optimizer):
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(self._trainable_variables)
 
+        if not summed_by_replicas():
+            self._apply_summed(grads, variables)
+            return
+        trained = self._trainable_variables if variables is None else variables
+        grads = sum_over_replicas(grads, trained)
+        with same_on_all_replicas():
+            self._apply_summed(grads, variables)
+
+    def _apply_summed(self, grads: list[Any], variables: Any) -> None:
+        """Update, or not, from gradients that are those of all replicas together."""
         finite = self.check_finite(grads)
         if executing_eagerly():
             (self._update_unscaled if bool(finite) else self._shrink)(grads, variables)

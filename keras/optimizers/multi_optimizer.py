@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
+from ...ops.context import same_on_all_replicas
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .loss_scale import LossScaleOptimizer
 from .optimizer import Optimizer
@@ -246,7 +247,8 @@ class MultiOptimizer(Optimizer):
             pairs.setdefault(self._place[id(variable)], []).append((grad, variable))
         for place, group in pairs.items():
             self._inner[place].apply([g for g, _ in group], [v for _, v in group])
-        self._iterations.assign_add(1)
+        with same_on_all_replicas():
+            self._iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list: Any) -> None:
         """See `Optimizer.finalize_variable_values`."""

@@ -18,10 +18,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...ops import api as hr
-from ...ops.context import executing_eagerly
+from ...ops.context import current, executing_eagerly, same_on_all_replicas
 from ..backend import floatx
 from ..utils.naming import auto_name
 from .clipping import clip_by_global_norm, clip_by_norm
+from .replicas import (
+    own_part,
+    sharded,
+    share_updates,
+    sum_over_replicas,
+    summed_by_replicas,
+)
 from .schedules import LearningRateSchedule
 from .state import OptimizerState
 
@@ -215,6 +222,32 @@ class Optimizer(OptimizerState):
                         "of variables, you should recreate a new optimizer instance."
                     )
         grads, variables = _with_gradients(grads, variables)
+        if current.replica is None:
+            self._apply_summed(grads, variables)
+            return
+        if summed_by_replicas():
+            grads = sum_over_replicas(grads, variables)
+        with same_on_all_replicas():
+            grads, own = self._own_part(grads, variables)
+            self._apply_summed(grads, own)
+            share_updates(variables, own, self._trainable_variables)
+
+    def _own_part(self, grads: list[Any], variables: list[Any]) -> tuple[list[Any], list[Any]]:
+        """What this replica updates: all, unless the slots are shared out."""
+        if not sharded():
+            return grads, variables
+        if self.global_clipnorm and self.global_clipnorm > 0:
+            if self.gradient_accumulation_steps:
+                raise ValueError(
+                    "`global_clipnorm` and `gradient_accumulation_steps` cannot be combined "
+                    "with `shard_optimizer=True`: the norm is of all accumulated gradients, "
+                    "which no replica holds. Leave one of them out."
+                )
+            grads = clip_by_global_norm(grads, self.global_clipnorm)
+        return own_part(grads, variables, self._trainable_variables)
+
+    def _apply_summed(self, grads: list[Any], variables: list[Any]) -> None:
+        """Update from gradients that are those of all replicas together."""
         scale = self.loss_scale_factor
         grads = [self._prepared(g, scale) for g in grads]
         self._shared = {}
@@ -341,7 +374,10 @@ class Optimizer(OptimizerState):
     def _update_averages(self) -> None:
         later = hr.not_equal(self.iterations, hr.constant(0, dtype=hr.int64))
         every = self.ema_overwrite_frequency
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+        averages, variables = self._averages, self._trainable_variables
+        if sharded():
+            averages, variables = own_part(averages, variables, variables)
+        for variable, average in zip(variables, averages, strict=True):
             # The first average is the weight itself.
             momentum = hr.cast(later, variable.dtype) * self.ema_momentum
             average.assign(momentum * average + (1.0 - momentum) * variable)
@@ -351,7 +387,7 @@ class Optimizer(OptimizerState):
             hr.floormod(self.iterations + 1, hr.constant(every, dtype=hr.int64)),
             hr.constant(0, dtype=hr.int64),
         )
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+        for variable, average in zip(variables, averages, strict=True):
             variable.assign(hr.where(now, average.read_value(), variable.read_value()))
 
     def finalize_variable_values(self, var_list: Any) -> None:

@@ -13,6 +13,7 @@ from ...ops.context import init_scope
 from .. import initializers
 from ..backend import floatx
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from .replicas import slot_class
 from .schedules import LearningRateSchedule
 
 __all__ = ["OptimizerState"]
@@ -145,13 +146,12 @@ class OptimizerState:
         aggregation: Any = "none",
         layout: Any = None,
         name: str | None = None,
+        make: Any = hr.Variable,
     ) -> Any:
-        """A new variable of the optimizer."""
+        """A new variable of the optimizer; `make` is its class."""
         with init_scope():
             value = initializers.get(initializer)(tuple(shape), dtype=dtype or floatx())
-            variable = hr.Variable(
-                value, trainable=False, name=f"{self.name}/{name or 'variable'}"
-            )
+            variable = make(value, trainable=False, name=f"{self.name}/{name or 'variable'}")
         self._variables.append(variable)
         return variable
 
@@ -166,6 +166,7 @@ class OptimizerState:
             initializer=initializer,
             dtype=reference_variable.dtype,
             name=f"{prefix}_{name or 'var'}",
+            make=slot_class(),
         )
 
     def add_optimizer_variables(
