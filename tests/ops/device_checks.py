@@ -1,0 +1,102 @@
+"""What the tests of devices share: every op's cases, run on a GPU or on the test double of CuPy
+(`cupy_double`), against what the CPU gives."""
+
+import contextlib
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import harness
+import numpy as np
+from harness import _floats, _gradients, arrays_of, flat, same, values
+
+from headrace.ops import api as hr
+from headrace.ops.device_backend import Backend
+from headrace.ops.devices import devices
+
+HERE = Path(__file__).parent
+
+
+class DoubleBackend(Backend):
+    """The double's devices."""
+
+    def scipy(self, name):
+        """See `Backend.scipy`."""
+        import cupy_double
+
+        return getattr(cupy_double, name)
+
+
+@contextlib.contextmanager
+def doubled(count=2):
+    """Compute with the test double's devices."""
+    import cupy_double
+
+    cupy_double.pool.reset()
+    before, cupy_double.Device.count = cupy_double.Device.count, count
+    try:
+        devices.use(DoubleBackend(cupy_double.cupy, native=False))
+        yield cupy_double
+    finally:
+        devices.use(None)
+        cupy_double.Device.count = before
+
+
+def all_cases(modules=None):
+    """(module, case) of every table of cases in the tests of ops."""
+    found = {}
+    for path in sorted(HERE.glob("test_*.py")):
+        if "Case" not in path.read_text() or path.name.startswith("test_device"):
+            continue
+        if modules is not None and path.stem not in modules:
+            continue
+        name = f"device_cases.{path.stem}"
+        module = sys.modules.get(name)
+        if module is None:
+            if "device_cases" not in sys.modules:  # the parent of their relative imports
+                parent = sys.modules["device_cases"] = types.ModuleType("device_cases")
+                parent.__path__ = [str(HERE)]
+                sys.modules["device_cases.harness"] = harness
+            spec = importlib.util.spec_from_file_location(name, path)
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        for value in vars(module).values():
+            for case in value if isinstance(value, (list, tuple)) else ():
+                if isinstance(case, harness.Case):
+                    found.setdefault((path.stem, case.id), case)
+    return [(module, case) for (module, _), case in found.items()]
+
+
+def outcome(case):
+    """Results and, where the case asks for them, gradients, as NumPy arrays."""
+    arrays = arrays_of(case.args)
+    tensors = [hr.constant(a) for a in arrays]
+    found = values(case.fn(*tensors))
+    floats = _floats(arrays)
+    grads = []
+    if case.grad and floats and any(f.dtype.kind == "f" for f in found):
+        grads = values(_gradients(case, tensors, floats))
+    return found, grads
+
+
+def traced_outcome(case):
+    """Results of the case as a compiled function."""
+    tensors = [hr.constant(a) for a in arrays_of(case.args)]
+    return values(hr.function(lambda *args: case.fn(*args))(*tensors))
+
+
+def compare(case, want, got, tolerance=None):
+    """Assert that a device gives what the CPU gave."""
+    for what, theirs, ours in zip(("value", "gradient"), want, got, strict=False):
+        assert len(theirs) == len(ours)
+        for w, g in zip(theirs, ours, strict=True):
+            same(g, w, tolerance, f"{case.id}: {what}")
+
+
+def places(result):
+    """The devices of results."""
+    return [r.device for r in flat(result) if hasattr(r, "device")]
+
+
+__all__ = ["all_cases", "compare", "doubled", "np", "outcome", "places", "traced_outcome"]
