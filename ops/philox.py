@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["blocks", "key_and_counter", "normals", "philox", "uniform_floats"]
+__all__ = ["blocks", "counter_at", "key_and_counter", "normals", "philox", "uniform_floats"]
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
@@ -62,9 +62,7 @@ def blocks(key: int, counter: tuple[int, int], start: int, count: int) -> np.nda
         start: groups to skip.
         count: groups to make.
     """
-    low, high = counter
-    first = ((high << 64) | low) + start
-    low, high = first & _MASK64, (first >> 64) & _MASK64
+    low, high = counter_at(counter, start)
     with np.errstate(over="ignore"):
         lows = np.arange(count, dtype=np.uint64) + np.uint64(low)
         highs = np.full(count, high, np.uint64)
@@ -73,6 +71,13 @@ def blocks(key: int, counter: tuple[int, int], start: int, count: int) -> np.nda
     return philox(
         lows & _LOW, lows >> _32, highs & _LOW, highs >> _32, (key & 0xFFFFFFFF, key >> 32)
     )
+
+
+def counter_at(counter: tuple[int, int], start: int) -> tuple[int, int]:
+    """The counter `start` groups behind `counter`, both as low and high 64 bits."""
+    low, high = counter
+    first = ((high << 64) | low) + start
+    return first & _MASK64, (first >> 64) & _MASK64
 
 
 def key_and_counter(seed: tuple[int, int]) -> tuple[int, tuple[int, int]]:

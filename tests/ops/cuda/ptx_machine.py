@@ -1,15 +1,16 @@
 """A machine for PTX: runs what NVRTC makes of a CUDA source, on a CPU, with NumPy.
 
 All threads of a launch are the lanes of NumPy arrays, one array per register.  Of the lanes
-that can run, those with the smallest program counter run, up to the next branch, label or barrier:
-threads that part meet again behind what parts them.  Memory is only what the launch was given:
-an access beside it, or one that is not aligned, is an error, as compute-sanitizer would say; so
-are shuffles from lanes that are elsewhere, and barriers that not all threads of a block reach.
-Shared and local memory begin as NaN bytes, so that what is read before it is written shows.
+that can run, those with the smallest program counter run, up to the next branch, label or
+barrier: threads that part meet again behind what parts them.  Memory is only what the launch
+was given: an access beside it, or one that is not aligned, is an error, as compute-sanitizer
+would say; so are shuffles from lanes that are elsewhere, and barriers that not all threads of a
+block reach.  Shared and local memory begin as NaN bytes, so that what is read before it is
+written shows.
 
 It knows the instructions that our sources need and says which one it does not know.
-Approximate instructions (ex2.approx) give the rounded exact result; what a device gives beyond that, and
-races between warps, only a device can show.
+Approximate instructions (ex2.approx) give the rounded exact result; what a device gives beyond
+that, and races between warps, only a device can show.
 """
 
 import ctypes
@@ -75,6 +76,8 @@ class Kernel:
         for kind, prefix, count in _REGISTER.findall(body):
             for i in range(int(count)):
                 self.registers[f"%{prefix}{i}"] = _CLASSES[kind]
+        for kind, name in re.findall(r"\.reg \.(\w+)\s+(%\w+);", body):  # of an inner block
+            self.registers[name] = _CLASSES[kind]
         self.shared, self.shared_size = self._room(r"\.shared", body)
         self.local, self.local_size = self._room(r"\.local", body)
         self.code, self.labels = [], {}
