@@ -1,13 +1,16 @@
-"""What compiling made of a graph, as text: what each pass did, which calls became one kernel,
-and how many bytes of intermediate results are alive at most.
+"""What compiling made of a graph, as text: what each pass did, which calls became one kernel
+and why others did not, and how many bytes of intermediate results are alive at most.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from .graph import Const, Graph, Node, Placeholder, graphs_of
 from .passes import PASSES
+from .passes.fuse_loops import fuse_loops
+from .passes.fusion_reasons import reasons_alone
 
 __all__ = ["explain", "peak_bytes"]
 
@@ -15,8 +18,10 @@ __all__ = ["explain", "peak_bytes"]
 def explain(graph: Graph, title: str | None = None) -> str:
     """A report of several lines on the compiled form of `graph`."""
     stages = [("traced", graph)]
-    now = graph
+    now = given = graph
     for run in PASSES:
+        if run is fuse_loops:
+            given = now
         now = run(now)
         stages.append((run.__name__, now))
     lines = [f"{title or graph.name}: {_size(graph)} calls traced, {_size(now)} run"]
@@ -30,6 +35,7 @@ def explain(graph: Graph, title: str | None = None) -> str:
     if fused:
         lines.append(f"  {len(fused)} kernel{'s' if len(fused) > 1 else ''}:")
         lines += [_kernel(n) for n in fused]
+    lines += _alone(given)
     unknown = any(t.shape.dims is None or None in t.shape.dims for t in graph.inputs)
     lines.append(
         f"  intermediate results alive at most: {_bytes(peak_bytes(graph))} as traced, "
@@ -91,6 +97,16 @@ def _changed(before: Graph, after: Graph) -> str:
 def _kernel(node: Node) -> str:
     results = ", ".join(f"{t.dtype.name}{t.shape}" for t in node.outputs)
     return f"    {node.attrs['program']} -> {results}"
+
+
+def _alone(graph: Graph) -> list[str]:
+    """Why elementwise calls and reductions are in no kernel, a line per reason."""
+    lines = []
+    for reason, nodes in reasons_alone(graph).items():
+        kinds = Counter(n.type for n in nodes)
+        names = ", ".join(f"{k} {name}" if k > 1 else name for name, k in kinds.items())
+        lines.append(f"    {names}: {reason}")
+    return ["  not in kernels:", *lines] if lines else []
 
 
 def _bytes(count: int) -> str:

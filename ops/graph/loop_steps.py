@@ -14,7 +14,7 @@ from .graph import Node
 from .loops import Step, joined
 from .scalar_code import can_cast, is_exact, supports
 
-__all__ = ["Group", "is_heavy"]
+__all__ = ["Group", "is_exact_call", "is_fusible", "is_heavy", "refusal"]
 
 _MAX_STEPS = 64
 _MAX_INPUTS = 14
@@ -97,13 +97,18 @@ class Group:
         rule = _rule(node)
         if rule is None:
             return None
-        tensor = node.inputs[0] if node.type in _REDUCING else node.outputs[0]
+        tensor = cls.measured(node)
         dims = tensor.shape.dims
         size = tensor.shape.num_elements()
         if not dims or (size is not None and size < least):
             return None
         group = cls(dims)
         return group if group._add(node, exact) else None
+
+    @staticmethod
+    def measured(node: Node) -> Any:
+        """The tensor whose shape is that of a call's work."""
+        return node.inputs[0] if node.type in _REDUCING else node.outputs[0]
 
     def joined(self, other: Group | None, nodes: list[Node], exact: bool) -> Group | None:
         """This group and other calls, or None if they do not fit."""
@@ -118,7 +123,7 @@ class Group:
 
     def _add(self, node: Node, exact: bool) -> bool:
         rule = _rule(node) if len(node.outputs) == 1 else None
-        if rule is None or (exact and not _is_exact(node)):
+        if rule is None or (exact and not is_exact_call(node)):
             return False
         found = rule.fits(self, node)
         if found is None:
@@ -466,7 +471,27 @@ def _rule(node: Node) -> Rule | None:
     return _MAP if supports(text, dtypes, node.outputs[0].dtype, numbers) else None
 
 
-def _is_exact(node: Node) -> bool:
+def is_fusible(node: Node) -> bool:
+    """Whether a call is elementwise or a reduction: one that some kernel could hold."""
+    if node.type in ("ExpandDims", "Squeeze"):
+        return False  # views; they are in kernels for what stands on both sides
+    return node.type in _RULES or node.type == "Cast" or bool(_text(node))
+
+
+def refusal(node: Node) -> str:
+    """Why no kernel holds a call, whatever stands beside it."""
+    if node.type not in _RULES and _rule(node) is None:
+        kinds = ", ".join(dict.fromkeys(t.dtype.name for t in (*node.inputs, *node.outputs)))
+        return f"kernels have no {node.type} of {kinds}"
+    if node.type in _REDUCING:
+        if not _reduced_dtype(node):
+            return f"kernels do not reduce {node.outputs[0].dtype.name}"
+        return "reduces other axes than the last one, all, or all but the last"
+    return "its inputs are not rows, columns or wholes of one shape"
+
+
+def is_exact_call(node: Node) -> bool:
+    """Whether a kernel gives the bits that NumPy gives."""
     if node.type in _RULES:
         return False
     return node.type == "Cast" or is_exact(_text(node) or "")

@@ -42,6 +42,47 @@ def test_peak_bytes_counts_what_is_alive_at_once():
     assert peak_bytes(optimize(wide)) == 16000
 
 
+N = 128
+ALONE = {
+    "few elements": (lambda x: hr.exp(x[0, :8]), "Exp: fewer than 2048 elements"),
+    "no neighbour": (lambda x: hr.matmul(x, x)[:100] - 1.0, "Sub: no call beside it is one"),
+    "other axes": (
+        lambda x: hr.reduce_sum(hr.reshape(hr.exp(x) * 2.0, [64, 2, N]), 1) * 2.0,
+        "Sum: reduces other axes",
+    ),
+    "other shapes": (
+        lambda x: (x[:32] - 1.0) * x[:, :1, None],
+        "Sub, Mul: the calls beside it work on other shapes",
+    ),
+    "a dtype": (
+        lambda x: hr.cast(hr.exp(hr.cast(x, hr.float64)), hr.float32),
+        "Exp: kernels have no Exp of float64",
+    ),
+    "something between": (
+        lambda x: (lambda y: y + hr.sort(y, -1))(x - 1.0),
+        "Sub, AddV2: other calls stand between it and the kernel beside it",
+    ),
+    "too many inputs": (
+        lambda x: sum([hr.roll(x, k, 0) for k in range(1, 15)], x),
+        "no place for it: too many inputs, steps or passes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_explain_says_why_a_call_is_in_no_kernel(name):
+    fn, reason = ALONE[name]
+    text = explain(trace(fn, (hr.TensorSpec([N, N]),)).graph)
+    assert reason in text, text
+
+
+def test_explain_says_that_datasets_keep_bits():
+    graph = trace(hr.exp, (hr.TensorSpec([N, N]),)).graph
+    assert "not in kernels" not in explain(graph)
+    graph.exact = True
+    assert "Exp: rounds differently in a kernel" in explain(graph)
+
+
 def test_explain_tells_of_branches():
     @hr.function
     def f(x):

@@ -17,12 +17,12 @@ from ..fused import MIN_SIZE, Fused, Program
 from ..graph import Graph, Node, copy_node
 from ..loop_steps import Group, is_heavy
 
-__all__ = ["fuse_loops"]
+__all__ = ["Unit", "Units", "fuse_loops"]
 
 
 def fuse_loops(graph: Graph) -> Graph:
     """`graph` with its elementwise calls and reductions fused."""
-    units = _Units(graph)
+    units = Units(graph)
     groups = [u for u in units.all if u.group is not None and units.worth_it(u)]
     if not groups:
         return graph
@@ -122,7 +122,7 @@ def _reuse(group: Group, results: list[Any], mortal: list[bool]) -> dict[int, in
     return found
 
 
-class _Unit:
+class Unit:
     """A node, or the nodes of a group, as one point of the graph."""
 
     __slots__ = ("before", "group", "nodes", "number", "place")
@@ -135,18 +135,18 @@ class _Unit:
         self.before = 0  # bits of the units that must run before it
 
 
-class _Units:
+class Units:
     """The graph's nodes, grouped, with who must run before whom."""
 
     def __init__(self, graph: Graph):
-        self.all: list[_Unit] = []
-        self._of: dict[int, _Unit] = {}  # by node
+        self.all: list[Unit] = []
+        self._of: dict[int, Unit] = {}  # by node
         self._exact = graph.exact
-        writer: _Unit | None = None  # the last node that changed state
-        readers: list[_Unit] = []  # those that read state since
+        writer: Unit | None = None  # the last node that changed state
+        readers: list[Unit] = []  # those that read state since
         for place, node in enumerate(graph.nodes):
             group = Group.found(node, self._exact, MIN_SIZE)
-            unit = _Unit(len(self.all), node, place, group)
+            unit = Unit(len(self.all), node, place, group)
             self.all.append(unit)
             self._of[id(node)] = unit
             for t in node.inputs:
@@ -163,21 +163,25 @@ class _Units:
             self._join_inputs(unit, node)
         self.all = [u for u in self.all if u.nodes]
 
-    def _after(self, unit: _Unit, earlier: _Unit) -> None:
+    def _after(self, unit: Unit, earlier: Unit) -> None:
         unit.before |= earlier.before | 1 << earlier.number
 
-    def _join_inputs(self, unit: _Unit, node: Node) -> None:
+    def of(self, node: Node) -> Unit:
+        """The unit that holds a node."""
+        return self._of[id(node)]
+
+    def _join_inputs(self, unit: Unit, node: Node) -> None:
         """Let a new node join the groups of its inputs, as many as it can."""
         for t in node.inputs:
             host = self._of[id(t.node)]
             own = self._of[id(node)]
-            if host is own or host.group is None or not self._may_join(host, own):
+            if host is own or host.group is None or not self.may_join(host, own):
                 continue
             joined = host.group.joined(own.group, own.nodes, self._exact)
             if joined is not None:
                 self._merge(host, own, joined)
 
-    def _may_join(self, host: _Unit, guest: _Unit) -> bool:
+    def may_join(self, host: Unit, guest: Unit) -> bool:
         """Whether nothing stands between the two: no unit after `host` and before `guest`."""
         between = guest.before & ~(host.before | 1 << host.number)
         bit = 1 << host.number
@@ -188,7 +192,7 @@ class _Units:
             between ^= lowest
         return True
 
-    def _merge(self, host: _Unit, guest: _Unit, group: Group) -> None:
+    def _merge(self, host: Unit, guest: Unit, group: Group) -> None:
         host.group = group
         host.nodes += guest.nodes
         host.place = max(host.place, guest.place)
@@ -202,11 +206,11 @@ class _Units:
             if unit.before & (gone | kept):
                 unit.before = (unit.before & ~gone) | host.before | kept
 
-    def worth_it(self, unit: _Unit) -> bool:
+    def worth_it(self, unit: Unit) -> bool:
         """Whether a kernel of the unit gains anything on calling NumPy."""
         return len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit)
 
-    def _is_large(self, unit: _Unit) -> bool:
+    def _is_large(self, unit: Unit) -> bool:
         """Whether a call alone works on so much that threads and used memory gain something."""
         assert unit.group is not None
         dims = unit.group.space
@@ -216,10 +220,10 @@ class _Units:
             and all(unit.group.is_read_in_place(t) for t in unit.group.inputs)
         )
 
-    def in_order(self) -> list[_Unit]:
+    def in_order(self) -> list[Unit]:
         """Every unit after those before it, else in the order of their last nodes."""
         left: dict[int, int] = {}
-        after: dict[int, list[_Unit]] = {}
+        after: dict[int, list[Unit]] = {}
         alive = {u.number for u in self.all}
         for unit in self.all:
             bits, count = unit.before, 0
