@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import MutableMapping
 from typing import Any
 
 from ..ops import api as hr, dtypes
-from . import backend
+from . import settings
 
 __all__ = [
     "DTypePolicy",
+    "DTypePolicyMap",
+    "FloatDTypePolicy",
     "deserialize",
     "dtype_policy",
     "get",
@@ -93,12 +97,124 @@ class DTypePolicy:
         return f'<DTypePolicy "{self._name}">'
 
 
+FloatDTypePolicy = DTypePolicy
+
+
+class DTypePolicyMap(DTypePolicy, MutableMapping):  # type: ignore[type-arg]
+    """Policies of layers by their path in the model, and one for all others.
+
+    A key is a path such as ``"encoder/dense"`` or a regular expression of whole paths.  Layers
+    that are given the map look themselves up by their path.
+
+    >>> policies = DTypePolicyMap("float32", {"encoder/.*": DTypePolicy("mixed_bfloat16")})
+    >>> policies["encoder/dense"].compute_dtype, policies["decoder/dense"].compute_dtype
+    ('bfloat16', 'float32')
+
+    Args:
+        default_policy: of layers that no key fits; the global policy if None.
+        policy_map: dictionary of path or pattern to policy.
+    """
+
+    def __init__(self, default_policy: Any = None, policy_map: dict[str, Any] | None = None):
+        if isinstance(default_policy, DTypePolicyMap):
+            raise ValueError("`default_policy` cannot be a `DTypePolicyMap`.")
+        if policy_map is not None and not isinstance(policy_map, dict):
+            raise TypeError(
+                "If specified, `policy_map` must be a dict. Received: "
+                f"policy_map={policy_map} of type {type(policy_map)}"
+            )
+        self._default_argument = default_policy
+        self._default_policy = get(default_policy)
+        self._policy_map = policy_map or {}
+
+    @property
+    def default_policy(self) -> DTypePolicy:
+        """The policy of layers that no key fits."""
+        return self._default_policy
+
+    @property
+    def name(self) -> str:
+        """``map_`` and the default policy's name."""
+        return f"map_{self._default_policy.name}"
+
+    @property
+    def compute_dtype(self) -> str:
+        """The default policy's."""
+        return self._default_policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The default policy's."""
+        return self._default_policy.variable_dtype
+
+    def __getitem__(self, key: str) -> DTypePolicy:
+        if key in self._policy_map:
+            return self._policy_map[key]
+        fits = [pattern for pattern in self._policy_map if re.fullmatch(pattern, key)]
+        if len(fits) > 1:
+            raise ValueError(
+                f"Path '{key}' matches multiple dtype policy specification keys: {fits}. "
+                "Make sure that each path matches at most one of them."
+            )
+        return self._policy_map[fits[0]] if fits else self._default_policy
+
+    def __setitem__(self, key: str, policy: Any) -> None:
+        if key in self._policy_map:
+            raise ValueError(
+                f"{key} already exist in the DTypePolicyMap with value "
+                f"{self._policy_map[key]}. Please make sure to not use duplicated keys."
+            )
+        try:
+            self._policy_map[key] = get(policy)
+        except (TypeError, ValueError) as e:
+            raise ValueError(
+                "Cannot interpret the assigned value by `keras.dtype_policies.get`. Received: "
+                f"{policy} of type {type(policy)}"
+            ) from e
+
+    def __delitem__(self, key: str) -> None:
+        del self._policy_map[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._policy_map
+
+    def __iter__(self) -> Any:
+        return iter(self._policy_map)
+
+    def __len__(self) -> int:
+        return len(self._policy_map)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """The default policy as it was given, and the policies by key."""
+        policies = {key: serialize(policy) for key, policy in self._policy_map.items()}
+        default = self._default_argument
+        if isinstance(default, DTypePolicy):
+            default = serialize(default)
+        return {"default_policy": default, "policy_map": policies}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DTypePolicyMap:
+        """The map that `get_config` described."""
+        policies = {key: get(policy) for key, policy in config["policy_map"].items()}
+        return cls(config["default_policy"], policies)
+
+    def __repr__(self) -> str:
+        pairs = [(key, policy.name) for key, policy in self._policy_map.items()]
+        return f"<DTypePolicyMap default_policy={self._default_policy.name}, mapping={pairs}>"
+
+
 _global: DTypePolicy | None = None
 
 
 def dtype_policy() -> DTypePolicy:
     """The policy of layers that are given no `dtype`."""
-    return _global or DTypePolicy(backend.floatx())
+    return _global or DTypePolicy(settings.floatx())
 
 
 def set_dtype_policy(policy: str | DTypePolicy | None) -> None:
@@ -124,7 +240,7 @@ def serialize(policy: DTypePolicy) -> dict[str, Any]:
     """The policy as Keras 3 writes it into configs."""
     return {
         "module": "keras",
-        "class_name": "DTypePolicy",
+        "class_name": type(policy).__name__,
         "config": policy.get_config(),
         "registered_name": None,
     }
@@ -132,4 +248,6 @@ def serialize(policy: DTypePolicy) -> dict[str, Any]:
 
 def deserialize(config: dict[str, Any]) -> DTypePolicy:
     """The policy that `serialize` wrote."""
+    if config.get("class_name") == "DTypePolicyMap":
+        return DTypePolicyMap.from_config(config["config"])
     return DTypePolicy.from_config(config.get("config", config))

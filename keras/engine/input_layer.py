@@ -6,7 +6,6 @@ from typing import Any
 
 from ...ops import dtypes
 from .. import backend
-from . import operation as _operators  # noqa: F401 - gives placeholders their operators
 from .keras_tensor import KerasTensor
 from .layer import Layer
 from .symbolic import Node

@@ -1,22 +1,21 @@
-"""Python's operators on placeholders: ``x + 1``, ``x[:, 0]``, ``-x`` in functional models.
+"""Operation: a function without weights as a step of a functional model.
 
-Each becomes a small operation in the graph, under the name and module that Keras 3 gives it, so
-that the model's config means the same there.
+The functions of `keras.ops` make their own (`keras/ops/op.py`), each under the name and module
+that Keras has for it, so that a model's config means the same there.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...ops import nest
 from ..utils.naming import auto_name
-from .keras_tensor import KerasTensor, any_symbolic
+from .keras_tensor import any_symbolic
 from .layer_state import LayerState
+from .registry import OPERATIONS
 from .symbolic import infer_specs, record_call
 
-__all__ = ["Operation"]
+__all__ = ["GetItem", "Operation"]
 
 
 class Operation:
@@ -27,6 +26,7 @@ class Operation:
     """
 
     built = True
+    keras_module: ClassVar[str] = "keras"  # where Keras has a class of this name
 
     def __init__(self, name: str | None = None):
         self.name = name or auto_name(type(self).__name__)
@@ -53,57 +53,14 @@ class Operation:
         return cls(**config)
 
 
-def _operation(name: str, function: Callable[..., Any]) -> type[Operation]:
-    def call(self: Any, *args: Any) -> Any:
-        return function(*args)
+class GetItem(Operation):
+    """``x[key]`` in a functional model."""
 
-    body = {"call": call, "__doc__": f"`{function.__name__}` in a functional model."}
-    found = type(name, (Operation,), {**body, "__module__": __name__})
-    globals()[name] = found
-    return found
+    keras_module = "keras.src.ops.numpy"
 
-
-_BINARY = {
-    "add": "Add",
-    "sub": "Subtract",
-    "mul": "Multiply",
-    "truediv": "TrueDivide",
-    "floordiv": "FloorDivide",
-    "mod": "Mod",
-    "pow": "Power",
-    "matmul": "Matmul",
-}
-_COMPARISONS = {"lt": "Less", "le": "LessEqual", "gt": "Greater", "ge": "GreaterEqual"}
-_UNARY = {"neg": "Negative", "abs": "Absolute"}
+    def call(self, x: Any, key: Any) -> Any:
+        """``x[key]``; a key that was a tuple comes out of a config as a list."""
+        return x[tuple(key) if isinstance(key, list) else key]
 
 
-def _attach() -> None:
-    """Give `KerasTensor` its operators."""
-    for method, name in (_BINARY | _COMPARISONS | _UNARY).items():
-        made = _operation(name, getattr(operator, method))
-        setattr(KerasTensor, f"__{method}__", _method(made))
-        if method in _BINARY:
-            setattr(KerasTensor, f"__r{method}__", _reflected(made))
-    KerasTensor.__getitem__ = _method(_operation("GetItem", _get_item))  # type: ignore
-
-
-def _get_item(x: Any, key: Any) -> Any:
-    """``x[key]``; a key that was a tuple comes out of a config as a list."""
-    return x[tuple(key) if isinstance(key, list) else key]
-
-
-def _method(made: type[Operation]) -> Callable[..., Any]:
-    def method(self: Any, *others: Any) -> Any:
-        return made()(self, *others)
-
-    return method
-
-
-def _reflected(made: type[Operation]) -> Callable[..., Any]:
-    def method(self: Any, other: Any) -> Any:
-        return made()(other, self)
-
-    return method
-
-
-_attach()
+OPERATIONS["ops.numpy", "GetItem"] = GetItem

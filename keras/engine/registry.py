@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
+    "OPERATIONS",
     "CustomObjectScope",
     "custom_object_scope",
     "get_custom_objects",
@@ -14,6 +15,9 @@ __all__ = [
     "get_registered_object",
     "register_keras_serializable",
 ]
+
+# ``(module, class name)`` as Keras has them -> our class: the steps that `keras.ops` makes.
+OPERATIONS: dict[tuple[str, str], Any] = {}
 
 _objects: dict[str, Any] = {}
 _names: dict[Any, str] = {}

@@ -20,6 +20,7 @@ from ...ops.dtypes import DType
 from ...ops.tensor import Tensor
 from ...ops.tensor_shape import TensorShape
 from .registry import (
+    OPERATIONS,
     CustomObjectScope,
     custom_object_scope,
     get_custom_objects,
@@ -27,6 +28,7 @@ from .registry import (
     get_registered_object,
     register_keras_serializable,
 )
+from .safe_mode import unsafe_deserialization
 
 __all__ = [
     "CustomObjectScope",
@@ -52,10 +54,9 @@ def public_module(target: Any) -> str:
     module = getattr(target, "__module__", None) or "builtins"
     if not module.startswith(_ROOT + "."):
         return module
+    if hasattr(target, "keras_module"):
+        return target.keras_module
     family, _, rest = module.removeprefix(_ROOT + ".").partition(".")
-    if family == "engine" and rest in ("operation", "mask_operations"):
-        core = target.__name__ == "ConvertToTensor"
-        return "keras.src.ops.core" if core else "keras.src.ops.numpy"
     if family == "engine":
         return _ENGINE_MODULES.get(target.__name__, "keras")
     if family == "dtype_policies":
@@ -275,7 +276,7 @@ def _deserialize_special(name: str, inner: Any, config: dict[str, Any], safe_mod
     if name == "__type__":
         return _find(inner["name"], inner.get("module"), inner.get("registered_name"), None)
     if name == "__lambda__":
-        if safe_mode:
+        if safe_mode and not unsafe_deserialization():
             raise ValueError(
                 "The config holds a lambda, which can run arbitrary code when loaded. Pass "
                 "`safe_mode=False` if you trust its source."
@@ -296,8 +297,8 @@ def _find(name: str, module: str | None, registered: str | None, module_objects:
     if module is None or module == "keras" or module.startswith("keras."):
         wanted = (module or "keras").removeprefix("keras").lstrip(".").removeprefix("src.")
         first = [f for f in _FAMILIES if f == wanted]
-        if wanted in ("ops.numpy", "ops.core"):
-            first = ["engine.mask_operations", "engine.operation"]
+        if (wanted, name) in OPERATIONS:
+            return OPERATIONS[wanted, name]
         for family in (*first, *_FAMILIES):
             found = getattr(_import(f"{_ROOT}.{family}"), name, None)
             if found is not None:

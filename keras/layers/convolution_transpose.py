@@ -11,7 +11,7 @@ from .convolution import Windowed, check_filters, per_axis, with_arguments
 __all__ = ["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"]
 
 
-def _transposed_size(
+def transposed_size(
     n: int, kernel: int, stride: int, padding: str, extra: int | None, dilation: int
 ) -> int:
     """The output size, as Keras defines it for a padding name and an output padding."""
@@ -117,7 +117,7 @@ class _ConvTranspose(Windowed):
     def _transposed_space(self, shape: Any) -> list[Any]:
         extra = self.output_padding or (None,) * self.rank
         return [
-            None if n is None else _transposed_size(n, k, s, self.padding, o, d)
+            None if n is None else transposed_size(n, k, s, self.padding, o, d)
             for n, k, s, o, d in zip(
                 self._space(shape),
                 self.kernel_size,
