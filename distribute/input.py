@@ -11,6 +11,7 @@ from ..data.transforms.batch import BatchNode
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
 from ..ops.errors import InvalidArgumentError
+from ..ops.sparse_layout import slice as sparse_slice
 from ..ops.sparse_tensor import SparseTensor
 from .timeline import recorded
 from .values import PerReplicaSpec, regroup
@@ -90,7 +91,7 @@ def _rows(leaf: Any, start: int, stop: int) -> Any:
         return None
     if isinstance(leaf, SparseTensor):
         shape = [int(d) for d in leaf.shape]
-        return hr.sparse.slice(leaf, [start, *[0] * (len(shape) - 1)],
+        return sparse_slice(leaf, [start, *[0] * (len(shape) - 1)],
                                [stop - start, *shape[1:]])  # fmt: skip
     return leaf[start:stop]
 
