@@ -13,6 +13,7 @@ from .columns import (
     column_rows,
     concat_columns,
 )
+from .stacked_columns import StackedColumns
 from .structure import Structure
 
 __all__ = ["Block"]
@@ -52,11 +53,15 @@ class Block:
         """The rows of all blocks in order; they must share a structure."""
         if len(blocks) == 1:
             return blocks[0]
-        first = blocks[0]
-        columns = [
-            concat_columns([b.columns[c] for b in blocks]) for c in range(len(first.columns))
-        ]
-        return cls(columns, sum(b.num_rows for b in blocks), first.structure)
+        first, rows = blocks[0], sum(b.num_rows for b in blocks)
+        columns: Any = first.columns
+        if type(columns) is StackedColumns and all(columns.fits(b.columns) for b in blocks):
+            columns = StackedColumns.concat([b.columns for b in blocks], concat_columns)  # type: ignore[misc]
+        else:
+            columns = [
+                concat_columns([b.columns[c] for b in blocks]) for c in range(len(columns))
+            ]
+        return cls(columns, rows, first.structure)
 
     def __len__(self) -> int:
         return self.num_rows
@@ -66,12 +71,16 @@ class Block:
         start, stop, step = key.indices(self.num_rows)
         if start == 0 and stop >= self.num_rows and step == 1:
             return self
-        n = len(range(start, stop, step))
-        return Block([c[key] for c in self.columns], n, self.structure)
+        return Block(self._select(key), len(range(start, stop, step)), self.structure)
 
     def take(self, indices: np.ndarray) -> Block:
         """The rows at int `indices`, in that order."""
-        return Block([c[indices] for c in self.columns], len(indices), self.structure)
+        return Block(self._select(indices), len(indices), self.structure)
+
+    def _select(self, key: Any) -> Sequence[Any]:
+        if type(self.columns) is StackedColumns:
+            return self.columns.select(key)
+        return [c[key] for c in self.columns]
 
     def mask(self, keep: np.ndarray) -> Block:
         """The rows where the bool vector `keep` is true."""
@@ -96,7 +105,10 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Memory in bytes that the rows hold."""
-        return sum(map(column_nbytes, self.columns))
+        columns: Any = self.columns
+        if type(columns) is StackedColumns:
+            return columns.nbytes + sum(map(column_nbytes, columns.rest))
+        return sum(map(column_nbytes, columns))
 
     def to_arrow(self) -> Any:
         """A pyarrow RecordBatch with columns "0", "1", ... (dense rows as fixed-size lists).

@@ -222,17 +222,25 @@ def _splits_of(rows: Iterable[Any]) -> np.ndarray:
     return np.cumsum([0, *(len(r) for r in rows)], dtype=np.int64)
 
 
+# Up to here `bytes.join` copies without giving up the GIL.
+_SMALL_BYTES = 1 << 20
+
+
 def concat_columns(columns: Sequence[Any]) -> Any:
     """The rows of all `columns`, one after the other, in the tightest kind that takes them."""
     columns = [c for c in columns if len(c)] or list(columns[:1])
     first = columns[0]
     if len(columns) == 1:
         return first
+    if type(first) is np.ndarray:
+        dtype, tail = first.dtype, first.shape[1:]
+        for c in columns:
+            if type(c) is not np.ndarray or c.dtype != dtype or c.shape[1:] != tail:
+                break
+        else:
+            return _join_arrays(columns)
     kinds = {StringArray if isinstance(c, StringArray) else type(c) for c in columns}
-    if kinds == {np.ndarray}:
-        if all(c.shape[1:] == first.shape[1:] and c.dtype == first.dtype for c in columns):
-            return np.concatenate(columns)
-    elif kinds == {StringArray}:
+    if kinds == {StringArray}:
         if all(c.shape[1:] == first.shape[1:] for c in columns):
             if all(isinstance(c, RecordChunk) for c in columns):
                 return RecordChunk.join(columns)
@@ -258,6 +266,21 @@ def concat_columns(columns: Sequence[Any]) -> Any:
             )
             return RaggedColumn(joined, splits)
     return ListColumn([row for c in columns for row in column_rows(c)])
+
+
+def _join_arrays(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Numbers of one dtype and shape of rows, one array after the other.
+
+    A small copy keeps the GIL: `np.concatenate` gives it up for some kilobytes, and to get it
+    back from a worker takes longer than the copy.
+    """
+    first, size_bytes = arrays[0], 0
+    for array in arrays:
+        size_bytes += array.nbytes if array.flags.c_contiguous else _SMALL_BYTES
+    if 0 < size_bytes < _SMALL_BYTES and first.dtype.isbuiltin == 1:
+        joined = np.frombuffer(bytearray().join(arrays), first.dtype)
+        return joined if first.ndim == 1 else joined.reshape((-1, *first.shape[1:]))
+    return np.concatenate(arrays)
 
 
 def as_ragged(column: Any) -> RaggedColumn | None:

@@ -59,6 +59,7 @@ from .results import (
     user_error,
 )
 from .runners import column_runner, first_row
+from .stacked_columns import stacked
 from .structure import Structure
 
 __all__ = ["UserFunction", "check_predicate"]
@@ -346,7 +347,8 @@ class UserFunction:
     def _run_dense(self, arrays: list[Any], n: int, first: int) -> tuple[Block, Caught | None]:
         """Run on a block; where that fails, on its halves, down to the row that fails."""
         try:
-            return Block(self._call_block(arrays, n, first), n, self.output), None
+            columns = stacked(self._call_block(arrays, n, first))
+            return Block(columns, n, self.output), None
         except Exception:
             if n == 1:
                 leaves = self.input.leaves

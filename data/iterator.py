@@ -9,7 +9,7 @@ A dropped or closed iterator stops its threads.  One thread at a time may use it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import length_hint
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ from .block import Block
 from .columns import ListColumn
 from .node import Node
 from .optional import Optional
+from .stacked_columns import StackedColumns
 from .stage import Context, Stage, State, build_stage
 from .stats import PipelineStats, Run
 from .structure import Structure
@@ -103,7 +104,7 @@ class RawIterator:
         return next(self._rows)
 
     def _elements(self, block: Block) -> list[Any]:
-        return _pack([_raw_rows(c) for c in block.columns], block)
+        return _packed(block, _raw_rows)
 
     # -- state ----------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Iterator(RawIterator):
     """
 
     def _elements(self, block: Block) -> list[Any]:
-        return _pack([_tensor_rows(c) for c in block.columns], block)
+        return _packed(block, _tensor_rows, Tensor.of_all)
 
     def get_next(self) -> Any:
         """The next element.
@@ -258,19 +259,30 @@ class NumpyIterator(RawIterator):
     """Elements as nested structures of NumPy arrays and scalars; read-only, as in tf.data."""
 
     def _elements(self, block: Block) -> list[Any]:
-        return _pack([_numpy_rows(c) for c in block.columns], block)
+        return _packed(block, _numpy_rows)
 
     next = RawIterator.__next__
 
 
-def _pack(columns: list[list[Any]], block: Block) -> list[Any]:
+def _packed(
+    block: Block,
+    rows_of: Callable[[Any], list[Any]],
+    arrays_as: Callable[[list[np.ndarray]], list[Any]] | None = None,
+) -> list[Any]:
+    """The elements: `rows_of` gives a column's rows, `arrays_as` does so for arrays of several
+    columns, which without it are handed out as they are, read-only."""
     structure: Structure = block.structure
+    columns = block.columns
     if structure.is_single:
-        return columns[0]
-    if not columns:
+        return rows_of(columns[0])
+    if not len(columns):
         return [structure.pack(()) for _ in range(block.num_rows)]
+    rows: Iterable[tuple[Any, ...]]
+    if type(columns) is StackedColumns and columns.rows_are_arrays:
+        rows = columns.rows(rows_of, arrays_as)
+    else:
+        rows = zip(*map(rows_of, columns), strict=True)
     pack: Callable[[Any], Any] = structure.pack
-    rows = zip(*columns, strict=True)
     return list(rows) if pack is tuple else [pack(row) for row in rows]
 
 
@@ -289,7 +301,7 @@ def _tensor_rows(column: Any) -> list[Any]:
     of = Tensor.of
     if isinstance(column, np.ndarray):
         if column.ndim > 1:
-            return [of(row) for row in column]
+            return Tensor.of_all(column)
         return [of(column[i, ...]) for i in range(len(column))]
     return [
         of(row) if isinstance(row, (np.ndarray, StringArray)) else row

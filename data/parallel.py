@@ -242,12 +242,13 @@ class _ParallelStage(Stage):
             if done + 1 < block.num_rows:
                 rest = block[done + 1 :], first + done + 1
         spent_s = time.thread_time() - cpu  # of a core: what others do must not matter
+        size_bytes = block.nbytes + out.nbytes
         with self._lock:
             self.work_s += time.perf_counter() - began
             self._cpu_s += spent_s
             self._work_rows += block.num_rows
-            self._item_bytes = max(block.nbytes + out.nbytes, self._item_bytes // 2)
-            self._learn_size(block.num_rows, block.nbytes + out.nbytes, spent_s)
+            self._item_bytes = max(size_bytes, self._item_bytes // 2)
+            self._learn_size(block.num_rows, size_bytes, spent_s)
         return out, error, rest
 
     # -- the consumer's side ----------------------------------------------------------------

@@ -100,9 +100,17 @@ def ensure_compiled(timeout_s: float | None = None) -> bool:
     return _done.is_set() and bool(_compiled)
 
 
+_BYTE = ctypes.c_char
+
+
 def address(array: np.ndarray) -> int:
     """Where the array's first element is; the caller keeps the array alive."""
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+    try:
+        return ctypes.addressof(_BYTE.from_buffer(array))
+    except (TypeError, ValueError, BufferError):
+        # Read-only, empty, not contiguous, or of a dtype that buffers do not know.  This way
+        # serves all, and takes four times as long.
+        return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def _start() -> None:

@@ -7,6 +7,7 @@ batches without copying.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from ...ops import nest
@@ -19,6 +20,7 @@ from ..columns import column_rows, group_rows, row_shape
 from ..failures import Failures
 from ..node import UnaryNode
 from ..ragged import group_ragged, ragged_spec
+from ..stacked_columns import StackedColumns
 from ..stage import Context, Stage, State
 from ..structure import Structure
 from ..values import batched_spec
@@ -168,7 +170,7 @@ def batch_block(
     groups = block.num_rows // size
     leaves = structure.leaves
     columns = _grouped(block, size, leaves)
-    if all(c is not None for c in columns):
+    if type(columns) is StackedColumns or all(c is not None for c in columns):
         return Block(columns, groups, structure), None
     done: list[Block] = []
     for g in range(groups):
@@ -182,8 +184,13 @@ def batch_block(
     return Block.concat(done), None
 
 
-def _grouped(block: Block, size: int, leaves: tuple[Any, ...]) -> list[Any]:
+def _grouped(block: Block, size: int, leaves: tuple[Any, ...]) -> Sequence[Any]:
     """Per component every `size` rows as one, or None where their shapes differ."""
+    columns = block.columns
+    if type(columns) is StackedColumns:
+        together = columns.group(size, lambda column: group_rows(column, size))
+        if together is not None and not any(isinstance(s, RaggedTensorSpec) for s in leaves):
+            return together
     return [
         group_ragged(column, size, leaf)
         if isinstance(leaf, RaggedTensorSpec)

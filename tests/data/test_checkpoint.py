@@ -249,6 +249,7 @@ def test_law_holds_without_rules(files, name):
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_rules_change_nothing(files, name):
+    list(NumpyIterator(CHAINS[name](files)._node))  # a snapshot is written by the first pass
     written = list(NumpyIterator(CHAINS[name](files)._node))
     run = list(CHAINS[name](files).as_numpy_iterator())
     assert len(written) == len(run)
