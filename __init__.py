@@ -66,6 +66,11 @@ _NAMES = {
     ),
 }
 
+# What a room offers in its name though a room above defines it.
+_UPPER = {
+    "data.experimental.service": ".distribute.data_service",
+}
+
 if TYPE_CHECKING:
     from . import data as data, distribute as distribute, io as io, keras as keras
     from .face import (
@@ -116,6 +121,10 @@ if TYPE_CHECKING:
         sparse_ops as sparse,  # noqa: F401
     )
     from .ops.api import *  # noqa: F403
+
+
+def _upper(name: str) -> Any:
+    return importlib.import_module(_UPPER[name], __name__)
 
 
 def _unknown(name: str) -> AttributeError:

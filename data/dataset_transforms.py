@@ -29,7 +29,7 @@ from .transforms.interleave import FlatMapNode, InterleaveNode
 from .transforms.map import MapNode
 from .transforms.prefetch import PrefetchNode
 from .transforms.repeat import RepeatNode
-from .transforms.shard import ShardNode
+from .transforms.shard import SHARD_HINT, ShardHintNode, ShardNode
 from .transforms.shuffle import ShuffleNode
 from .transforms.skip import SkipNode
 from .transforms.take import TakeNode
@@ -204,10 +204,15 @@ class Transformations(DatasetBase):
     def shard(self, num_shards: Any, index: Any, name: str | None = None) -> Dataset:
         """The elements whose position is `index` modulo `num_shards`.
 
+        Both may be `hr.data.experimental.SHARD_HINT`: whoever distributes the dataset then
+        shards it here.
+
         Raises:
             InvalidArgumentError: `num_shards` is not positive, or `index` not below it.
         """
         shards, number = as_int("num_shards", num_shards), as_int("index", index)
+        if shards == number == SHARD_HINT:
+            return self._derive(ShardHintNode, self._node, name=name)
         if shards < 1:
             raise InvalidArgumentError(
                 "Number of shards must be greater than zero (currently num_shards = "

@@ -6,7 +6,7 @@ Most of them are older spellings of methods of `Dataset`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ops import dtypes, nest
 from ..ops.tensor import Tensor
@@ -15,7 +15,6 @@ from .csv_datasets import CsvDataset, make_csv_dataset
 from .dataset import Dataset
 from .dataset_transforms import AUTOTUNE
 from .experimental_apply import (
-    SHARD_HINT,
     at,
     bucket_by_sequence_length,
     copy_to_device,
@@ -44,6 +43,7 @@ from .options import (
     DistributeOptions,
     ExternalStatePolicy,
     OptimizationOptions,
+    ServiceOptions,
     ThreadingOptions,
 )
 from .parsed_datasets import (
@@ -54,7 +54,12 @@ from .parsed_datasets import (
 from .reducing import Reducer, group_by_reducer
 from .sql_datasets import SqlDataset
 from .transforms.assert_cardinality import AssertCardinalityNode
+from .transforms.shard import SHARD_HINT
+from .upper import upper
 from .values import Components, as_int, from_raw
+
+if TYPE_CHECKING:
+    service: Any
 
 __all__ = [
     "AUTOTUNE",
@@ -73,6 +78,7 @@ __all__ = [
     "Optional",
     "RandomDataset",
     "Reducer",
+    "ServiceOptions",
     "SqlDataset",
     "TFRecordWriter",
     "ThreadingOptions",
@@ -105,6 +111,7 @@ __all__ = [
     "sample_from_datasets",
     "save",
     "scan",
+    "service",
     "shuffle_and_repeat",
     "snapshot",
     "table_from_dataset",
@@ -247,3 +254,13 @@ def unbatch() -> Apply:
 def unique() -> Apply:
     """For `Dataset.apply`: `Dataset.unique`."""
     return lambda dataset: dataset.unique()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "service":
+        return upper("data.experimental.service")
+    raise AttributeError(f"hr.data.experimental has no attribute {name!r}", name=name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "service"})

@@ -19,7 +19,6 @@ from .transforms.shuffle import ShuffleNode
 from .values import as_int, from_raw
 
 __all__ = [
-    "SHARD_HINT",
     "at",
     "bucket_by_sequence_length",
     "copy_to_device",
@@ -36,9 +35,6 @@ __all__ = [
 ]
 
 Apply = Callable[[Any], Any]
-
-SHARD_HINT = -1
-"""In `Dataset.shard`, tf.data's placeholder for "as many as there are workers"."""
 
 
 def at(dataset: Any, index: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from .node import INFINITE, UNKNOWN, Node
 from .options import Options
 from .rules import PlanReport, RuleReport, optimize
-from .rules.common import describe, function_of
+from .rules.common import describe, function_of, walk
 from .stats import short_line
 
 __all__ = ["explain_plan", "plan_lines", "report_text"]
@@ -42,6 +42,10 @@ def report_text(report: PlanReport, choices: Sequence[str] = ()) -> str:
         out += ["", "It runs as written."]
     else:
         out += ["", "As it runs:", *after]
+    for node in walk(report.after):
+        remarks = node.remarks()
+        if remarks:
+            out += ["", *remarks]
     out += ["", "Rules (+ applied, - not applied):"]
     width = max(len(r.rule.name) for r in report.rules)
     for one in report.rules:

@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
+from ..ops.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    OutOfRangeError,
+    UnimplementedError,
+)
 from ..ops.sparse_tensor import SparseTensor
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
@@ -56,6 +61,7 @@ class RawIterator:
         self._before: State = {}
         self._ask = _FIRST_ROWS
         self._closed = False
+        self._unsaveable = _why_unsaveable(plan)
         self.run = Run(self._stage)
 
     # -- elements -------------------------------------------------------------------------
@@ -121,8 +127,13 @@ class RawIterator:
         >>> fresh.restore(iterator.state())
         >>> int(next(fresh))
         2
+
+        Raises:
+            UnimplementedError: a stage's position cannot be saved; the text says why.
         """
         self._check_open()
+        if self._unsaveable is not None:
+            raise UnimplementedError(self._unsaveable)
         left = length_hint(self._rows)
         state = {"version": FORMAT_VERSION, "plan": _outline(self._plan)}
         if left:
@@ -349,6 +360,11 @@ def _read_only(column: np.ndarray) -> np.ndarray:
     column = column.view()
     column.setflags(write=False)
     return column
+
+
+def _why_unsaveable(plan: Node) -> str | None:
+    found = (_why_unsaveable(n) for n in plan.inputs)
+    return plan.unsaveable or next((why for why in found if why), None)
 
 
 def _outline(plan: Node) -> str:

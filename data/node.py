@@ -36,11 +36,13 @@ class Node:
             alone, and which elements there are depends on none of them.
         random_access: whether its stage hands out any of the elements (`gather`).
         own_failures: what can go wrong in it, whatever function it is given.
+        unsaveable: why the position in it cannot be saved, or None if it can.
     """
 
     columnwise: ClassVar[bool] = False
     random_access: ClassVar[bool] = False
     own_failures: ClassVar[Failures] = Failures.ON_VALUES
+    unsaveable: ClassVar[str | None] = None
 
     name: str | None = None
     source: str = ""
@@ -107,6 +109,10 @@ class Node:
         """The transformation in errors and `explain`, e.g. ``batch`` or ``batch:mine``."""
         kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__.removesuffix("Node"))
         return f"{kind.lower()}:{self.name}" if self.name else kind.lower()
+
+    def remarks(self) -> list[str]:
+        """Lines that `explain` adds about it, behind the plan."""
+        return []
 
     def describe(self) -> str:
         """One line for `explain`: the label and the arguments that matter."""

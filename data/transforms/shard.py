@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+from ...ops.errors import FailedPreconditionError
 from ..block import Block
 from ..failures import Failures
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
-__all__ = ["ShardNode"]
+__all__ = ["SHARD_HINT", "ShardHintNode", "ShardNode"]
+
+SHARD_HINT = -1
+"""In `Dataset.shard`, tf.data's placeholder for "as many as there are workers"."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +31,18 @@ class ShardNode(UnaryNode):
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _ShardStage(self, inputs, context)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardHintNode(UnaryNode):
+    """Stands where whoever distributes the dataset is to put a `ShardNode`."""
+
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        raise FailedPreconditionError(
+            "`Dataset.shard(SHARD_HINT, ...)` only says where to shard: it can be used with "
+            "AutoShardPolicy.HINT or the data service's ShardingPolicy.HINT, not iterated over "
+            f"by itself [{self.source}]"
+        )
 
 
 class _ShardStage(Stage):
