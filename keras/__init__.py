@@ -6,6 +6,7 @@ Layers, models, losses, metrics, optimizers, callbacks, saving: names and behavi
 
 from . import (
     activations,
+    applications,
     backend,
     callbacks,
     config,
@@ -44,6 +45,7 @@ __all__ = [
     "Model",
     "Sequential",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",

@@ -1,5 +1,6 @@
 """Models: `keras.models`."""
 
+from . import callbacks as _callbacks  # noqa: F401 - before the models, which they know
 from .engine.cloning import clone_model
 from .engine.functional import Functional
 from .engine.model import Model, model_from_config, model_from_json
