@@ -16,6 +16,7 @@ import numpy as np
 from ...distribute.values import select
 from ...ops import nest
 from ...ops.convert import convert_to_tensor as to_tensor
+from ...ops.profiling import now_ns, profiling
 from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from ..callbacks.callback_list import CallbackList
@@ -72,6 +73,8 @@ def fit(
     )
     symbolic_build(model, data.peek())
     check_variables(model)
+    if model._replicated() and model.built:  # before there are replicas
+        model._build_optimizer()
     step = model.make_train_function()
     model.stop_training = False
     model._initial_epoch = None
@@ -113,8 +116,9 @@ def _run_epoch(
     def logs() -> dict[str, Any]:
         return model._pythonify(results() if last is None else last)
 
+    name = "train" if step is model.train_function else "test"
     if every == 1:
-        for index, batch in enumerate(data):
+        for index, batch in enumerate(_profiled(data, name)):
             if before is not None:
                 before(index)
             last = step(batch)
@@ -122,7 +126,7 @@ def _run_epoch(
             if model.stop_training:
                 break
     else:
-        for first, index, batches in executions(data, every):
+        for first, index, batches in executions(_profiled(data, name), every):
             if before is not None:
                 before(first)
             for batch in batches:
@@ -136,6 +140,24 @@ def _run_epoch(
             "generator is not exhausted (it gives one pass only)."
         )
     return last
+
+
+def _profiled(data: Iterable[Any], name: str) -> Iterator[Any]:
+    """The batches; a profile under way shows steps, and in each the wait for its batch."""
+    iterator = iter(data)
+    while True:
+        began = now_ns() if profiling.running else 0
+        batch = next(iterator, _END)
+        if batch is _END:
+            return
+        if began:
+            profiling.add("IteratorGetNext", began)
+        yield batch
+        if began and profiling.running:
+            profiling.step(name, began)
+
+
+_END = object()
 
 
 def executions(data: Iterable[Any], steps: int) -> Iterator[tuple[int, int, list[Any]]]:

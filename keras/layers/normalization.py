@@ -229,7 +229,8 @@ class BatchNormalization(_Normalization):
             else:
                 mean, variance = self._moments(x, mask)
             keep, take = self.momentum, 1.0 - self.momentum
-            if current.replica is not None:  # one that got no rows has no statistics
+            if current.replica is not None and not self.synchronized:
+                # One that got no rows has no statistics.
                 some = hr.shape(x)[0] > 0
                 mean = hr.where(some, mean, hr.cast(old_mean, mean.dtype))
                 variance = hr.where(some, variance, hr.cast(old_variance, variance.dtype))

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...ops import api as hr
-from ...ops.context import executing_eagerly, init_scope, same_on_all_replicas
+from ...ops.context import executing_eagerly, same_on_all_replicas
+from .. import initializers
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .optimizer import Optimizer
 from .replicas import sum_over_replicas, summed_by_replicas
@@ -91,9 +92,12 @@ class LossScaleOptimizer(Optimizer):
             return
         variables = list(variables)
         self.step_counter = self.add_variable((), dtype="int64", name="step_counter")
-        self.dynamic_scale = self.add_variable((), dtype="float32", name="dynamic_scale")
-        with init_scope():
-            self.dynamic_scale.assign(self.initial_scale)
+        self.dynamic_scale = self.add_variable(
+            (),
+            initializers.Constant(self.initial_scale),
+            dtype="float32",
+            name="dynamic_scale",
+        )
         self.inner_optimizer.build(variables)
         super().build(variables)
 

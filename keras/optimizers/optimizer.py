@@ -118,6 +118,7 @@ class Optimizer(OptimizerState):
         self._variables: list[Any] = []
         self._trainable_variables: list[Any] = []
         self._indices: dict[int, int] = {}
+        self._slot_of: dict[int, int] = {}  # ids of slots and of the variables they are for
         self._averages: list[Any] = []
         self._accumulators: list[Any] = []
         self._excluded: set[int] = set()
@@ -320,6 +321,10 @@ class Optimizer(OptimizerState):
         # While tracing, run the update and keep its result only where it is due.
         fixed = {id(v) for v in (self._iterations, self._learning_rate)}
         fixed |= {id(v) for v in (*self._accumulators, *self._averages)}
+        # Of the slots, those of these variables: others may be another replica's.
+        fixed |= self._slot_of.keys() - {
+            slot for slot, v in self._slot_of.items() if any(v == id(own) for own in variables)
+        }
         state = [*variables, *(v for v in self._variables if id(v) not in fixed)]
         before = [v.read_value() for v in state]
         self._update([t / steps for t in totals], variables)

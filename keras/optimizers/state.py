@@ -38,6 +38,7 @@ class OptimizerState:
     _learning_rate: Any
     _indices: dict[int, int]
     _accumulators: list[Any]
+    _slot_of: dict[int, int]
 
     # -- hyperparameters -------------------------------------------------------------------
 
@@ -161,13 +162,15 @@ class OptimizerState:
         """A new variable of the shape and dtype of `reference_variable`."""
         prefix = re.sub(r"[/:]", "_", getattr(reference_variable, "path", None) or
                         reference_variable.name.split(":")[0])  # fmt: skip
-        return self.add_variable(
+        slot = self.add_variable(
             shape=reference_variable.shape,
             initializer=initializer,
             dtype=reference_variable.dtype,
             name=f"{prefix}_{name or 'var'}",
             make=slot_class(),
         )
+        self._slot_of[id(slot)] = id(reference_variable)
+        return slot
 
     def add_optimizer_variables(
         self, trainable_variables: Iterable[Any], name: Any, initializer: Any = "zeros"

@@ -413,9 +413,7 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="not batched"):
         mirrored().experimental_distribute_dataset(hr.data.Dataset.range(3))
     uneven = hr.data.Dataset.from_tensors((hr.range(4), hr.range(3)))
-    with pytest.raises(
-        hr.errors.InvalidArgumentError, match="same number of rows, got 4 and 3"
-    ):
+    with pytest.raises(hr.errors.InvalidArgumentError, match="number of rows, got 4 and 3"):
         list(mirrored().experimental_distribute_dataset(uneven))
     with pytest.raises(ImportError, match="install the extra cuda1"):
         hr.distribute.NcclAllReduce()
