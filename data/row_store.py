@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io import buffers
+from ..io import buffers, jit
 from ..ops.string_array import StringArray
 from .autotune import default_ram_budget
 from .block import Block
@@ -157,6 +157,15 @@ class _Slots:
             return
         self._top = max(self._top, int(rows.max()) + 1)
         data, width = np.ascontiguousarray(column.data), self._width
+        put_strings = jit.kernel("put_strings")
+        if put_strings is not None:
+            at = [np.ascontiguousarray(x, np.int64) for x in (column.starts, column.ends, rows)]
+            starts, ends, places = map(jit.address, at)
+            put_strings(
+                jit.address(data), starts, ends, len(rows), jit.address(self._slots), width,
+                jit.address(self._sizes), places,
+            )  # fmt: skip
+            return
         self._sizes[rows] = column.lengths
         # What lies behind a string comes along, but for the last ones the buffer ends too soon.
         whole = column.starts <= data.size - width
@@ -175,6 +184,15 @@ class _Slots:
     def get(self, rows: np.ndarray) -> StringArray:
         n, width = len(rows), self._width
         room = buffers.take(1 << max(n * width - 1, 0).bit_length())
+        get_strings = jit.kernel("get_strings")
+        if get_strings is not None:
+            rows = np.ascontiguousarray(rows, np.int64)
+            bounds = np.zeros(n + 1, np.int64)
+            size = get_strings(
+                jit.address(self._slots), width, jit.address(self._sizes), jit.address(rows),
+                n, jit.address(room), jit.address(bounds) + 8,
+            )  # fmt: skip
+            return StringArray(room[:size], bounds[:-1], bounds[1:])
         self._slots.take(rows, out=room[: n * width].view(self._slots.dtype), mode="clip")
         starts = np.arange(n) * width
         ends = starts + self._sizes[rows]

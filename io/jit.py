@@ -44,6 +44,7 @@ _KERNELS = {
     "record_kernel": ("frame_scan", "crc_update"),
     "csv_kernel": ("csv_index", "csv_rows", "csv_unescape", "csv_cut"),
     "line_kernel": ("line_bounds",),
+    "copy_kernel": ("put_strings", "get_strings"),
     "sequence_kernel": ("find_features", "count_steps", "find_steps", "measure_features"),
     "lookup_kernel": (
         "fingerprint_strings",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from headrace.data import row_store
 from headrace.data.block import Block
 from headrace.data.row_store import RowStore
 from headrace.data.structure import Structure
@@ -32,6 +33,16 @@ SIZES = {
 }
 
 
+@pytest.fixture(params=["kernels", "NumPy"])
+def copying(request, monkeypatch):
+    """With compiled kernels, and as it is done until they are ready."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(row_store.jit, "kernel", lambda name: None)
+    else:
+        assert row_store.jit.ensure_compiled(300)
+
+
+@pytest.mark.usefixtures("copying")
 @pytest.mark.parametrize("kind", SIZES)
 def test_strings_come_out_as_they_went_in(kind):
     rng = np.random.default_rng(len(kind))
@@ -50,6 +61,7 @@ def test_strings_come_out_as_they_went_in(kind):
         assert column.numpy().tolist() == expected
 
 
+@pytest.mark.usefixtures("copying")
 def test_a_record_that_begins_near_the_end_of_its_buffer():
     whole = np.arange(100, dtype=np.uint8)
     column = StringArray(whole, np.array([0, 90]), np.array([60, 100]))
