@@ -30,11 +30,11 @@ from functools import cached_property
 from typing import Any
 
 from .applying import apply_function
-from .autotune import Knob
 from .block import Block
 from .caught import Caught
 from .executor import Item
 from .functions import UserFunction
+from .knob import Knob
 from .node import UNKNOWN, UnaryNode
 from .parallel_blocks import ParallelBlocks
 from .pool import WorkerPool, usable_cpus

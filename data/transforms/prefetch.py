@@ -13,9 +13,9 @@ import dataclasses
 import threading
 import weakref
 
-from ..autotune import Knob
 from ..block import Block
 from ..failures import Failures
+from ..knob import Knob
 from ..node import UnaryNode
 from ..prefetcher import Prefetcher
 from ..stage import Context, Stage, State

@@ -10,7 +10,8 @@ import pytest
 
 import headrace as hr
 from headrace.data import Dataset, autotune, parallel
-from headrace.data.autotune import Knob, Tuner, default_ram_budget
+from headrace.data.autotune import Tuner, default_ram_budget
+from headrace.data.knob import Knob
 
 AUTOTUNE = hr.data.AUTOTUNE
 
