@@ -4,6 +4,7 @@ from typing import Any
 
 from ..ops.determinism import enable_op_determinism
 from ..ops.devices import (
+    HOST as _HOST,
     LogicalDeviceConfiguration,
     PhysicalDevice,
     devices as _devices,
@@ -24,11 +25,13 @@ __all__ = [
     "get_device_details",
     "get_memory_growth",
     "get_memory_info",
+    "get_memory_usage",
     "get_synchronous_execution",
     "get_virtual_device_configuration",
     "get_visible_devices",
     "list_logical_devices",
     "list_physical_devices",
+    "reset_memory_stats",
     "set_memory_growth",
     "set_synchronous_execution",
     "set_virtual_device_configuration",
@@ -40,17 +43,21 @@ VirtualDeviceConfiguration = LogicalDeviceConfiguration
 get_virtual_device_configuration = get_logical_device_configuration
 set_virtual_device_configuration = set_logical_device_configuration
 _growth: dict[PhysicalDevice, bool] = {}
-_tensor_float_32 = True
 
 
 def set_memory_growth(device: Any, enable: bool) -> None:
-    """Recorded: memory is always asked for as it is needed.
+    """Recorded: memory of GPUs, too, is always asked for as it is needed, in blocks that a pool
+    keeps; `set_logical_device_configuration` limits it.
 
     Raises:
         ValueError: it is no device of this machine, or has logical devices.
+        RuntimeError: another growth than before is asked for once GPUs are in use.
     """
     if _devices.configuration(device):
         raise ValueError("Cannot set memory growth on device when virtual devices configured")
+    if device.device_type == "GPU" and _devices.settled:
+        if _growth.get(device) != bool(enable):
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
     _growth[device] = bool(enable)
 
 
@@ -65,27 +72,68 @@ def get_memory_growth(device: Any) -> bool:
     return _growth[device]
 
 
+def _numbered(device: str) -> int:
+    """The place of a device named like "GPU:0" or "CPU:0"."""
+    if not isinstance(device, str):
+        device = getattr(device, "name", device)
+    name = f"/device:{str(device).removeprefix('/device:').upper()}"
+    if name not in {d.name for d in _devices.logical()}:
+        known = ", ".join(d.name.removeprefix("/device:") for d in _devices.logical())
+        raise ValueError(
+            f"Failed parsing device name: {device!r} is no device of this machine, which has "
+            f"{known}"
+        )
+    kind, _, index = name.removeprefix("/device:").partition(":")
+    return _devices.gpu_number(int(index)) if kind == "GPU" else _HOST
+
+
 def get_memory_info(device: str) -> dict[str, int]:
-    """``{"current": 0, "peak": 0}``: a CPU's memory is the process's, which the system counts.
+    """Bytes of a GPU that arrays hold, ``"current"``, and the most its pool has held,
+    ``"peak"``.  Zeros for a CPU, whose memory is the process's, which the system counts.
+
+    Args:
+        device: such as "GPU:0".
 
     Raises:
         ValueError: there is no such device.
     """
-    if f"/device:{device.removeprefix('/device:').upper()}" not in {
-        d.name for d in _devices.logical()
-    }:
-        raise ValueError(f"Failed parsing device name: {device!r} is no device of this machine")
-    return {"current": 0, "peak": 0}
+    place = _numbered(device)
+    if place == _HOST or _devices.backend is None:
+        return {"current": 0, "peak": 0}
+    return _devices.backend.memory(place)
+
+
+def reset_memory_stats(device: str) -> None:
+    """Let the ``"peak"`` of `get_memory_info` begin with what is held now; the pool gives back
+    what it does not use.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    place = _numbered(device)
+    if place != _HOST and _devices.backend is not None:
+        _devices.backend.forget_peak(place)
+
+
+def get_memory_usage(device: str) -> int:
+    """The ``"current"`` of `get_memory_info`.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    return get_memory_info(device)["current"]
 
 
 def get_device_details(device: Any) -> dict[str, Any]:
-    """What is known about a GPU; nothing about a CPU.
+    """``"device_name"`` and ``"compute_capability"`` of a GPU; nothing about a CPU.
 
     Raises:
         ValueError: it is no device of this machine.
     """
     _devices.configuration(device)
-    return {}
+    if device.device_type != "GPU" or _devices.backend is None:
+        return {}
+    return _devices.backend.details(int(device.name.rpartition(":")[2]))
 
 
 def set_synchronous_execution(enable: bool) -> None:
@@ -98,11 +146,13 @@ def get_synchronous_execution() -> bool:
 
 
 def enable_tensor_float_32_execution(enabled: bool) -> None:
-    """Recorded: products on a CPU have all bits of float32 anyway."""
-    global _tensor_float_32
-    _tensor_float_32 = bool(enabled)
+    """Let products of float32 on GPUs of compute capability 8.0 and later round their factors
+    to TensorFloat-32 (10 bits behind the point), which is several times as fast; the sums are
+    float32.  On CPUs products have all bits in any case.
+    """
+    _devices.tensor_float_32 = bool(enabled)
 
 
 def tensor_float_32_execution_enabled() -> bool:
     """What `enable_tensor_float_32_execution` was given; True at first, as in TensorFlow."""
-    return _tensor_float_32
+    return _devices.tensor_float_32

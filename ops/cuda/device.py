@@ -22,7 +22,7 @@ import numpy as np
 from .. import kernel_cache
 from . import nvrtc
 
-__all__ = ["CupyDevice", "Device", "Kernel", "cubin", "current", "use"]
+__all__ = ["CupyDevice", "Device", "Kernel", "cubin", "current", "in_use", "use"]
 
 
 class Kernel(NamedTuple):
@@ -163,6 +163,11 @@ def current() -> Device:
     import cupy
 
     return _cupy_device(cupy.cuda.runtime.getDevice())
+
+
+def in_use() -> bool:
+    """Whether `use` names a device."""
+    return bool(_used)
 
 
 class use:

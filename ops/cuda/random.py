@@ -17,7 +17,7 @@ from ..dtypes import DType
 from .device import Kernel, current
 from .prelude import PRELUDE, storage_type
 
-__all__ = ["draw", "source"]
+__all__ = ["draw", "makes", "source"]
 
 _SOURCE = r"""
 typedef %(T)s T;
@@ -124,12 +124,18 @@ def source(kind: str, dtype: DType) -> str:
     return PRELUDE + _SOURCE % {"T": storage_type(dtype), "numbers": numbers}
 
 
+def makes(kind: str, dtype: DType) -> bool:
+    """Whether a kernel makes such numbers."""
+    return _form(kind, dtype) is not None
+
+
 def draw(
     kind: str, n: int, dtype: DType, key: int, counter: tuple[int, int], start: int = 0
 ) -> Any:
     """`n` numbers of the stream (key, counter), from group `start` on, like `random_ops.draw`;
     NotImplemented for kinds and dtypes that no kernel makes."""
-    if _form(kind, dtype) is None:
+    form = _form(kind, dtype)
+    if form is None:
         return NotImplemented
     device = current()
     out = device.xp.empty((n,), dtype.np_dtype)
@@ -137,8 +143,7 @@ def draw(
         return out
     low, high = philox.counter_at(counter, start)
     text = source(kind, dtype)
-    per_group = _form(kind, dtype)[0]  # type: ignore[index]
-    blocks = min(-(-n // (256 * per_group)), device.processors * 16)
+    blocks = min(-(-n // (256 * form[0])), device.processors * 16)
     args = [out, np.int64(n), np.uint64(key), np.uint64(low), np.uint64(high)]
     device.launch(Kernel(text, "draw"), blocks, 256, args)
     return out

@@ -1,0 +1,239 @@
+"""Convolution by graphs of cuDNN's frontend (``nvidia-cudnn-frontend``), and both ways back.
+
+A graph is built per geometry and dtype and kept.  Data goes channels last, filters as cuDNN's
+tensor-core engines want them, [filters, *space, channels]; TensorFlow's padding that differs
+before and after is made by copying into a larger array.  16-bit floats are summed up in
+float32; float32 uses TF32 only if `tf32` says so.  Where cuDNN or its frontend is missing, or
+has no engine, the calls stay with the generic form.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..determinism import is_deterministic
+from ..windows import Windows
+from .device import current
+from .precision import tf32
+
+__all__ = ["Plan", "describe", "forward", "frontend", "grad_filter", "grad_input"]
+
+_DTYPES = {"float16": "HALF", "bfloat16": "BFLOAT16", "float32": "FLOAT"}
+
+
+class Plan(NamedTuple):
+    """What decides about a graph.
+
+    Attributes:
+        way: "forward", "input" or "filter": what is made.
+        dtype: of all arrays, a name.
+        batch, channels, filters: sizes; `depth` channels belong to each filter.
+        at: sizes of the input, of the output, of the window, strides, dilations, padding; each
+            per space axis.
+        exact: no TF32.
+        steady: only engines that give the same result every time.
+    """
+
+    way: str
+    dtype: str
+    batch: int
+    channels: int
+    filters: int
+    depth: int
+    size: tuple[int, ...]
+    out: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    padding: tuple[int, ...]
+    exact: bool
+    steady: bool
+
+
+@functools.cache
+def frontend() -> Any:
+    """The module ``cudnn``, or None where it or cuDNN itself is not installed."""
+    try:
+        import cudnn
+
+        cudnn.backend_version()
+    except (ImportError, RuntimeError):
+        return None
+    return cudnn
+
+
+def channels_last(batch: int, channels: int, space: tuple[int, ...]) -> dict[str, list[int]]:
+    """cuDNN's description of [batch, *space, channels]: sizes in the order batch, channels,
+    space, and distances."""
+    distances = [math.prod(space[i + 1 :]) * channels for i in range(len(space))]
+    return {
+        "dim": [batch, channels, *space],
+        "stride": [math.prod(space) * channels, 1, *distances],
+    }
+
+
+def describe(plan: Plan, cudnn: Any, handle: Any = None) -> tuple[Any, list[Any]]:
+    """A plan's graph, not yet built, and its tensors: two that are read, one written."""
+    kind = getattr(cudnn.data_type, _DTYPES[plan.dtype])
+    graph = cudnn.pygraph(
+        io_data_type=kind,
+        intermediate_data_type=cudnn.data_type.FLOAT,
+        compute_data_type=cudnn.data_type.FLOAT,
+        **({} if handle is None else {"handle": handle}),
+    )
+    layouts = {
+        "x": channels_last(plan.batch, plan.channels, plan.size),
+        "y": channels_last(plan.batch, plan.filters, plan.out),
+        "w": channels_last(plan.filters, plan.depth, plan.kernel),
+    }
+    made = {"forward": "y", "input": "x", "filter": "w"}[plan.way]
+    tensors = [graph.tensor(name=n, data_type=kind, **layouts[n]) for n in "xwy" if n != made]
+    geometry = {
+        "padding": list(plan.padding),
+        "stride": list(plan.strides),
+        "dilation": list(plan.dilations),
+    }
+    if plan.way == "forward":
+        out = graph.conv_fprop(image=tensors[0], weight=tensors[1], **geometry)
+    elif plan.way == "input":
+        out = graph.conv_dgrad(loss=tensors[1], filter=tensors[0], **geometry)
+        out.set_dim(layouts[made]["dim"])
+    else:
+        out = graph.conv_wgrad(image=tensors[0], loss=tensors[1], **geometry)
+        out.set_dim(layouts[made]["dim"])
+    out.set_output(True).set_data_type(kind).set_stride(layouts[made]["stride"])
+    return graph, [*tensors, out]
+
+
+class _Built(NamedTuple):
+    graph: Any
+    tensors: list[Any]
+    workspace: int
+
+
+class _Handles(threading.local):
+    """A cuDNN handle per thread and device: it carries a stream."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Any] = {}
+
+    def get(self) -> Any:
+        device = current()
+        handle = self.known.get(id(device))
+        if handle is None:
+            handle = self.known[id(device)] = frontend().create_handle()
+        stream = device.xp.cuda.get_current_stream()
+        frontend().set_stream(handle=handle, stream=stream.ptr)
+        return handle
+
+
+_handles = _Handles()
+
+
+@functools.lru_cache(1024)
+def _built(plan: Plan, device: int) -> _Built | None:
+    """The graph with a plan to run it; None if cuDNN has no engine."""
+    cudnn = frontend()
+    handle = _handles.get()
+    graph, tensors = describe(plan, cudnn, handle)
+    try:
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+        if plan.exact:
+            graph.deselect_numeric_notes([cudnn.numerical_note.TENSOR_CORE])
+        if plan.steady:
+            graph.deselect_behavior_notes([cudnn.behavior_note.NONDETERMINISTIC])
+        graph.check_support()
+        graph.build_plans()
+    except cudnn.cudnnGraphNotSupportedError:
+        return None
+    return _Built(graph, tensors, graph.get_workspace_size())
+
+
+def _run(plan: Plan, a: Any, b: Any, shape: tuple[int, ...]) -> Any:
+    device = current()
+    found = _built(plan, id(device))
+    if found is None:
+        return NotImplemented
+    xp = device.xp
+    out = xp.empty(shape, a.dtype)
+    workspace = xp.empty((max(found.workspace, 1),), np.uint8)
+    pointers = {t: x.data.ptr for t, x in zip(found.tensors, (a, b, out), strict=True)}
+    found.graph.execute(pointers, workspace.data.ptr, handle=_handles.get())
+    return out
+
+
+def _takes(*arrays: Any) -> bool:
+    return frontend() is not None and all(
+        a.dtype.name in _DTYPES and a.dtype == arrays[0].dtype and a.size for a in arrays
+    )
+
+
+def _plan(
+    way: str, dtype: Any, batch: int, channels: int, filters: int, depth: int, at: Windows,
+    padding: tuple[int, ...], size: tuple[int, ...],
+) -> Plan:  # fmt: skip
+    return Plan(
+        way, dtype.name, batch, channels, filters, depth, size, at.out, at.kernel, at.strides,
+        at.dilations, padding, dtype.name == "float32" and not tf32.on, is_deterministic(),
+    )  # fmt: skip
+
+
+def _padded(at: Windows) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+    """Padding that cuDNN makes, the size of its input, and whether that is `at`'s own."""
+    if at.before == at.after:
+        return at.before, at.size, True
+    sizes = zip(at.before, at.size, at.after, strict=True)
+    return (0,) * len(at.size), tuple(b + n + a for b, n, a in sizes), False
+
+
+def _filters_first(w: Any) -> Any:
+    """[*space, depth, filters] as cuDNN's [filters, *space, depth]."""
+    return current().xp.ascontiguousarray(w.transpose((w.ndim - 1, *range(w.ndim - 1))))
+
+
+def forward(x: Any, w: Any, at: Windows) -> Any:
+    """[batch, *out, filters] of [batch, *space, channels] and [*kernel, depth, filters];
+    NotImplemented where cuDNN does not do it."""
+    if not _takes(x, w):
+        return NotImplemented
+    padding, size, own = _padded(at)
+    x = current().xp.ascontiguousarray(x if own else at.pad(x))
+    depth, filters = w.shape[-2:]
+    plan = _plan("forward", x.dtype, x.shape[0], x.shape[-1], filters, depth, at, padding, size)
+    return _run(plan, x, _filters_first(w), (x.shape[0], *at.out, filters))
+
+
+def grad_input(shape: tuple[int, ...], w: Any, g: Any, at: Windows) -> Any:
+    """The gradient of an input of `shape`, from that of the output."""
+    if not _takes(w, g) or not math.prod(shape):
+        return NotImplemented
+    padding, size, own = _padded(at)
+    depth, filters = w.shape[-2:]
+    plan = _plan("input", g.dtype, shape[0], shape[-1], filters, depth, at, padding, size)
+    xp = current().xp
+    out = _run(plan, _filters_first(w), xp.ascontiguousarray(g), (shape[0], *size, shape[-1]))
+    if out is NotImplemented or own:
+        return out
+    return xp.ascontiguousarray(out[at.inside()])
+
+
+def grad_filter(x: Any, shape: tuple[int, ...], g: Any, at: Windows) -> Any:
+    """The gradient of a filter of `shape`, from that of the output."""
+    if not _takes(x, g) or not math.prod(shape):
+        return NotImplemented
+    padding, size, own = _padded(at)
+    xp = current().xp
+    x = xp.ascontiguousarray(x if own else at.pad(x))
+    depth, filters = shape[-2:]
+    plan = _plan("filter", x.dtype, x.shape[0], x.shape[-1], filters, depth, at, padding, size)
+    out = _run(plan, x, xp.ascontiguousarray(g), (filters, *shape[:-2], depth))
+    if out is NotImplemented:
+        return out
+    return xp.ascontiguousarray(out.transpose((*range(1, out.ndim), 0)))
