@@ -33,6 +33,7 @@ _MODULES = {
     "nest": ".ops.nest",
     "nn": ".face.nn",
     "random": ".face.random",
+    "profiler": ".face.profiler",
     "ragged": ".ops.ragged_ops",
     "raw_ops": ".face.raw_ops",
     "sets": ".face.sets",
@@ -69,6 +70,7 @@ _NAMES = {
 # What a room offers in its name though a room above defines it.
 _UPPER = {
     "data.experimental.service": ".distribute.data_service",
+    "data.save.shards": ".distribute.sharded_save",
 }
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         lookup as lookup,
         math as math,
         nn as nn,
+        profiler as profiler,
         random as random,
         raw_ops as raw_ops,
         sets as sets,

@@ -34,6 +34,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ops.errors import CancelledError, OpError
+from ..ops.profiling import profiling
 from .autotune import Tuner
 from .block import Block
 from .caught import Caught
@@ -126,6 +127,8 @@ class Stage(ABC):
         finally:
             self.seconds += time.perf_counter() - began
             self.calls += 1
+            if profiling.on:
+                profiling.add(f"Iterator::{self.node.label}", int(began * 1e9))
         if block is not None:
             self.rows += block.num_rows
             if self._held is not None:

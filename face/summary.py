@@ -8,6 +8,7 @@ from ..io.summary_state import (
     record_if,
     should_record_summaries,
 )
+from ..io.summary_trace import trace_export, trace_off, trace_on
 from . import summary_experimental as experimental
 
 __all__ = [
@@ -24,5 +25,8 @@ __all__ = [
     "scalar",
     "should_record_summaries",
     "text",
+    "trace_export",
+    "trace_off",
+    "trace_on",
     "write",
 ]

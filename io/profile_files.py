@@ -2,7 +2,11 @@
 
 A profile is a folder ``plugins/profile/<session>`` with ``<host>.xplane.pb``, which the plugin
 `xprof` reads, and ``<host>.trace.json.gz``, which ``chrome://tracing`` and Perfetto read.
-Source: xplane.proto and the "Trace Event Format" (Google).
+Sources: xplane.proto and the "Trace Event Format" (Google).
+
+What xprof makes of names, and why spans are called as they are: ``scope/name:Type`` is an
+operation, ``Iterator::Batch`` a stage of an input pipeline, ``IteratorGetNext`` a step's wait
+for input, and ``train`` or ``test`` with a `step_num` a step.
 """
 
 from __future__ import annotations
@@ -11,100 +15,126 @@ import datetime
 import gzip
 import json
 import os
+import re
 import socket
-import time
-from typing import NamedTuple
+import struct
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["Lanes", "Span", "write_profile", "xspace"]
+from ..ops.profiling import Span
 
-
-class Span(NamedTuple):
-    """Something that took time; nanoseconds since the profile began."""
-
-    name: str
-    start_ns: int
-    duration_ns: int
+__all__ = ["chrome_trace", "write_profile", "xspace"]
 
 
-class Lanes:
-    """Spans being recorded, lane by lane; within a lane one follows the other.
+def write_profile(logdir: Any, spans: Iterable[Span], threads: dict[int, str]) -> str:
+    """Write a profile as a new session under `logdir`; the session's folder.
 
-    Attributes:
-        spans: lane -> its spans.
+    Args:
+        logdir: TensorBoard's folder.
+        spans: what was recorded.
+        threads: names of the threads.
     """
-
-    def __init__(self) -> None:
-        self.spans: dict[str, list[Span]] = {}
-        self._origin_ns = time.perf_counter_ns()
-        self._open: dict[str, tuple[str, int]] = {}
-
-    def begin(self, lane: str, name: str, after: str | None = None) -> None:
-        """A span of `lane` begins now, and an open one of `after` ends."""
-        if after is not None:
-            self.end(after)
-        self.spans.setdefault(lane, [])
-        self._open[lane] = name, time.perf_counter_ns() - self._origin_ns
-
-    def end(self, lane: str) -> None:
-        """The open span of `lane`, if there is one, ends now."""
-        found = self._open.pop(lane, None)
-        if found is not None:
-            name, start = found
-            now = time.perf_counter_ns() - self._origin_ns
-            self.spans[lane].append(Span(name, start, now - start))
-
-
-def write_profile(logdir: str, lanes: Lanes) -> str:
-    """Write the spans as a new session under `logdir`; the session's folder."""
-    session = datetime.datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
-    folder = os.path.join(logdir, "plugins", "profile", session)
-    os.makedirs(folder, exist_ok=True)
+    now = datetime.datetime.now()
+    folder = os.path.join(os.fspath(logdir), "plugins", "profile", f"{now:%Y_%m_%d_%H_%M_%S}")
+    number = 1
+    while os.path.exists(folder if number == 1 else f"{folder}_{number}"):
+        number += 1
+    folder = folder if number == 1 else f"{folder}_{number}"
+    os.makedirs(folder)
     base = os.path.join(folder, socket.gethostname())
+    lines = _lines(spans, threads)
     with open(f"{base}.xplane.pb", "wb") as file:
-        file.write(xspace(lanes.spans))
+        file.write(xspace(lines))
     with gzip.open(f"{base}.trace.json.gz", "wt") as text:
-        json.dump(chrome_trace(lanes.spans), text)
+        json.dump(chrome_trace(lines), text)
     return folder
 
 
-def chrome_trace(lanes: dict[str, list[Span]]) -> dict[str, object]:
+def _lines(spans: Iterable[Span], threads: dict[int, str]) -> dict[str, list[Span]]:
+    """Thread name -> its spans; outer ones first, times from the first span on."""
+    found = sorted(spans, key=lambda s: (s.start_ns, -s.duration_ns))
+    origin = found[0].start_ns if found else 0
+    named: dict[int, str] = {}
+    lines: dict[str, list[Span]] = {}
+    for span in found:
+        name = named.get(span.thread)
+        if name is None:
+            name = base = threads.get(span.thread, "thread")
+            number = 1
+            while name in lines:
+                number += 1
+                name = f"{base} {number}"
+            named[span.thread] = name
+        lines.setdefault(name, []).append(
+            span._replace(name=_shown(span.name), start_ns=span.start_ns - origin)
+        )
+    return lines
+
+
+_SOURCES = {"tf_record": "TFRecord", "csv": "CSV"}
+
+
+def _shown(name: str) -> str:
+    """``Iterator::parallel_map(f)`` as ``Iterator::ParallelMap``; other names as they are."""
+    if not name.startswith("Iterator::"):
+        return name
+    label = re.split(r"\W", name.removeprefix("Iterator::"), maxsplit=1)[0]
+    kind = _SOURCES.get(label) or "".join(part.capitalize() for part in label.split("_"))
+    return f"Iterator::{kind or 'Stage'}"
+
+
+def chrome_trace(lines: dict[str, list[Span]]) -> dict[str, object]:
     """The spans in the Trace Event Format; times are in microseconds."""
     found: list[dict[str, object]] = [
         {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "/host:CPU"}}
     ]
-    for number, (lane, spans) in enumerate(lanes.items(), 1):
+    for number, (line, spans) in enumerate(lines.items(), 1):
         at = {"pid": 1, "tid": number}
-        found.append({"ph": "M", **at, "name": "thread_name", "args": {"name": lane}})
-        found.extend(
-            {"ph": "X", **at, "name": name, "ts": start / 1e3, "dur": duration / 1e3}
-            for name, start, duration in spans
-        )
+        found.append({"ph": "M", **at, "name": "thread_name", "args": {"name": line}})
+        for span in spans:
+            event = {"ph": "X", **at, "name": span.name, "ts": span.start_ns / 1e3,
+                     "dur": span.duration_ns / 1e3}  # fmt: skip
+            found.append({**event, "args": span.stats} if span.stats else event)
     return {"displayTimeUnit": "ns", "traceEvents": found}
 
 
-def xspace(lanes: dict[str, list[Span]]) -> bytes:
+def xspace(lines: dict[str, list[Span]]) -> bytes:
     """The spans as a serialized `XSpace` message with one plane, ``/host:CPU``.
 
     `XSpace` is not among TensorBoard's messages, so its few fields are written here.
     """
-    names = sorted({span.name for spans in lanes.values() for span in spans})
-    number = {name: i for i, name in enumerate(names, 1)}
+    every = [span for spans in lines.values() for span in spans]
+    events = _numbered(span.name for span in every)
+    stats = _numbered(key for span in every for key in span.stats or ())
     plane = _int(1, 1) + _bytes(2, b"/host:CPU")
-    for i, (lane, spans) in enumerate(lanes.items(), 1):
+    for number, (name, spans) in enumerate(lines.items(), 1):
         # Times count from the session's start: the viewer shows nothing for epoch times.
-        line = _int(1, i) + _bytes(2, lane.encode())
+        line = [_int(1, number), _bytes(2, name.encode())]
         for span in spans:
-            line += _bytes(
-                4,
-                _int(1, number[span.name])
-                + _int(2, span.start_ns * 1000)
-                + _int(3, span.duration_ns * 1000),
-            )
-        plane += _bytes(3, line)
-    for name, key in number.items():
-        metadata = _int(1, key) + _bytes(2, name.encode())
-        plane += _bytes(4, _int(1, key) + _bytes(2, metadata))
+            event = _int(1, events[span.name])
+            event += _int(2, span.start_ns * 1000) + _int(3, span.duration_ns * 1000)
+            for key, value in (span.stats or {}).items():
+                event += _bytes(4, _stat(stats[key], value))
+            line.append(_bytes(4, event))
+        plane += _bytes(3, b"".join(line))
+    for field, names in ((4, events), (5, stats)):
+        for name, key in names.items():
+            metadata = _int(1, key) + _bytes(2, name.encode())
+            plane += _bytes(field, _int(1, key) + _bytes(2, metadata))
     return _bytes(1, plane) + _bytes(4, socket.gethostname().encode())
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(dict.fromkeys(names), 1)}
+
+
+def _stat(key: int, value: Any) -> bytes:
+    """An `XStat`."""
+    if isinstance(value, (bool, int)) and -(2**63) <= value < 2**63:
+        return _int(1, key) + _int(4, int(value) & 0xFFFF_FFFF_FFFF_FFFF)
+    if isinstance(value, float):
+        return _int(1, key) + _varint(2 << 3 | 1) + struct.pack("<d", value)
+    return _int(1, key) + _bytes(5, str(value).encode())
 
 
 def _int(field: int, value: int) -> bytes:

@@ -33,6 +33,7 @@ from .convert import to_tensor
 from .dtypes import DType
 from .errors import DTypeMismatchError, InvalidArgumentError, OpError, UnimplementedError
 from .numerics import checking, checks
+from .profiling import now_ns, profiling
 from .quiet import quiet, quietly
 from .tensor import SymbolicTensor, Tensor
 from .tensor_shape import TensorShape
@@ -220,6 +221,7 @@ class Primitive:
                     )
             if self.check_first:
                 self.checked_shape(tensors, attrs)
+            began = now_ns() if profiling.on else 0
             try:
                 if placing.on:
                     arrays = tuple([t._value for t in tensors])
@@ -231,6 +233,8 @@ class Primitive:
                     result = wrap(quietly(self.host, *[t._value for t in tensors], **attrs))
             except Exception as e:
                 self._explain(e, tensors, attrs)
+            if began:
+                profiling.add(f"{self.name}:{self.name}", began)
             outputs = result if type(result) is tuple else (result,)
             if checking.on:
                 inputs = tuple(t._value for t in tensors)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...io import summary
-from ...io.profile_files import Lanes, write_profile
+from ...io.profiler import start_at, stop
 from ...io.summary_state import create_file_writer, record_if
 from ...ops import api as hr
 from ..engine.serialization import serialize_keras_object
@@ -39,8 +39,8 @@ class TensorBoard(Callback):
         write_images: with the histograms, also write weights as images.
         write_steps_per_second: write how many steps ran per second.
         update_freq: ``"epoch"``, ``"batch"``, or a number of batches between the batches' logs.
-        profile_batch: the batch to profile, or the first and the last (a pair or
-            ``"2,5"``), counted from 1; 0 for none.
+        profile_batch: the batch to profile (steps, operations, the pipeline's stages), or the
+            first and the last (a pair or ``"2,5"``), counted from 1; 0 for none.
         embeddings_freq: epochs between files of the embedding layers; 0 for none.
         embeddings_metadata: file with a label per row, or a dictionary layer name -> file.
 
@@ -73,7 +73,7 @@ class TensorBoard(Callback):
         self._first, self._last = _profiled(profile_batch)
         self._writers: dict[str, Any] = {}
         self._defaults: list[contextlib.ExitStack] = []
-        self._lanes: Lanes | None = None
+        self._profiling = False
         self._train_batch = 0
         self._test_batch = 0
         self._graph_due = False
@@ -120,24 +120,22 @@ class TensorBoard(Callback):
         """Start counting batches."""
         self._train_batch = 0
         self._push("train")
+        if self._first == 1:
+            self._begin_profile()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Count the batch; start a profile if it is the first of it."""
+        """Count the batch; write the profile if the one before was its last."""
+        self._end_profile_if_due()
         self._train_batch += 1
         if self.update_freq != "epoch":
             self._step.assign(self._train_batch)
         if self.write_steps_per_second:
             self._batch_began_s = time.perf_counter()
-        if self._first and self._train_batch == self._first:
-            self._lanes = Lanes()
-        if self._lanes is not None:
-            self._lanes.begin("compute", f"step {self._train_batch}", after="input")
 
     @reads_logs_late
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Write the batch's logs, if it is one of those; the graph after the first."""
-        if self._lanes is not None:
-            self._lanes.end("compute")
+        """Write the batch's logs, if it is one of those; the graph after the first.  A profile
+        begins here, with the next batch's wait for its input."""
         if self._graph_due:
             self._write_train_graph()
         if self._due(self._train_batch):
@@ -148,14 +146,12 @@ class TensorBoard(Callback):
                     summary.scalar("batch_steps_per_second", 1 / took, self._train_batch)
                 for name, value in known_logs(logs).items():
                     summary.scalar(f"batch_{name}", value, self._train_batch)
-        if self._lanes is not None:
-            if self._train_batch >= self._last:
-                self._write_profile()
-            else:
-                self._lanes.begin("input", f"batch {self._train_batch + 1}")
+        if self._first and self._train_batch == self._first - 1:
+            self._begin_profile()
 
     def on_test_begin(self, logs: Any = None) -> None:
         """The validation's writer takes over."""
+        self._end_profile_if_due()
         self._push("validation")
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -177,8 +173,8 @@ class TensorBoard(Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Finish the files."""
         self._pop()
-        if self._lanes is not None:
-            self._write_profile()
+        if self._profiling:
+            self._end_profile()
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
@@ -192,6 +188,7 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write metrics; weights and embeddings if it is their turn."""
+        self._end_profile_if_due()
         train = {k: v for k, v in (logs or {}).items() if not k.startswith("val_")}
         found = {k[4:]: v for k, v in (logs or {}).items() if k.startswith("val_")}
         if train:
@@ -299,10 +296,18 @@ class TensorBoard(Callback):
 
     # -- profile --------------------------------------------------------------------------
 
-    def _write_profile(self) -> None:
-        lanes, self._lanes = self._lanes, None
-        assert lanes is not None
-        write_profile(os.path.join(self.log_dir, "train"), lanes)
+    def _begin_profile(self) -> None:
+        start_at(os.path.join(self.log_dir, "train"), None, self._first)
+        self._profiling = True
+
+    def _end_profile_if_due(self) -> None:
+        # Not at the end of the last batch: its step ends, for the loop, after the callbacks.
+        if self._profiling and self._train_batch >= self._last:
+            self._end_profile()
+
+    def _end_profile(self) -> None:
+        self._profiling = False
+        stop()
 
 
 @functools.cache

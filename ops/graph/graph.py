@@ -18,6 +18,7 @@ from ..array_module import is_on_device
 from ..context import current, tracing
 from ..devices import at, requested
 from ..primitive import Primitive
+from ..profiling import profiling
 from ..scopes import get_current_name_scope, scoped
 from ..string_array import StringArray
 from ..tensor import SymbolicTensor, Tensor
@@ -204,6 +205,8 @@ class Graph:
         if self._outer_tapes and any(t.wants((tensor,)) for t in self._outer_tapes):
             return self._capture_input(tensor)
         raw = tensor._value
+        if self.exact and is_on_device(raw):
+            raw = raw.get()  # functions of datasets run on the host
         known = self._constants.get(id(raw))
         if known is not None:
             return known[1]
@@ -300,6 +303,8 @@ class Graph:
         once."""
         if self._compiled is None:
             self._compiled = Graph.compiler(self)
+        if profiling.graphs is not None:
+            profiling.graphs[id(self)] = self
         return self._compiled
 
     def replay(
@@ -361,13 +366,14 @@ class Graph:
                 if node.primitive is Placeholder:
                     continue
                 new.place_of_next, new.device_of_next = node.place, node.device
+                new.scope = node.scope
                 made = visit(new, node, tuple(values.get(id(t)) for t in node.inputs))
                 if type(made) is dict:
                     values.update(made)
                 elif made is not None:
                     for t, v in zip(node.outputs, made, strict=True):
                         values[id(t)] = v
-        new.place_of_next, new.device_of_next = None, _ANY
+        new.place_of_next, new.device_of_next, new.scope = None, _ANY, ""
         new.outputs = [_inside(new, values[id(t)]) for t in self.outputs]
         return new
 
