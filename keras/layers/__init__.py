@@ -22,6 +22,7 @@ from .augmentation_affine import (
     RandomTranslation,
     RandomZoom,
 )
+from .augmentation_clahe import ContrastLimitedAdaptiveHistogramEqualization
 from .augmentation_color import (
     RandomBrightness,
     RandomColorDegeneration,
@@ -31,6 +32,7 @@ from .augmentation_color import (
     RandomHue,
     RandomSaturation,
 )
+from .augmentation_elastic import RandomElasticTransform
 from .augmentation_filters import RandomErasing, RandomGaussianBlur, RandomSharpness
 from .augmentation_flip_crop import RandomCrop, RandomFlip, RandomHeight, RandomWidth
 from .augmentation_mixing import CutMix, MixUp
@@ -53,6 +55,7 @@ from .borders import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from .conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from .convolution import Conv1D, Conv2D, Conv3D
 from .convolution_depthwise import (
     DepthwiseConv1D,
@@ -110,6 +113,7 @@ from .preprocessing_discretization import Discretization
 from .preprocessing_hashing import HashedCrossing, Hashing
 from .preprocessing_images import CenterCrop, MaxNumBoundingBoxes, Resizing
 from .preprocessing_normalization import Normalization
+from .preprocessing_spectrogram import STFTSpectrogram
 from .preprocessing_string_lookup import IntegerLookup, StringLookup
 from .preprocessing_text import TextVectorization
 from .recurrent import RNN
@@ -187,12 +191,16 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -267,6 +275,7 @@ __all__ = [
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomElasticTransform",
     "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",
@@ -289,6 +298,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

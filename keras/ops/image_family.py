@@ -398,7 +398,7 @@ def elastic_transform(
     batch = _Batch(images, data_format)
     pair = draw_seed(seed)
     moved = moved_by_noise(
-        batch.images, alpha, sigma, interpolation, fill_mode, fill_value, pair
+        batch.images, alpha, sigma, sigma, interpolation, fill_mode, fill_value, pair
     )
     return batch.back(moved)
 
@@ -411,18 +411,33 @@ def draw_seed(seed: Any) -> Any:
 
 
 def moved_by_noise(
-    images: Any, alpha: Any, sigma: float, interpolation: str, fill_mode: str,
+    images: Any, alpha: Any, sigma: Any, most: float, interpolation: str, fill_mode: str,
     fill_value: Any, seed: Any,
 ) -> Any:  # fmt: skip
     """`images` ``[batch, height, width, channels]`` moved; the same way down and across, as
-    Keras draws both with one seed."""
+    Keras draws both with one seed.
+
+    Args:
+        images: a batch.
+        alpha: how far.
+        sigma: how smooth, in pixels; a number or a tensor.
+        most: what `sigma` does not exceed.
+        interpolation, fill_mode, fill_value: see `elastic_transform`.
+        seed: two integers.
+    """
     x = images if images.dtype.is_floating else hr.cast(images, "float32")
     height, width = int(x.shape[1]), int(x.shape[2])
-    count = static(x, 0)
-    noise = hr.stateless_normal([count, height, width], seed, dtype=dtype_name(x))
-    size = (6 * int(sigma)) | 1
+    noise = hr.stateless_normal([static(x, 0), height, width], seed, dtype=dtype_name(x))
     noise = hr.expand_dims(noise * hr.cast(sigma, x.dtype), -1)
-    smooth = gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last")
+    # A window of 3 sigma to both sides, sigma as a whole number.
+    reach = 3 * int(most)
+    at = hr.abs(hr.range(-reach, reach + 1, dtype="float32"))
+    line = hr.exp(-0.5 * hr.square(at / hr.cast(sigma, "float32")))
+    near = at <= 3.0 * hr.floor(hr.cast(sigma, "float32"))
+    line = hr.cast(hr.where(near, line, hr.zeros_like(line)), x.dtype)
+    line = line / hr.reduce_sum(line)
+    kernel = hr.reshape(line, [-1, 1, 1, 1]) * hr.reshape(line, [1, -1, 1, 1])
+    smooth = hr.depthwise_conv2d(noise, kernel, [1, 1, 1, 1], "SAME")
     shift = hr.cast(alpha, x.dtype) * hr.squeeze(smooth, -1)
     down = hr.reshape(hr.range(height, dtype="float32"), [1, -1, 1])
     across = hr.reshape(hr.range(width, dtype="float32"), [1, 1, -1])

@@ -51,6 +51,11 @@ CASES = {
     "solarization": ("Solarization", {"addition_factor": 0.3, "threshold_factor": 0.4}),
     "sharpness": ("RandomSharpness", {"factor": 0.9}),
     "blur": ("RandomGaussianBlur", {}),
+    "elastic": ("RandomElasticTransform", {}),
+    "elastic, some": (
+        "RandomElasticTransform",
+        {"factor": 0.7, "scale": (0.3, 0.9), "interpolation": "nearest", "fill_mode": "wrap"},
+    ),
     "erasing": ("RandomErasing", {}),
     "erasing, filled": ("RandomErasing", {"fill_value": 7}),
     "mix up": ("MixUp", {}),
