@@ -25,6 +25,8 @@ from .transforms.assert_cardinality import AssertCardinalityNode
 from .transforms.elements import ElementsNode
 from .transforms.snapshot import SnapshotNode, shard_numbers
 from .transforms.tensors import TensorSlicesNode
+from .upper import upper
+from .values import as_int
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -43,6 +45,10 @@ class Keeping(Grouping):
         compression: Any = None,
         shard_func: Callable[..., Any] | None = None,
         checkpoint_args: dict[str, Any] | None = None,
+        *,
+        shards: int | None = None,
+        runner: str | None = None,
+        file_format: str | None = None,
     ) -> None:
         """Write all elements to files in the folder `path`, for `Dataset.load`.
 
@@ -58,9 +64,17 @@ class Keeping(Grouping):
                 (elements between states; 10000 by default) and ``step_counter`` (a variable
                 that counts elements): a save that was interrupted then goes on where its
                 last state says.
+            shards: how many files to write, each by a task of its own that makes every
+                shards-th element; the pipeline must give the same elements in the same order
+                whenever it runs.
+            runner: where tasks run: None for one after the other here, "ray" for a Ray
+                cluster (extra ``ray``), where a task that is killed is run again.
+            file_format: with `shards`: None for the format that `load` reads, "tfrecord" (of
+                scalar strings) or "parquet" for files ``part-00000-of-00004.tfrecord``.
 
         Raises:
             TypeError: the elements hold datasets.
+            InvalidArgumentError: `shards`, `runner` or `file_format` is none of these.
             AlreadyExistsError: another process is saving to `path`.  (Object stores cannot
                 tell: there the last one to finish wins.)
             UnavailableError: the store does not answer.
@@ -73,6 +87,11 @@ class Keeping(Grouping):
         ...     list(hr.data.Dataset.load(folder).as_numpy_iterator())
         [np.int64(0), np.int64(1), np.int64(2)]
         """
+        if shards is not None or runner is not None or file_format is not None:
+            codec = compression if file_format else check_codec(compression)
+            self._save_shards(check_path("path", path), codec, shards, runner, file_format,
+                              shard_func, checkpoint_args)  # fmt: skip
+            return
         spec_to_json(self.element_spec)
         folder = check_path("path", path)
         codec = check_codec(compression)
@@ -103,6 +122,30 @@ class Keeping(Grouping):
             writer.abort(keep)
         if progress is not None:
             progress.done()
+
+    def _save_shards(
+        self, folder: str, codec: Any, shards: Any, runner: Any, file_format: Any,
+        shard_func: Any, checkpoint_args: Any,
+    ) -> None:  # fmt: skip
+        """`save` by tasks."""
+        if shard_func is not None or checkpoint_args:
+            raise InvalidArgumentError(
+                "shards, runner and file_format cannot be combined with shard_func or "
+                "checkpoint_args: the tasks decide what goes where"
+            )
+        count = (os.cpu_count() or 1) if shards is None else as_int("shards", shards)
+        if count < 1:
+            raise InvalidArgumentError(f"shards must be positive, got {count}")
+        if runner not in (None, "ray"):
+            raise InvalidArgumentError(f"runner must be None or 'ray', got {runner!r}")
+        kind = file_format or "elements"
+        if kind not in ("elements", "tfrecord", "parquet"):
+            raise InvalidArgumentError(
+                f"file_format must be None, 'tfrecord' or 'parquet', got {file_format!r}"
+            )
+        if kind == "elements":
+            spec_to_json(self.element_spec)
+        upper("data.save.shards").save_shards(self, folder, codec or "", count, runner, kind)
 
     @staticmethod
     def load(

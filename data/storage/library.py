@@ -135,7 +135,7 @@ class RunWriter:
         self._lock = lock
         self._structure = structure
         self._compression = compression
-        self._published = False
+        self._published = self._shared = False
         self._files: dict[int, ElementWriter] = {}
         self.run = resume["run"] if resume else f"run-{secrets.token_hex(8)}"
         self._folder = join(path, self.run)
@@ -158,6 +158,20 @@ class RunWriter:
                 self._files[number] = self._open(number)
             self._files[number].write(part)
 
+    def shared_folder(self) -> str:
+        """The folder in which others, whoever they are, write the run's files, which
+        `commit_shared` then names; instead of `write`."""
+        self._shared = True
+        return self._folder
+
+    def commit_shared(self, shards: list[tuple[str, int]]) -> None:
+        """Let the run take the place of the one before: files that are there, by name, with
+        the number of their elements."""
+        try:
+            self._publish([list(s) for s in shards])
+        finally:
+            self.abort()
+
     def checkpoint(self) -> dict[str, Any]:
         """Flush everything; what a later writer needs to go on from here (`resume`)."""
         files = {str(n): f.checkpoint() for n, f in self._files.items()}
@@ -168,16 +182,20 @@ class RunWriter:
         try:
             for file in self._files.values():
                 file.commit()
-            shards = [[_shard_name(n), f.num_rows] for n, f in sorted(self._files.items())]
-            metadata = {
-                "version": VERSION, "run": self.run, "compression": self._compression,
-                "shards": shards, "spec": spec_to_json(self._structure.spec),
-            }  # fmt: skip
-            # From here on the run stays: a failure or an interrupt may come when it is named.
-            self._published = True
-            self._storage.write_json(join(self.path, "metadata.json"), metadata)
+            self._publish(
+                [[_shard_name(n), f.num_rows] for n, f in sorted(self._files.items())]
+            )
         finally:
             self.abort()
+
+    def _publish(self, shards: list[list[Any]]) -> None:
+        metadata = {
+            "version": VERSION, "run": self.run, "compression": self._compression,
+            "shards": shards, "spec": spec_to_json(self._structure.spec),
+        }  # fmt: skip
+        # From here on the run stays: a failure or an interrupt may come when it is named.
+        self._published = True
+        self._storage.write_json(join(self.path, "metadata.json"), metadata)
 
     def abort(self, keep: bool = False) -> None:
         """Stop and delete what was written (`keep` leaves it, for `resume`); harmless when
@@ -185,7 +203,7 @@ class RunWriter:
         keep = keep or self._published
         for file in self._files.values():
             file.abort(keep=True)
-        if not keep and self._files:
+        if not keep and (self._files or self._shared):
             with contextlib.suppress(OpError):  # nobody reads it
                 self._storage.remove_folder(self._folder)
         self._files = {}
