@@ -4,7 +4,7 @@ OpenBLAS's own threads spin while they wait; beside anything else that runs (a d
 workers, another process) a product then takes ten times as long.  So the BLAS that NumPy
 bundles is set to one thread at the first product here, and a large product is cut in parts
 for the worker threads of `workers`.  Where NumPy has another BLAS, that one's own threading
-stays in force.
+stays in force.  The largest products of float32 have a kernel of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import recycling, workers
+from .kernels import matmul
 
 __all__ = ["gemm", "is_ours"]
 
@@ -32,6 +33,10 @@ def gemm(x: Any, y: Any) -> Any:
     m = y.shape[1]
     if n * m <= _SMALL and n * k * m < _MIN_WORK:
         return x.dot(y)  # the same product as matmul's, called in less time
+    if n * k * m >= matmul.MIN_WORK:
+        found = matmul.matmul(x, y)
+        if found is not None:
+            return found
     out = recycling.empty((n, m), x.dtype)
     count = min(workers.count(), 16, max(n, m) // 8)
     if n * k * m < _MIN_WORK or count < 2:

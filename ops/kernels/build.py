@@ -33,6 +33,7 @@ MODULES = {
         "norm_sums": 4, "norm_apply": 4, "norm_gradient_sums": 4, "norm_gradient_apply": 4,
     },
     "taps": {"tap_forward": 4, "tap_gradient": 5},
+    "matmul": {"matmul_part": 1},
     "recurrent": {"lstm_forward": 4, "lstm_backward": 5},
     "pooled": {"pooled_forward": 4, "pooled_gradient": 5},
     "winograd": {
@@ -45,6 +46,7 @@ MODULES = {
 _SOURCES = {
     "elementary": ("elementary_code",),
     "taps": ("products", "taps_code"),
+    "matmul": ("products", "matmul_code"),
     "recurrent": ("recurrent_code", "vector_math"),
     "pooled": ("pooled_code",),
     "winograd": ("products", "pooled_code", "winograd_code", "winograd_pool_code"),
@@ -165,6 +167,7 @@ def write(module: str, code: Code) -> None:
     """Write a module's functions."""
     from . import (
         elementary_code,
+        matmul_code,
         pooled_code,
         products,
         recurrent_code,
@@ -179,6 +182,7 @@ def write(module: str, code: Code) -> None:
 
     parts: dict[str, tuple[Callable[[Code], None], ...]] = {
         "elementary": (elementary_code.write_elementary,),
+        "matmul": (matmul_code.write_matmul,),
         "pooled": (pooled_code.write_pooled,),
         "recurrent": (recurrent_code.write_recurrent,),
         "taps": (write_products, taps_code.write_taps),

@@ -222,6 +222,12 @@ class Code:
         pointer = self.pointer(address)
         self.line(f"store {value.type} {value.name}, ptr {pointer}, align {align}")
 
+    def prefetch(self, address: Any, write: bool = False) -> None:
+        """Begin to bring what stands at an address into the cache."""
+        self._declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        pointer = self.pointer(address)
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(write)}, i32 3, i32 1)")
+
     def _alignment(self, type: str) -> int:
         return 8 if type == "i64" else 1 if type == self.bytes else 4
 
@@ -254,6 +260,12 @@ class Code:
         return self.put(
             f"call {t} @llvm.fma.{kind}({t} {a.name}, {t} {b.name}, {t} {c.name})", t
         )
+
+    def lanes(self, a: Value, b: Value, places: list[int]) -> Value:
+        """A vector of lanes of `a` and (from `width` on) of `b`."""
+        lanes = ", ".join(f"i32 {p}" for p in places)
+        mask = f"<{len(places)} x i32> <{lanes}>"
+        return self.put(f"shufflevector {a.type} {a.name}, {b.type} {b.name}, {mask}", a.type)
 
     def whole(self, name: str, *values: Value) -> Value:
         """What LLVM's function `name` makes of vectors."""
