@@ -35,9 +35,12 @@ from typing import Any
 import numpy as np
 
 from ..ops.autograph.retrace import retraced
+from ..ops.context import placing
+from ..ops.devices import HOST, at
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph
 from ..ops.graph.trace import TracedFunction
+from ..ops.placement import to_host
 from ..ops.random_ops import FreshSeed
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
@@ -238,6 +241,9 @@ class UserFunction:
         Errors are the user's, unchanged.
         """
         element = self.input.pack([to_argument(v) for v in row])
+        if placing.on:  # datasets run on the host
+            with at(HOST):
+                return self._called(*element) if self._unpacks else self._called(element)
         return self._called(*element) if self._unpacks else self._called(element)
 
     def _called(self, *args: Any) -> Any:
@@ -262,7 +268,8 @@ class UserFunction:
             return self._call_row(component_inputs(row, self.input.leaves), index)
         result = self.call(row)
         if type(result) is Tensor and self._output is not None and self._output.is_single:
-            raw, spec = result._value, self.output_spec  # the common case, without a tree
+            # The common case, without a tree.
+            raw, spec = to_host(result._value), self.output_spec
             if type(spec) is TensorSpec and len(raw.shape) == spec.shape.rank:
                 if result.dtype is spec.dtype:
                     return [raw]

@@ -10,6 +10,7 @@ from ..ops import nest, operators  # noqa: F401  gives tensors their operators
 from ..ops.composite import Composite
 from ..ops.convert import convert_to_tensor
 from ..ops.errors import UntraceableError
+from ..ops.placement import to_host
 from ..ops.ragged_tensor import RaggedTensorSpec
 from ..ops.sparse_tensor import SparseTensorSpec
 from ..ops.string_array import StringArray
@@ -73,10 +74,10 @@ def spec_of(value: Any) -> Any:
 
 
 def to_raw(value: Any) -> Any:
-    """The raw array of a tensor; composites stay as they are."""
+    """The raw array of a tensor, on the host; composites stay as they are."""
     if isinstance(value, Tensor) and not isinstance(value, SymbolicTensor):
         raw = value._value
-        return np.asarray(raw) if isinstance(raw, np.generic) else raw
+        return np.asarray(raw) if isinstance(raw, np.generic) else to_host(raw)
     return value
 
 

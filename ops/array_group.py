@@ -8,6 +8,7 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import reshape, shape, size
+from .array_module import array_module
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError
@@ -181,7 +182,7 @@ def _stitch_impl(*both: Any) -> Any:
         source = np.zeros(top + 1, np.int64)
         source[np.concatenate([i.reshape(-1) for i in indices])] = np.arange(len(joined))
         return joined[source]
-    out = np.zeros((top + 1, *rest), first.dtype)
+    out = array_module(first).zeros((top + 1, *rest), first.dtype)
     for i, d in zip(indices, data, strict=True):
         out[i.reshape(-1)] = d.reshape((i.size, *rest))
     return out

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array_module", "device_arrays", "is_on_device", "scipy_module"]
+__all__ = ["array_module", "device_arrays", "is_on_device", "scipy_module", "together"]
 
 
 class _DeviceArrays:
@@ -41,6 +41,21 @@ def array_module(*arrays: Any) -> Any:
             if isinstance(a, kind):
                 return device_arrays.module
     return np
+
+
+def together(*arrays: Any) -> tuple[Any, ...]:
+    """The arrays in one place: where one lies on a device, the others are copied to it."""
+    first = next((a for a in arrays if is_on_device(a)), None)
+    if first is None:
+        return arrays
+    with device_arrays.module.cuda.Device(first.device.id):
+        return tuple(
+            device_arrays.module.array(a)
+            if isinstance(a, (np.ndarray, np.generic))
+            or (is_on_device(a) and a.device.id != first.device.id)
+            else a
+            for a in arrays
+        )
 
 
 def scipy_module(name: str, *arrays: Any) -> Any:

@@ -129,8 +129,9 @@ def _reverse_sequence_impl(x: Any, lengths: Any, *, seq_dim: int, batch_dim: int
             f"seq_lengths must be in [0, {n}], got {lengths.tolist()} [Op:ReverseSequence]",
             op="ReverseSequence",
         )
-    steps = np.arange(n)
-    at = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    xp = array_module(x)
+    steps = xp.arange(n)
+    at = xp.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
     spread = [1] * x.ndim
     spread[batch], spread[seq] = at.shape
     index = (at if batch < seq else at.T).reshape(spread)
@@ -283,12 +284,13 @@ def _bound(name: str, side: str) -> Primitive:
         if rows.shape[:-1] != values.shape[:-1] or not rows.ndim:
             raise ValueError("Leading dim_size of both tensors must match.")
         kind = out_type.np_dtype
+        xp = array_module(rows)
         if rows.ndim == 1:
-            return np.asarray(np.searchsorted(rows, values, side)).astype(kind)
-        out = np.empty(values.shape, kind)
+            return xp.asarray(xp.searchsorted(rows, values, side)).astype(kind)
+        out = xp.empty(values.shape, kind)
         flat, many = rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1])
         for row, some, place in zip(flat, many, out.reshape(many.shape), strict=True):
-            place[:] = np.searchsorted(row, some, side)
+            place[:] = xp.searchsorted(row, some, side)
         return out
 
     def rule(rows: Any, values: Any, *, out_type: DType) -> TensorSpec:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .array_basics import reshape, shape
 from .array_join import concat
-from .array_module import array_module
+from .array_module import array_module, together
+from .context import placing
 from .primitive import Primitive
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
@@ -34,12 +33,16 @@ def _looped_impl(
     *arrays: Any, primitive: Primitive, batched: Any, attrs: Any, specs: Any
 ) -> Any:
     xp = array_module(*arrays)
-    form = primitive.form("cpu" if xp is np else "gpu")
+    given = dict(attrs)
+
+    def call(*row: Any) -> Any:
+        if placing.on:
+            return placing.run(primitive, row, given)
+        return primitive.host(*row, **given)
+
     n = next(a.shape[0] for a, b in zip(arrays, batched, strict=True) if b)
     rows: list[Any] = [
-        form(
-            *[a[k] if b else a for a, b in zip(arrays, batched, strict=True)], **dict(attrs)
-        )
+        call(*[a[k] if b else a for a, b in zip(arrays, batched, strict=True)])
         for k in range(n)
     ]
     if not n:
@@ -47,8 +50,13 @@ def _looped_impl(
             xp.empty((0, *(d or 0 for d in s.shape.dims[1:])), s.dtype.np_dtype) for s in specs
         )
     if type(rows[0]) is tuple:
-        return tuple(xp.stack(column) for column in zip(*rows, strict=True))
-    return (xp.stack(rows),)
+        return tuple(_stacked(column) for column in zip(*rows, strict=True))
+    return (_stacked(rows),)
+
+
+def _stacked(rows: Any) -> Any:
+    rows = together(*rows)
+    return array_module(*rows).stack(rows)
 
 
 _Looped = Primitive(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .array_module import array_module, is_on_device, together
 from .block_axis import broadcast_to_block, expand_dims_at_1
 from .context import tracing
 from .errors import InvalidArgumentError, UnimplementedError
@@ -152,7 +153,7 @@ def _chosen(pred: Any, count: int, two: bool) -> np.ndarray:
     """[n]: the number of each row's branch."""
     if isinstance(pred, StringArray):
         pred = pred.lengths > 0
-    pred = np.asarray(pred).reshape(len(pred))
+    pred = (pred.get() if is_on_device(pred) else np.asarray(pred)).reshape(len(pred))
     if two:
         return np.where(pred.astype(bool), 0, 1)
     return np.where((pred >= 0) & (pred < count), pred, count - 1)
@@ -193,7 +194,9 @@ class _Pieces:
             if isinstance(parts[0], StringArray):
                 out.append(StringArray.concatenate(list(parts))[order])
                 continue
-            whole = np.empty((self._n, *parts[0].shape[1:]), parts[0].dtype)
+            parts = together(*parts)
+            xp = array_module(*parts)
+            whole = xp.empty((self._n, *parts[0].shape[1:]), parts[0].dtype)
             for rows, part in zip(self._rows, parts, strict=True):
                 whole[rows] = part
             out.append(whole)

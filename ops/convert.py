@@ -139,7 +139,8 @@ def to_tensor(value: Any, dtype: DType | None) -> Tensor:
     if isinstance(value, DType):
         return Tensor.of(np.array(value.as_datatype_enum, np.int32))
     if hasattr(value, "__cuda_array_interface__"):
-        return Tensor(value)
+        # Copied: a tensor must not change when the user's array does.
+        return _cast_or_refuse(Tensor.of(as_raw(value).copy()), dtype)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return Tensor.of(_from_numpy(np.asarray(value), dtype))
     if isinstance(value, (int, float)):
@@ -147,6 +148,18 @@ def to_tensor(value: Any, dtype: DType | None) -> Tensor:
     raise ValueError(
         f"Attempt to convert a value ({value!r}) with an unsupported type ({kind}) to a Tensor."
     )
+
+
+def _cast_or_refuse(tensor: Tensor, dtype: DType | None) -> Tensor:
+    """A device array's tensor by the rule for NumPy arrays: of another dtype if it is told."""
+    if dtype is None or tensor.dtype is dtype:
+        return tensor
+    if tensor.dtype.is_floating and not (dtype.is_floating or dtype.is_complex):
+        raise TypeError(
+            f"Cannot convert an array of dtype {tensor.dtype.name} to a tensor of dtype "
+            f"{dtype.name}"
+        )
+    return Tensor.of(tensor._value.astype(dtype.np_dtype))
 
 
 def _number(value: Any, kind: type, dtype: DType | None) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -128,6 +129,23 @@ class Backend:
         """The most bytes that a device's pool may hold; 0 for all there are."""
         with self.on(index):
             self.module.get_default_memory_pool().set_limit(size=size_bytes)
+
+    # -- arithmetic -----------------------------------------------------------------------
+
+    def allow_tensor_float_32(self, allowed: bool) -> None:
+        """Whether CuPy's products of float32 may round their factors to TensorFloat-32."""
+        if not self.native:
+            return
+        os.environ["CUPY_TF32"] = "1" if allowed else "0"  # read at the first product
+        try:
+            linalg = importlib.import_module("cupy._core._routines_linalg")
+            change, kinds = linalg.set_compute_type, (
+                linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32)  # fmt: skip
+        except (ImportError, AttributeError):  # private: another version may not have it
+            return
+        capabilities = [self.details(i)["compute_capability"] for i in range(self.count)]
+        able = all(major >= 8 for major, _ in capabilities)
+        change(np.float32, kinds[bool(allowed and able)])
 
     # -- description ----------------------------------------------------------------------
 

@@ -30,6 +30,9 @@ HOST_INPUTS: dict[str, frozenset[str]] = {
     "MatrixDiagV3": frozenset({"k", "num_rows", "num_cols"}),
     "_SparseSlice": frozenset({"shape", "start", "size"}),
     "_Pinv": frozenset(),
+    "RaggedTensorToTensor": frozenset({"splits"}),
+    "_RaggedToDenseGrad": frozenset({"splits"}),
+    "SparseToDense": frozenset({"sparse_indices", "output_shape"}),
     "_Repeat": frozenset({"repeats"}),
     "_RepeatGrad": frozenset({"repeats"}),
     "_CropRoom": frozenset({"have", "size"}),
@@ -98,6 +101,24 @@ HOST: dict[str, str] = {
         FresnelCos Dawsn Spence CTCBeamSearchDecoder CTCGreedyDecoder CTCLoss _DenseCTCLoss
         _CTCUniqueLabels _CollapseRepeated ApproxTopK Eig""",
     "no atomic product": "SegmentProd UnsortedSegmentProd",
+    "positions of ragged and sparse values are worked out on the host": """
+        _RowIds _RowIndices _RowSlices _LengthsToSplits _MaskedLengths _PaddedLengths
+        _RaggedPlaces _SplitsOfIds _RaggedRowCounts _RowCounts _WeightedRowCounts
+        _BoundingShape _CountSparseOutput _FillEmptyRows _SparseConcat _SparseOrder
+        _SparseSlice _Indicator SparseAdd SparseAddGrad SparseReduceMax SparseReduceMaxSparse
+        SparseReduceSum SparseReduceSumSparse SparseReshape SparseSoftmax SparseSparseMaximum
+        SparseSparseMinimum SparseTensorDenseAdd SparseTensorDenseMatMul _SparseRowSums
+        Unique UniqueWithCounts""",
+    "boxes are chosen one after the other": """
+        CombinedNonMaxSuppression NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3
+        NonMaxSuppressionV4 NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps
+        _NonMaxSuppressionBatch GenerateBoundingBoxProposals DrawBoundingBoxes
+        DrawBoundingBoxesV2 ExtractGlimpse ExtractGlimpseV2 FractionalAvgPool
+        FractionalAvgPoolGrad FractionalMaxPool FractionalMaxPoolGrad _FractionalPick""",
+    "files and records are read on the host": """
+        ReadFile WriteFile MatchingFiles ParseExampleBlock ParseExampleV2
+        ParseSequenceExampleV2 ParseTensor DecodeJSONExample _DecodeCSV SerializeTensor
+        SerializeSparse SerializeManySparse DeserializeSparse DeserializeManySparse""",
     "sizes of images and boxes, a few numbers": """
         BroadcastArgs SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
         StatelessSampleDistortedBoundingBox _CropRoom SobolSample InvertPermutation""",

@@ -85,10 +85,12 @@ class Devices:
     Attributes:
         soft_placement: whether what cannot be where it is asked for goes elsewhere.
         why_none: the reason why there are no GPUs; empty where there are some.
+        tensor_float_32: whether float32 products on GPUs may round their factors.
     """
 
     def __init__(self) -> None:
         self.soft_placement = True
+        self._tensor_float_32 = True
         self._lock = threading.RLock()
         self._reset(None, "")
         self._looked = False
@@ -122,6 +124,8 @@ class Devices:
             device_arrays.module = None if backend is None else backend.module
             device_arrays.scipy = None if backend is None else backend.scipy
             placing.on = backend is not None
+            if backend is not None:
+                backend.allow_tensor_float_32(self._tensor_float_32)
             if backend is not None and backend.native:
                 _load_overrides()
 
@@ -135,6 +139,22 @@ class Devices:
         if backend is None:
             raise InvalidArgumentError(f"An array on a GPU cannot be used: {self.why_none}.")
         return backend
+
+    @property
+    def settled(self) -> bool:
+        """Whether the logical devices stay as they are."""
+        return self._logical is not None
+
+    @property
+    def tensor_float_32(self) -> bool:
+        """See `hr.config.experimental.enable_tensor_float_32_execution`."""
+        return self._tensor_float_32
+
+    @tensor_float_32.setter
+    def tensor_float_32(self, enabled: bool) -> None:
+        self._tensor_float_32 = enabled
+        if self._looked and self._backend is not None:
+            self._backend.allow_tensor_float_32(enabled)
 
     # -- physical and logical -------------------------------------------------------------
 

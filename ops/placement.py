@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import device_memory
+from .array_module import is_on_device
 from .context import placing
 from .device_rules import rule_of
 from .devices import HOST, devices, requested
@@ -81,6 +82,11 @@ def run(
     kind = plan.kind
     if kind == "here":
         return primitive.host(*arrays, **attrs)
+    variable = attrs.get("variable")
+    if variable is None and attrs.get("variables"):
+        variable = attrs["variables"][0]
+    if variable is not None and kind == "device":  # where what it changes lies
+        place = variable._value.device.id if is_on_device(variable._value) else HOST
     if place is None:
         place = requested()
     if kind == "host":

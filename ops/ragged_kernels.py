@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .array_module import array_module
 from .errors import InvalidArgumentError
 from .primitive import Primitive
 from .string_array import StringArray
@@ -179,9 +180,10 @@ def _to_dense_impl(
         ends = np.array(np.broadcast_to(default.ends + shift, dims))
         starts[mask], ends[mask] = values.starts[places], values.ends[places]
         return StringArray(data, starts, ends)
-    out = np.empty(dims, values.dtype)
+    xp = array_module(values)
+    out = xp.empty(dims, values.dtype)
     out[...] = default
-    out[mask] = values[places]
+    out[xp.asarray(mask)] = values[xp.asarray(places)]
     return out
 
 
@@ -211,13 +213,15 @@ def _to_dense_grad_impl(
     g: Any, values: Any, splits: Any, default: Any, *, nrows: int | None, width: int | None
 ) -> Any:
     mask, places, _, _ = _window(splits, nrows, width)
-    out = np.zeros(values.shape, g.dtype)
+    xp = array_module(g)
+    mask, places = xp.asarray(mask), xp.asarray(places)
+    out = xp.zeros(values.shape, g.dtype)
     out[places] = g[mask]
     rest = g[~mask]
     while rest.ndim > default.ndim:
         rest = rest.sum(axis=0, dtype=g.dtype)
     axes = tuple(i for i, d in enumerate(default.shape) if d == 1 and rest.shape[i] != 1)
-    return out, rest.sum(axis=axes, keepdims=True, dtype=g.dtype) if axes else np.asarray(rest)
+    return out, rest.sum(axis=axes, keepdims=True, dtype=g.dtype) if axes else xp.asarray(rest)
 
 
 RaggedToDenseGrad = Primitive(

@@ -298,7 +298,7 @@ def sequence_mask(
 
 def _sequence_mask_impl(lengths: Any, *, maxlen: int | None) -> Any:
     n = (max(int(lengths.max()), 0) if lengths.size else 0) if maxlen is None else maxlen
-    return np.arange(n) < lengths[..., None]
+    return array_module(lengths).arange(n) < lengths[..., None]
 
 
 def _sequence_mask_batch(ctx: Any, lengths: Any, *, maxlen: int | None) -> Any:

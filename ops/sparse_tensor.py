@@ -14,6 +14,7 @@ from . import dtypes
 from .array_basics import shape as shape_of, sum_to, zeros_like
 from .array_broadcast import broadcast_to
 from .array_gather import gather_nd, where
+from .array_module import array_module
 from .array_scatter import tensor_scatter_nd_update
 from .composite import Composite, CompositeSpec
 from .convert import to_tensor
@@ -287,8 +288,9 @@ def _to_dense_impl(
         ends = np.full(dims, default.ends.item() + values.data.size)
         starts.reshape(-1)[at], ends.reshape(-1)[at] = values.starts, values.ends
         return StringArray(data, starts, ends)
-    out = np.full(dims, default.reshape(()), values.dtype)
-    out.reshape(-1)[at] = values
+    xp = array_module(values)
+    out = xp.full(dims, default.reshape(()), values.dtype)
+    out.reshape(-1)[xp.asarray(at)] = values
     return out
 
 

@@ -158,15 +158,25 @@ class Tensor(Operators):
         )
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._value.__dlpack__(**kwargs)
+        value = raw_value(self)
+        if type(value) is StringArray:
+            raise BufferError("DLPack has no strings; take the tensor's .numpy() instead")
+        if isinstance(value, np.ndarray) and not value.flags.writeable:
+            if (kwargs.get("max_version") or (0,))[0] < 1:  # which cannot say "read only"
+                value = value.copy()
+        return value.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:
-        return self._value.__dlpack_device__()
+        value = raw_value(self)
+        return (1, 0) if type(value) is StringArray else value.__dlpack_device__()
 
     @property
     def __cuda_array_interface__(self) -> Any:
         """CUDA's array interface; AttributeError for host memory."""
-        return self._value.__cuda_array_interface__
+        value = raw_value(self)
+        if not is_on_device(value):
+            raise AttributeError("__cuda_array_interface__ is of tensors on GPUs only")
+        return value.__cuda_array_interface__
 
     def __bool__(self) -> bool:
         return bool(self._scalar("bool"))

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import zeros_like
+from .array_module import array_module, together
 from .block_axis import broadcast_to_block
 from .errors import InvalidArgumentError, OutOfRangeError, UnimplementedError
 from .primitive import Primitive
@@ -193,6 +194,11 @@ TensorListResize = Primitive(
 )
 
 
+def _sum(x: Any, y: Any) -> Any:
+    x, y = together(x, y)
+    return x + y
+
+
 def _add_lists(a: ListValue, b: ListValue) -> ListValue:
     x, y = a.entries(), None
     y = b.entries()
@@ -201,8 +207,8 @@ def _add_lists(a: ListValue, b: ListValue) -> ListValue:
     for k, v in y.items():
         have = x.get(k)
         if have is not None:
-            v = _add_lists(have, v) if isinstance(v, ListValue) else have + v
-        a = a.put(k, v if isinstance(v, ListValue) else np.asarray(v))
+            v = _add_lists(have, v) if isinstance(v, ListValue) else _sum(have, v)
+        a = a.put(k, np.asarray(v) if isinstance(v, np.generic) else v)
     return a
 
 
@@ -400,7 +406,8 @@ def _stacked(rows: list[Any], spec: TensorSpec) -> Any:
     if isinstance(rows[0], StringArray):
         values = np.array([r.numpy() if r.ndim else r.item() for r in rows], object)
         return StringArray.from_values(values.reshape(len(rows), *rows[0].shape))
-    return np.stack(rows)
+    rows = together(*rows)
+    return array_module(rows[0]).stack(rows)
 
 
 def _gathered(a: Any, indices: Any, *, spec: TensorSpec) -> Any:
@@ -448,7 +455,7 @@ TensorListFromTensor = Primitive(
 
 
 def _stack_like(a: ListValue, like: Any) -> Any:
-    out = np.zeros(like.shape, like.dtype)
+    out = array_module(like).zeros(like.shape, like.dtype)
     for k, v in a.entries().items():
         out[k] = v
     return out
@@ -488,7 +495,7 @@ TensorListGather = Primitive(
 
 
 def _gather_like(a: ListValue, indices: Any, like: Any) -> Any:
-    out = np.zeros(like.shape, like.dtype)
+    out = array_module(like).zeros(like.shape, like.dtype)
     for row, k in enumerate(indices.tolist()):
         value = a.get(k)
         if value is not None:
@@ -536,7 +543,8 @@ def _concat_impl(a: ListValue, *, spec: TensorSpec) -> tuple[Any, Any]:
     if isinstance(rows[0], StringArray):
         joined = np.concatenate([r.numpy() for r in rows])
         return StringArray.from_values(joined), lengths
-    return np.concatenate(rows), lengths
+    rows = together(*rows)
+    return array_module(*rows).concatenate(rows), lengths
 
 
 def _concat_shape(a: Any, *, spec: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
@@ -569,7 +577,7 @@ def _split_impl(x: Any, lengths: Any) -> ListValue:
 
 
 def _concat_like(a: ListValue, like: Any, lengths: Any) -> Any:
-    out = np.zeros(like.shape, like.dtype)
+    out = array_module(like).zeros(like.shape, like.dtype)
     ends = np.cumsum(lengths).tolist()
     for k, v in a.entries().items():
         out[ends[k] - v.shape[0] : ends[k]] = v

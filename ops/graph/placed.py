@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import placement  # noqa: F401  # calls are placed by it
 from ..array_module import is_on_device
 from ..context import placing
-from ..devices import HOST, devices
+from ..devices import HOST, at, devices, requested
+from ..placement import to_host
 from .execute import compile_placed
 from .graph import Const, Graph
 
@@ -26,9 +26,17 @@ def placed(graph: Graph, arrays: tuple[Any, ...]) -> Callable[..., list[Any]] | 
         return None
     if graph.exact and not any(map(is_on_device, arrays)) and not _uses_device(graph):
         return None
-    if graph._placed is None:
-        graph._placed = compile_placed(graph)
-    return graph._placed
+    run = graph._placed
+    if run is None:
+        run = graph._placed = compile_placed(graph)
+    if not graph.exact or requested() is not None:
+        return run
+
+    def on_host(*arrays: Any) -> list[Any]:
+        with at(HOST):
+            return [to_host(a) for a in run(*arrays)]
+
+    return on_host
 
 
 def _uses_device(graph: Graph) -> bool:

@@ -57,7 +57,7 @@ class Pool:
 
         def gone(_):
             if live.pop(key, None) is not None:
-                self._used[device] -= size
+                self._used[device] = self._used.get(device, size) - size
 
         live[key] = weakref.ref(array, gone)
 
