@@ -1,0 +1,103 @@
+"""Memory tape: what a function allocates and frees, and an arena that serves it the next time.
+
+While it is watched, a function's allocations go to CuPy's pool and are written down.  A
+function that does the same calls allocates the same sizes in the same order, so that every
+allocation has its planned place in one piece of memory.  What is not as it was written down is
+an error, which stops the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .arena import Arena, Buffer, plan
+
+__all__ = ["MemoryTape", "Places", "arena_allocator", "watching_allocator"]
+
+
+class MemoryTape:
+    """Allocations in their order."""
+
+    def __init__(self) -> None:
+        self._clock = 0
+        self._sizes: list[int] = []
+        self._spans: list[list[int | None]] = []
+
+    def allocated(self, size_bytes: int) -> int:
+        """Write down an allocation; its number."""
+        self._clock += 1
+        self._sizes.append(size_bytes)
+        self._spans.append([self._clock, None])
+        return len(self._sizes) - 1
+
+    def freed(self, number: int) -> None:
+        """Write down that an allocation was given back."""
+        self._clock += 1
+        self._spans[number][1] = self._clock
+
+    def buffers(self) -> list[Buffer]:
+        """What was allocated; what is still held lives to the end."""
+        end = self._clock + 1
+        return [
+            Buffer(size, first or 0, end if last is None else last)
+            for size, (first, last) in zip(self._sizes, self._spans, strict=True)
+        ]
+
+
+class Places:
+    """The places of a planned arena, handed out in the order of the tape.
+
+    Args:
+        buffers: of the tape.
+    """
+
+    def __init__(self, buffers: Sequence[Buffer]):
+        self._buffers = list(buffers)
+        self.arena: Arena = plan(self._buffers)
+        self._next = 0
+
+    def take(self, size_bytes: int) -> int:
+        """The offset of the next allocation.
+
+        Raises:
+            RuntimeError: another size, or one more, than was written down.
+        """
+        if self._next >= len(self._buffers):
+            raise RuntimeError(
+                f"allocation {self._next + 1} of {size_bytes} bytes was not made before"
+            )
+        want = self._buffers[self._next].size_bytes
+        if size_bytes != want:
+            raise RuntimeError(
+                f"allocation {self._next + 1} is of {size_bytes} bytes and was of {want} before"
+            )
+        self._next += 1
+        return self.arena.offsets[self._next - 1]
+
+
+def watching_allocator(tape: MemoryTape, cupy: Any) -> Any:
+    """An allocator for ``cupy.cuda.using_allocator``: the pool's, written down."""
+    pool = cupy.get_default_memory_pool()
+
+    class Watched(cupy.cuda.memory.BaseMemory):  # type: ignore[misc,name-defined]
+        def __init__(self, size: int):
+            self._own = pool.malloc(size)
+            self._number = tape.allocated(size)
+            self.ptr, self.size = self._own.ptr, size
+            self.device_id = self._own.device_id
+
+        def __del__(self) -> None:
+            tape.freed(self._number)
+
+    return lambda size: cupy.cuda.MemoryPointer(Watched(size), 0)
+
+
+def arena_allocator(places: Places, cupy: Any) -> tuple[Any, Any]:
+    """The arena's memory and an allocator out of it."""
+    room = cupy.cuda.alloc(max(places.arena.size_bytes, 1))
+
+    def allocate(size: int) -> Any:
+        return cupy.cuda.MemoryPointer(room.mem, room.ptr - room.mem.ptr + places.take(size))
+
+    return room, allocate

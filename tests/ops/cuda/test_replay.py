@@ -1,0 +1,234 @@
+"""Replay gives what the calls give, with a recorder that keeps launches and does them again."""
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from ptx_device import PtxDevice
+
+import headrace as hr
+from headrace.ops.cuda import device, loops, nvrtc, replay
+from headrace.ops.cuda.memory_tape import MemoryTape, Places
+from headrace.ops.graph import trace
+from headrace.ops.graph.fused import Program
+from headrace.ops.graph.loops import Step
+
+F4 = hr.float32
+
+
+class ListRecorder(replay.Recorder):
+    """Keeps what is queued; recording runs nothing, as a stream's capture runs nothing."""
+
+    def __init__(self):
+        self.recording = None
+
+    def do(self, work):
+        if self.recording is not None:
+            self.recording.append(work)
+        else:
+            work()
+
+    def record(self, work):
+        self.recording = []
+        try:
+            outputs = work()
+            return self.recording, outputs
+        finally:
+            self.recording = None
+
+    def launch(self, recorded):
+        for work in recorded:
+            work()
+
+    def copy(self, to, source):
+        self.do(lambda: np.copyto(to, source))
+
+    def duplicate(self, array):
+        assert self.recording is None
+        return array.copy()
+
+
+class Counter:
+    def __init__(self, value):
+        self._value = np.array(value, "f4")
+
+
+class Step_:
+    """total += x.sum(); returns x * scale, total."""
+
+    def __init__(self, recorder):
+        self.recorder, self.runs = recorder, 0
+        self.scale, self.total = Counter(3.0), Counter(0.0)
+
+    def __call__(self, x):
+        self.runs += 1
+        out, total = np.full_like(x, np.nan), np.full((), np.nan, "f4")
+        scale, before = self.scale._value, self.total._value
+
+        def work():
+            out[...] = x * scale
+            total[...] = before + x.sum()
+
+        self.recorder.do(work)
+        self.total._value = total
+        return [out, total]
+
+
+def made(reason=None):
+    recorder = ListRecorder()
+    step = Step_(recorder)
+    return step, replay.Replay(step, [step.scale, step.total], recorder, reason)
+
+
+def test_replays_do_what_the_calls_do():
+    step, fn = made()
+    total = 0.0
+    kept = []
+    for i in range(7):
+        x = np.arange(4, dtype="f4") + i
+        total += float(x.sum())
+        out, found = fn(x)
+        np.testing.assert_array_equal(out, 3 * x)
+        assert float(found) == total == float(step.total._value)
+        kept.append((out, 3 * x))
+    assert fn.replays == 7 - replay.WARM_CALLS
+    assert step.runs == replay.WARM_CALLS + 1  # recorded once
+    for out, want in kept:  # results are not written over
+        np.testing.assert_array_equal(out, want)
+
+
+def test_a_variable_that_was_assigned_elsewhere():
+    step, fn = made()
+    x = np.ones(4, "f4")
+    for _ in range(4):
+        fn(x)
+    step.scale._value = np.array(5.0, "f4")
+    np.testing.assert_array_equal(fn(x)[0], 5 * x)
+    step.total._value = np.array(100.0, "f4")
+    assert float(fn(x)[1]) == 104.0
+    assert fn.replays == 4
+
+
+def test_a_tensor_that_was_read_keeps_its_numbers():
+    step, fn = made()
+    x = np.ones(4, "f4")
+    for _ in range(4):
+        fn(x)
+    held = step.total._value
+    before = float(held)
+    fn(x)
+    assert float(held) == before
+    assert float(step.total._value) == before + 4
+    del held
+    fn(x)
+    assert float(step.total._value) == before + 8
+
+
+def test_every_shape_has_its_own_recording():
+    step, fn = made()
+    for _ in range(4):
+        for n in (3, 4):
+            x = np.ones(n, "f4")
+            np.testing.assert_array_equal(fn(x)[0], 3 * x)
+    assert fn.replays == 2 * (4 - replay.WARM_CALLS)
+    assert step.runs == 2 * (replay.WARM_CALLS + 1)
+
+
+def test_what_cannot_be_recorded_runs_and_says_why():
+    step, fn = made()
+
+    def refuses(x):
+        if step.recorder.recording is not None:
+            raise NotImplementedError("cuBLAS calls cannot be captured")
+        return step(x)
+
+    fn._run = refuses
+    for _ in range(5):
+        fn(np.ones(4, "f4"))
+    assert fn.replays == 0
+    assert float(step.total._value) == 20
+    assert (
+        fn.reason
+        == "it could not be recorded: NotImplementedError: cuBLAS calls cannot be captured"
+    )
+
+
+def test_a_known_reason_stops_it_at_once():
+    step, fn = made("it runs on the host")
+    for _ in range(5):
+        fn(np.ones(4, "f4"))
+    assert (fn.replays, step.runs) == (0, 5)
+
+
+@pytest.mark.skipif(not nvrtc.available(), reason="needs nvidia-cuda-nvrtc")
+def test_launches_of_kernels_are_replayed():
+    recorder = ListRecorder()
+    gpu = PtxDevice()
+    now = gpu.launch
+    gpu.launch = lambda *args, **more: recorder.do(lambda: now(*args, **more))
+    steps = [
+        Step("map", (0,), F4, "exp(a) * 2"), Step("reduce", (1,), F4, "sum", "all", False),
+    ]  # fmt: skip
+    program = Program([F4], [False], [], [], steps, [1, 2], "t", least=1)
+    with device.use(gpu):
+        fn = replay.Replay(lambda x: list(loops.run(program, (x,))), [], recorder)
+        for i in range(4):
+            x = np.random.default_rng(i).normal(size=(5, 9)).astype("f4")
+            y, total = fn(x)
+            np.testing.assert_allclose(y, 2 * np.exp(x), rtol=1e-5)
+            np.testing.assert_allclose(total, 2 * np.exp(x).sum(), rtol=1e-5)
+    assert fn.replays == 2
+
+
+def test_reasons_of_graphs():
+    def reason(fn, *specs):
+        kinds = {"StringLength": "host"}
+        return replay.why_not(trace(fn, specs).graph, lambda n: kinds.get(n, "device"))
+
+    spec = hr.TensorSpec([4])
+    assert reason(lambda x: hr.exp(x) + 1.0, spec) is None
+    assert "draws random numbers" in reason(lambda x: x + hr.random.normal([4]), spec)
+    assert "StringLength runs on the host" in reason(
+        lambda s: hr.strings.length(s), hr.TensorSpec([4], "string")
+    )
+    assert "depends on its input" in reason(lambda x: hr.where(x > 0), spec)
+    assert "graphs of its own" in reason(
+        lambda x: hr.cond(hr.reduce_sum(x) > 0, lambda: x, lambda: -x), spec
+    )
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 6)), min_size=1, max_size=30))
+def test_a_tape_gives_places_that_do_not_overlap_while_they_are_held(allocations):
+    def run(allocate, free):
+        held = []
+        for size, kept_for in allocations:
+            held = [(n, left - 1) if left else free(n) for n, left in held]
+            held = [h for h in held if h is not None]
+            held.append((allocate(size), kept_for))
+
+    tape = MemoryTape()
+    run(tape.allocated, tape.freed)
+    places = Places(tape.buffers())
+    alive = {}
+
+    def allocate(size):
+        at = places.take(size)
+        for other, end in alive.values():
+            assert at + size <= other or end <= at
+        alive[len(alive)] = (at, at + size)
+        return len(alive) - 1
+
+    run(allocate, lambda n: alive.update({n: (-1, -1)}))
+
+
+def test_other_allocations_than_before_are_refused():
+    tape = MemoryTape()
+    tape.allocated(100)
+    places = Places(tape.buffers())
+    with pytest.raises(RuntimeError, match="allocation 1 is of 200 bytes and was of 100"):
+        places.take(200)
+    assert places.take(100) == 0
+    with pytest.raises(RuntimeError, match="allocation 2 of 8 bytes was not made before"):
+        places.take(8)
