@@ -167,6 +167,16 @@ def _forward_shape(op: str, rank: int, depthwise: bool = False) -> Callable[...,
     return rule
 
 
+def _shape_in(sizes: Any) -> TensorShape:
+    """The shape that `sizes` holds, as far as a trace knows it."""
+    known = constant_value(sizes)
+    if known is not None:
+        return TensorShape([int(n) for n in known])
+    if is_symbolic(sizes) and sizes.node.type == "Shape":
+        return sizes.node.inputs[0].shape
+    return TensorShape(None)
+
+
 def _sized_shape(op: str, rank: int, sizes_at: int) -> Callable[..., TensorSpec]:
     """The rule of a gradient whose shape is the value of input `sizes_at`."""
 
@@ -177,10 +187,9 @@ def _sized_shape(op: str, rank: int, sizes_at: int) -> Callable[..., TensorSpec]
                 raise InvalidArgumentError(
                     f"{what} must be {rank + 2}-dimensional: {t.shape} [Op:{op}]", op=op
                 )
-        known = constant_value(sizes)
-        if known is None:
+        shape = _shape_in(sizes)
+        if shape.rank is None:
             return TensorSpec([None] * (rank + 2), g.dtype)
-        shape = TensorShape([int(n) for n in known])
         if shape.rank != rank + 2:
             raise InvalidArgumentError(
                 f"{('input', 'filter')[sizes_at]}_sizes must have {rank + 2} elements, got "

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Pool", "Shelf", "empty", "is_sole"]
+__all__ = ["LINE", "Pool", "Shelf", "empty", "is_sole", "keeps"]
 
 _LEAST_BYTES = 128 << 10  # below, the allocator keeps the memory itself
 _MOST_BYTES = 64 << 20  # of an array from the process's pool
+LINE = 64  # bytes of a line of the cache
 _STALE = 8  # takes after which memory that nobody holds is not kept for others
 
 
@@ -96,14 +97,15 @@ class Pool:
         self._lock = threading.RLock()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array with any content, that nothing else shares."""
+        """An array with any content, that nothing else shares; it begins a cache line."""
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
         if not _COUNTS_HOLD:
             return np.empty(shape, kind)
         with self._lock:
             buffer = self._take(size)
-        return buffer[:size].view(kind).reshape(shape)
+        start = -buffer.__array_interface__["data"][0] % LINE
+        return buffer[start : start + size].view(kind).reshape(shape)
 
     def _take(self, size: int) -> np.ndarray:
         self._takes += 1
@@ -117,7 +119,7 @@ class Pool:
         self._made += rounded
         if self._takes - self._swept > _IDLE_TAKES or self._made > self._most_idle // 2:
             self._sweep()
-        made = np.empty(rounded, np.uint8)
+        made = np.empty(rounded + LINE, np.uint8)
         buffers.append(made)
         taken.append(self._takes)
         return made
@@ -149,9 +151,12 @@ _shared = Pool(most_idle=256 << 20)
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Like `np.empty`, from the process's pool where it is large enough."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if not _LEAST_BYTES <= size <= _MOST_BYTES:
-        return np.empty(shape, dtype)
-    return _shared.empty(shape, dtype)
+    return _shared.empty(shape, dtype) if keeps(size) else np.empty(shape, dtype)
+
+
+def keeps(size: int) -> bool:
+    """Whether `empty` takes arrays of so many bytes from the pool."""
+    return _LEAST_BYTES <= size <= _MOST_BYTES
 
 
 def is_sole(array: np.ndarray) -> bool:

@@ -12,8 +12,7 @@ from .. import recycling
 
 __all__ = ["address", "empty", "scratch", "zeros"]
 
-_LINE = 64
-_shelf = recycling.Shelf(places=64)
+_LINE = recycling.LINE
 _own = threading.local()
 
 
@@ -26,11 +25,13 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """An array that begins a cache line.
 
     NumPy's own begin 16 bytes behind one where they are large, and every load of a vector then
-    touches two.  Large ones come from a shelf: the pages of fresh memory cost as much as what
-    a kernel computes in them.
+    touches two.  Large ones come from the process's pool: the pages of fresh memory cost as
+    much as what a kernel computes in them.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = _shelf.empty((size + _LINE,), np.uint8)
+    if recycling.keeps(size):
+        return recycling.empty(shape, dtype)
+    raw = np.empty(size + _LINE, np.uint8)
     start = -address(raw) % _LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 

@@ -158,3 +158,20 @@ def test_raw_names():
         input=x, filter_sizes=W.shape, out_backprop=y, strides=[1, 1, 1, 1], padding="SAME"
     )
     assert y.shape == (2, 5, 4, 3) and g.shape == W.shape
+
+
+def test_gradients_in_a_trace_have_the_shapes_that_are_known():
+    def fn(x, w):
+        with hr.GradientTape() as tape:
+            tape.watch([x, w])
+            loss = hr.reduce_sum(hr.square(hr.conv2d(x, w, 1, "SAME")))
+        return tape.gradient(loss, [x, w])
+
+    specs = (
+        hr.TensorSpec([None, 5, None, 2], "float32"),
+        hr.TensorSpec([3, 3, 2, 4], "float32"),
+    )
+    graph = hr.function(fn, input_signature=specs).get_concrete_function().graph
+    shapes = {n.type: n.outputs[0].shape.as_list() for n in graph.nodes if n.outputs}
+    assert shapes["Conv2DBackpropInput"] == [None, 5, None, 2]
+    assert shapes["Conv2DBackpropFilter"] == [3, 3, 2, 4]
