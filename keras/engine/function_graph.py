@@ -7,6 +7,7 @@ this order.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ...ops import api as hr, nest
@@ -80,11 +81,11 @@ class FunctionGraph:
         by_depth = sorted(met.items(), key=lambda item: (-layer_depth[item[0]], item[1][0]))
         self.layers = [layer for _, (_, layer) in by_depth]
         self.running = [n for n in self.nodes if id(n) not in self._stops]
-        names = [layer.name for layer in self.layers]
-        twice = {n for n in names if names.count(n) > 1}
+        names = Counter(layer.name for layer in self.layers)
+        twice = sorted(name for name, count in names.items() if count > 1)
         if twice:
             raise ValueError(
-                f'The name "{sorted(twice)[0]}" is used {names.count(sorted(twice)[0])} '
+                f'The name "{twice[0]}" is used {names[twice[0]]} '
                 "times in "
                 "the model. All operation names should be unique."
             )

@@ -45,6 +45,7 @@ _ROOT = __name__.removesuffix(".engine.serialization")
 _FAMILIES = (
     "layers", "models", "losses", "metrics", "optimizers", "optimizers.schedules",
     "initializers", "regularizers", "constraints", "activations", "dtype_policies", "callbacks",
+    "utils",
 )  # fmt: skip
 _ENGINE_MODULES = {"Functional": "keras.src.models.functional", "InputLayer": "keras.layers"}
 

@@ -1,4 +1,13 @@
-"""Utilities: `keras.utils`."""
+"""Utilities: `keras.utils`.
+
+The layers use parts of this package, so what is made of layers (`FeatureSpace`) is loaded
+when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 from ..engine.data_adapter import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from ..engine.registry import (
@@ -26,6 +35,7 @@ from .sequence import PyDataset, Sequence
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",
@@ -51,3 +61,18 @@ __all__ = [
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
+
+# Name -> the module that has it.
+_LATER = {
+    "FeatureSpace": "..layers.preprocessing_feature_space",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"keras.utils has no attribute {name!r}", name=name)
+    return getattr(importlib.import_module(_LATER[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
