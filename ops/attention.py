@@ -3,8 +3,7 @@
 Every (batch, head) is computed on its own, while its scores are in the cache: the product of
 queries and keys, the softmax, the product with the values.  The weights (the softmax's results)
 are kept for the gradient.  Heads run as compiled schedules (`native_schedule`), one per batch
-element, which several threads take; BLAS reads heads in place, since their rows lie apart at
-equal distances.  Where no kernel can be had, the same runs as NumPy calls.
+element, which several threads take.  Where no kernel can be had, the same runs as NumPy calls.
 
 Source: Vaswani et al., "Attention is all you need" (2017).
 """
@@ -187,13 +186,37 @@ def _program(name: str, inputs: int, steps: list[Step], reuse: dict[int, int]) -
     )
 
 
-def _run_heads(batch: int, heads: int, calls: Callable[[int, list[Any]], list[Call]]) -> None:
-    """Run the calls of every batch element for each of its heads, on several threads."""
+def _run_heads(
+    calls: Callable[[list[Any], list[Any], list[Any]], list[Call]],
+    inputs: Sequence[np.ndarray],
+    results: Sequence[np.ndarray],
+) -> None:
+    """Run calls for each batch element and head, on several threads.
+
+    A head's rows lie apart in memory, by powers of two as a rule, which caches like least.  So
+    a batch element's heads are copied, read and written by the calls one behind the other, and
+    the results copied to where they belong.
+
+    Args:
+        calls: gives the calls of the first batch element's first head, for arrays ``[heads,
+            rows, size]`` of all inputs and of all results, and a list for what must stay alive.
+        inputs, results: ``[batch, rows, heads, size]``.
+    """
+    batch = inputs[0].shape[0]
 
     def work(first: int, last: int) -> None:
+        alive: list[Any] = []
+        read, written = (
+            [np.empty((t.shape[2], t.shape[1], t.shape[3]), np.float32) for t in of]
+            for of in (inputs, results)
+        )
+        schedule = native_schedule.Schedule(calls(read, written, alive))
         for b in range(first, last):
-            alive: list[Any] = []
-            native_schedule.run(calls(b, alive), heads)
+            for own, t in zip(read, inputs, strict=True):
+                np.copyto(own, t[b].transpose(1, 0, 2))
+            schedule.run(inputs[0].shape[2], b)
+            for own, t in zip(written, results, strict=True):
+                np.copyto(t[b].transpose(1, 0, 2), own)
 
     parts = min(workers.count(), batch)
     cuts = [batch * i // parts for i in range(parts + 1)]
@@ -201,17 +224,23 @@ def _run_heads(batch: int, heads: int, calls: Callable[[int, list[Any]], list[Ca
 
 
 def _kernel(
-    program: Program, arrays: Sequence[Any], moves: Sequence[int], alive: list[Any]
+    program: Program,
+    arrays: Sequence[Any],
+    moves: Sequence[int],
+    shifts: Sequence[int],
+    alive: list[Any],
 ) -> Call:
-    """A call of `program`, which writes over its first array; `moves`: bytes from head to
-    head, per array."""
+    """A call of `program`, which writes over its first array; `moves`: bytes from head to head,
+    `shifts`: from batch element to batch element, per array."""
     bound = program.bound(tuple(arrays), [arrays[0]], alive)
     assert bound is not None, "the kernel does not take these arrays"
     address, table = bound
-    growth = [0] * len(table)
-    for i, move in enumerate((*moves, moves[0])):
-        growth[4 + 2 * i] = move
-    return Call(address, table, growth)
+    growth, further = [0] * len(table), [0] * len(table)
+    for i, (move, shift) in enumerate(
+        zip((*moves, moves[0]), (*shifts, shifts[0]), strict=True)
+    ):
+        growth[4 + 2 * i], further[4 + 2 * i] = move, shift
+    return Call(address, table, growth, further)
 
 
 def _compiled(*arrays: Any) -> bool:
@@ -249,20 +278,20 @@ def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
     factor = np.full(1, scale, np.float32)
     full = [_full_rows(m, rows, columns) for m in mask]
     program = _softmax(bool(mask))
+    p, (far, step) = weights[0, 0], weights.strides[:2]
 
-    def calls(b: int, alive: list[Any]) -> list[Call]:
-        p = weights[b, 0]
-        step = weights.strides[1]
-        arrays, moves = [p, factor], [step, 0]
-        _add_masks(full, b, arrays, moves)
-        a, c, d, o = (t[b, :, 0] for t in (q, k, v, out))
+    def calls(read: list[Any], written: list[Any], alive: list[Any]) -> list[Call]:
+        arrays, moves, shifts = [p, factor], [step, 0], [far, 0]
+        _add_masks(full, arrays, moves, shifts)
+        (a, c, d), (o,) = ([t[0] for t in of] for of in (read, written))
+        of_a, of_c, of_d, of_o = (t.strides[0] for t in (*read, *written))
         return [
-            product(a, c, p, (q.strides[2], k.strides[2], step), transpose_b=True),
-            _kernel(program, arrays, moves, alive),
-            product(p, d, o, (step, v.strides[2], out.strides[2])),
+            product(a, c, p, (of_a, of_c, step), transpose_b=True, shift=(0, 0, far)),
+            _kernel(program, arrays, moves, shifts, alive),
+            product(p, d, o, (step, of_d, of_o), shift=(far, 0, 0)),
         ]
 
-    _run_heads(batch, heads, calls)
+    _run_heads(calls, (q, k, v), (out,))
     return out, weights
 
 
@@ -272,11 +301,13 @@ def _full_rows(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(mask, shape), np.float32)
 
 
-def _add_masks(masks: list[Any], b: int, arrays: list[Any], moves: list[int]) -> None:
+def _add_masks(
+    masks: list[Any], arrays: list[Any], moves: list[int], shifts: list[int]
+) -> None:
     for m in masks:
-        own = m[min(b, m.shape[0] - 1)]
-        arrays.append(own[0])
-        moves.append(own.strides[0] if own.shape[0] > 1 else 0)
+        arrays.append(m[0, 0])
+        moves.append(m.strides[1] if m.shape[1] > 1 else 0)
+        shifts.append(m.strides[0] if m.shape[0] > 1 else 0)
 
 
 def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
@@ -332,8 +363,7 @@ def _vjp(op: Any, g_out: Any, g_weights: Any) -> Any:
 
 def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: float) -> Any:
     xp = array_module(q)
-    batch, rows, heads, _ = q.shape
-    columns = k.shape[1]
+    rows, columns = q.shape[1], k.shape[1]
     if not _compiled(q, k, v, weights, g):
         dy = _heads_first(g)
         dv = weights.swapaxes(2, 3) @ dy
@@ -350,23 +380,25 @@ def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: 
     program = _softmax_gradient(bool(mask))
     weights = np.ascontiguousarray(weights)
 
-    def calls(b: int, alive: list[Any]) -> list[Call]:
+    p, (far, step) = weights[0, 0], weights.strides[:2]
+
+    def calls(read: list[Any], written: list[Any], alive: list[Any]) -> list[Call]:
         scores = np.empty((rows, columns), np.float32)  # one head's, in the cache
         alive.append(scores)
-        p, step = weights[b, 0], weights.strides[1]
-        a, c, d, y, da, dc, dd = (t[b, :, 0] for t in (q, k, v, g, dq, dk, dv))
-        over = [t.strides[2] for t in (q, k, v, g, dq, dk, dv)]
-        arrays, moves = [scores, p, factor], [0, step, 0]
-        _add_masks(full, b, arrays, moves)
+        (a, c, d, y), (da, dc, dd) = ([t[0] for t in of] for of in (read, written))
+        of_a, of_c, of_d, of_y = (t.strides[0] for t in read)
+        of_da, of_dc, of_dd = (t.strides[0] for t in written)
+        arrays, moves, shifts = [scores, p, factor], [0, step, 0], [0, far, 0]
+        _add_masks(full, arrays, moves, shifts)
         return [
-            product(p, y, dd, (step, over[3], over[6]), transpose_a=True),
-            product(y, d, scores, (over[3], over[2], 0), transpose_b=True),
-            _kernel(program, arrays, moves, alive),
-            product(scores, c, da, (0, over[1], over[4])),
-            product(scores, a, dc, (0, over[0], over[5]), transpose_a=True),
+            product(p, y, dd, (step, of_y, of_dd), transpose_a=True, shift=(far, 0, 0)),
+            product(y, d, scores, (of_y, of_d, 0), transpose_b=True),
+            _kernel(program, arrays, moves, shifts, alive),
+            product(scores, c, da, (0, of_c, of_da)),
+            product(scores, a, dc, (0, of_a, of_dc), transpose_a=True),
         ]
 
-    _run_heads(batch, heads, calls)
+    _run_heads(calls, (q, k, v, g), (dq, dk, dv))
     return dq, dk, dv
 
 

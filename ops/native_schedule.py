@@ -19,7 +19,7 @@ import numpy as np
 from . import blas
 from .graph import llvm
 
-__all__ = ["Call", "product", "run"]
+__all__ = ["Call", "Schedule", "product", "run"]
 
 _IR = """
 define void @headrace_gemm(ptr %t) {
@@ -105,11 +105,13 @@ class Call(NamedTuple):
         address: of a function that takes a table.
         table: its arguments in the first step.
         growth: what each of them grows by per step, as many.
+        shift: what each is more by from one run of the schedule to the next; nothing if empty.
     """
 
     address: int
     table: Sequence[int]
     growth: Sequence[int]
+    shift: Sequence[int] = ()
 
 
 @functools.cache
@@ -150,6 +152,7 @@ def product(
     add: bool = False,
     transpose_b: bool = False,
     transpose_a: bool = False,
+    shift: tuple[int, int, int] = (0, 0, 0),
 ) -> Call:
     """out = a @ b, or out += a @ b with `add`, of float32 matrices whose rows may lie apart.
 
@@ -160,6 +163,7 @@ def product(
         add: add to what `out` holds.
         transpose_b: multiply with the transpose of `b`.
         transpose_a: multiply the transpose of `a`.
+        shift: bytes that the three are further on in the schedule's next run.
     """
     driver = _driver()
     assert driver is not None
@@ -176,24 +180,40 @@ def product(
         _sgemm() or 0, 112 if transpose_a else 111, 112 if transpose_b else 111, n, m, k,
         address(a), distance(a), address(b), distance(b), address(out), distance(out), int(add),
     ]  # fmt: skip
-    moves = [0] * len(table)
+    moves, further = [0] * len(table), [0] * len(table)
     moves[6], moves[8], moves[10] = growth
-    return Call(driver[1], table, moves)
+    further[6], further[8], further[10] = shift
+    return Call(driver[1], table, moves, further)
+
+
+class Schedule:
+    """Calls that are run one after the other, step by step; one thread at a time may do so."""
+
+    def __init__(self, calls: Sequence[Call]):
+        self._first = [np.array(c.table, np.int64) for c in calls]
+        self._shifts = [np.array(c.shift or [0] * len(c.table), np.int64) for c in calls]
+        self._growths = [np.array(c.growth, np.int64) for c in calls]
+        self._tables = [t.copy() for t in self._first]
+        self._plan = np.array(
+            [
+                (c.address, t.ctypes.data, g.ctypes.data, t.size)
+                for c, t, g in zip(calls, self._tables, self._growths, strict=True)
+            ],
+            np.int64,
+        )
+
+    def run(self, steps: int, place: int = 0) -> None:
+        """Run `steps` steps, with the tables `place` shifts on; the GIL is free meanwhile."""
+        driver = _driver()
+        assert driver is not None
+        if not steps:
+            return
+        for table, first, shift in zip(self._tables, self._first, self._shifts, strict=True):
+            np.multiply(shift, place, out=table)
+            table += first
+        driver[0](self._plan.ctypes.data, len(self._tables), steps)
 
 
 def run(calls: Sequence[Call], steps: int) -> None:
     """Run the calls one after the other, `steps` times; the GIL is free meanwhile."""
-    driver = _driver()
-    assert driver is not None
-    if not steps:
-        return
-    tables = [np.array(c.table, np.int64) for c in calls]
-    growths = [np.array(c.growth, np.int64) for c in calls]
-    plan = np.array(
-        [
-            (c.address, t.ctypes.data, g.ctypes.data, t.size)
-            for c, t, g in zip(calls, tables, growths, strict=True)
-        ],
-        np.int64,
-    )
-    driver[0](plan.ctypes.data, len(calls), steps)
+    Schedule(calls).run(steps)
