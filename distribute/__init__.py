@@ -2,7 +2,7 @@
 combined; the interface is `tf.distribute`'s.
 """
 
-from . import experimental
+from . import cluster_resolver, experimental
 from .context import (
     get_replica_context,
     get_strategy,
@@ -19,6 +19,7 @@ from .cross_device_ops import (
 )
 from .input import DistributedDataset, DistributedIterator
 from .mirrored import MirroredStrategy
+from .multi_worker import MultiWorkerMirroredStrategy
 from .one_device import OneDeviceStrategy
 from .options import InputOptions, InputReplicationMode, RunOptions
 from .reduce_op import ReduceOp
@@ -37,6 +38,7 @@ __all__ = [
     "InputOptions",
     "InputReplicationMode",
     "MirroredStrategy",
+    "MultiWorkerMirroredStrategy",
     "NaiveAllReduce",
     "NcclAllReduce",
     "OneDeviceStrategy",
@@ -47,6 +49,7 @@ __all__ = [
     "Strategy",
     "StrategyExtended",
     "Timeline",
+    "cluster_resolver",
     "experimental",
     "experimental_set_strategy",
     "get_replica_context",

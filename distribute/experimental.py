@@ -1,5 +1,6 @@
 """`hr.distribute.experimental`: `tf.distribute.experimental`'s names."""
 
+from .multi_worker import MultiWorkerMirroredStrategy
 from .options import (
     CommunicationImplementation,
     CommunicationImplementation as CollectiveCommunication,
@@ -13,5 +14,6 @@ __all__ = [
     "CollectiveHints",
     "CommunicationImplementation",
     "CommunicationOptions",
+    "MultiWorkerMirroredStrategy",
     "ValueContext",
 ]

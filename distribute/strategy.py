@@ -97,6 +97,23 @@ class StrategyExtended(abc.ABC):
     #: Number of this process's first replica.
     first_local_replica = 0
 
+    #: Whether replicas are in several processes.
+    several_workers = False
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return True
+
+    @contextlib.contextmanager
+    def reading_own(self) -> Iterator[None]:
+        """In the block, variables combined on reading may be read by one process alone."""
+        yield
+
+    def agree_on(self, copies: Any) -> Any:
+        """The copies of a new variable, as all processes are to have them."""
+        return copies
+
     def gather_to(self, value: Any, axis: int) -> Any:
         """The components of `value` joined along `axis`."""
         parts = [hr.convert_to_tensor(part) for part in self.local_results(value)]

@@ -30,6 +30,11 @@ class DistributedVariable(Variable):
         self._aggregation = VariableAggregation.of(kwargs.get("aggregation"))
         super().__init__(*args, **kwargs)
         self.aggregation = self._aggregation
+        self._agree()
+
+    def _agree(self) -> None:
+        """Begin with the same value in all processes."""
+        self._copies = self._strategy.extended.agree_on(self._copies)
 
     @property
     def distribute_strategy(self) -> Any:
@@ -129,6 +134,10 @@ class SyncOnReadVariable(DistributedVariable):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **{**kwargs, "trainable": False})
+
+    def _agree(self) -> None:
+        if self._aggregation is not VariableAggregation.SUM:  # else each has a part of it
+            super()._agree()
 
     def _combined(self, value: Any) -> Any:
         return value

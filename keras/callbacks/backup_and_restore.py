@@ -25,10 +25,13 @@ class BackupAndRestore(Callback):
     Args:
         backup_dir: folder of the backup; of this callback alone.
         save_freq: ``"epoch"``, or a number of batches.  Backed up within an epoch, training
-            goes on with those weights and repeats the epoch.
+            goes on with those weights and repeats the epoch, unless `skip_seen`.
         double_checkpoint: whether to keep the backup before the last too, for when the last
             cannot be read.
         delete_checkpoint: whether to delete the backup when training ends.
+        skip_seen: whether training that was backed up within an epoch goes on with the batch
+            after the last one that counted; shuffles then need seeds.  None: under strategies
+            of several workers.  Headrace only.
 
     Raises:
         ValueError: no `backup_dir`, or another kind of `save_freq`.
@@ -40,6 +43,7 @@ class BackupAndRestore(Callback):
         save_freq: Any = "epoch",
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
+        skip_seen: bool | None = None,
     ):
         super().__init__()
         if not backup_dir:
@@ -53,11 +57,13 @@ class BackupAndRestore(Callback):
         self.save_freq = save_freq
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
+        self.skip_seen = skip_seen
         self._weights = os.path.join(self.backup_dir, "latest.weights.h5")
         self._metadata = os.path.join(self.backup_dir, "training_metadata.json")
         self._epoch = 0
         self._batch = 0
         self._batches = 0
+        self._done = 0  # batches of the epoch that the weights have seen
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Load a backup, if there is one.
@@ -71,7 +77,7 @@ class BackupAndRestore(Callback):
                 f"call `fit()`. Model {self.model} is unbuilt. You can build it beforehand by "
                 "calling it on a batch of data."
             )
-        self._epoch = self._batch = self._batches = 0
+        self._epoch = self._batch = self._batches = self._done = 0
         try:
             self._load()
         except (OSError, OpError, ValueError):
@@ -93,13 +99,20 @@ class BackupAndRestore(Callback):
         self.model.load_weights(self._weights)
         if os.path.exists(self._metadata):
             with open(self._metadata, encoding="utf-8") as file:
-                self._epoch = json.load(file)["epoch"]
+                found = json.load(file)
+            self._epoch = found["epoch"]
             self.model._initial_epoch = self._epoch
+            skips = self.skip_seen
+            if skips is None:
+                skips = self.model.distribute_strategy.extended.several_workers
+            if skips:
+                self.model._initial_batch = found.get("batches_done", 0)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Back up, if the epoch is the unit."""
         self._epoch = epoch + 1
         self._batch = 0
+        self._done = 0
         if self.save_freq == "epoch":
             self._save()
 
@@ -109,6 +122,7 @@ class BackupAndRestore(Callback):
         if self.save_freq == "epoch":
             return
         self._batch = batch
+        self._done = batch + 1
         self._batches += 1
         if self._batches % self.save_freq == 0:
             self._save()
@@ -127,7 +141,8 @@ class BackupAndRestore(Callback):
             replacing(self._metadata) as temporary,
             open(temporary, "w", encoding="utf-8") as file,
         ):
-            json.dump({"epoch": self._epoch, "batch": self._batch}, file)
+            state = {"epoch": self._epoch, "batch": self._batch, "batches_done": self._done}
+            json.dump(state, file)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Delete the backup, if asked."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...distribute.auto_shard import begin_later_pass
 from ...ops import api as hr, nest
 from ...ops.tensor import Tensor
 from .fetching import fetched
@@ -69,6 +70,11 @@ class DataAdapter(ABC):
     def on_epoch_end(self) -> None:  # noqa: B027 - most sources have nothing to do
         """Called when an epoch's batches were consumed."""
 
+    def begin_later_pass(self, number: int) -> None:
+        """Make the next epoch the one of this number, from 0, when one has been begun."""
+        for _ in range(number - 1):
+            next(self.epoch(), None)
+
 
 def _as_tensor(leaf: Any) -> Any:
     if leaf is None or isinstance(leaf, Tensor) or getattr(leaf, "_is_headrace_value", False):
@@ -104,6 +110,12 @@ class DatasetAdapter(DataAdapter):
         cardinality = self._dataset.cardinality()
         size = int(cardinality)
         return size if size >= 0 else None
+
+    def begin_later_pass(self, number: int) -> None:
+        """See `DataAdapter.begin_later_pass`."""
+        node = getattr(self._dataset, "_node", None)
+        if node is not None:
+            begin_later_pass(node, number)
 
     def epoch(self) -> Iterator[Any]:
         """The dataset, iterated anew."""

@@ -77,6 +77,21 @@ class EpochIterator:
         self.adapter = adapter
         self.steps = steps
         self._open: Iterator[Any] | None = None
+        self.first = 0  # number of the first batch of the next epoch
+
+    def resume(self, epoch: int, batch: int) -> None:
+        """Make the next epoch number `epoch`, from its batch `batch` on."""
+        skipped = batch
+        if self.steps is not None:
+            skipped += epoch * self.steps
+        elif epoch:
+            self._open = None
+            self.adapter.begin_later_pass(epoch)
+        iterator = self._open or self.adapter.epoch()
+        for _ in range(skipped):
+            next(iterator, None)
+        self._open = iterator
+        self.first = batch
 
     @property
     def num_batches(self) -> int | None:
@@ -99,11 +114,12 @@ class EpochIterator:
     def __iter__(self) -> Iterator[Any]:
         iterator = self._open or self.adapter.epoch()
         self._open = None
+        first, self.first = self.first, 0
         if self.steps is None:
             yield from iterator
             self.adapter.on_epoch_end()
             return
-        for taken in range(self.steps):
+        for taken in range(first, self.steps):
             batch = next(iterator, _END)
             if batch is _END:
                 self.adapter.on_epoch_end()

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...distribute.context import entered
+from ...distribute.fingerprint import check_same_model, described
 from ...distribute.input import rows_of, split_rows, split_sizes
 from ...distribute.values import DistributedValues, select
+from ...distribute.worker_input import LocalBatch, own_rows
 from ...ops import nest
 from ...ops.convert import convert_to_tensor
 from .step_function import StepFunction
@@ -64,6 +66,8 @@ class ReplicatedStep:
 
     def __call__(self, batch: Any) -> Any:
         """Run the step; its result, or None where only its effects are wanted."""
+        if self._extended.several_workers:
+            return self._of_worker(batch)
         count = self._extended.local_replicas
         if any(isinstance(leaf, DistributedValues) for leaf in nest.flatten(batch)):
             parts = [select(batch, i) for i in range(count)]
@@ -75,6 +79,25 @@ class ReplicatedStep:
         if results[0] is None:
             return None
         return _joined(results) if self._joined else results[0]
+
+    def _of_worker(self, batch: Any) -> Any:
+        """The step where each replica is a process."""
+        me = self._extended.communicator
+        if isinstance(batch, LocalBatch):
+            (part,) = batch.values
+            rows, total = batch.rows, batch.total_rows
+        else:  # all workers are given the same batch
+            total = rows_of(batch)
+            part = own_rows(me.size, me.rank)(batch)
+            rows = rows_of(part)
+        call = self._bound([part])
+        run = call[0] if call is not None else _eager(self._steps[0], part)
+        (result,) = self._extended.run_replicas([run], rows=[rows], total_rows=total)
+        if result is None or not self._joined:
+            return result
+        return nest.map_structure(
+            lambda leaf: convert_to_tensor(me.all_gather(np.asarray(leaf), 0)), result
+        )
 
     def _run(self, parts: Sequence[Any], rows: Sequence[int]) -> list[Any]:
         bound = self._bound(parts)
@@ -119,6 +142,9 @@ def check_variables(model: Any) -> None:
     if strategy.num_replicas_in_sync == 1:
         return
     optimizer = getattr(model, "optimizer", None)
+    if strategy.extended.several_workers:
+        lines = [*described(model.variables), type(optimizer).__name__]
+        check_same_model(lines, strategy.extended.communicator)
     kinds = {
         "model": model.variables,
         "metrics": [v for m in model.metrics for v in m.variables],

@@ -44,6 +44,8 @@ class Trainer:
         self._compile_metrics: MetricsContainer | None = None
         self._loss_tracker: Any = None
         self._strategy: Any = get_strategy()
+        self._initial_epoch: int | None = None
+        self._initial_batch: int | None = None
         self._reset_functions()
 
     def _reset_functions(self) -> None:

@@ -26,6 +26,7 @@ from .epochs import EpochIterator, make_adapter
 from .keras_tensor import KerasTensor
 from .replicated_step import check_variables
 from .symbolic import infer_specs, map_leaves
+from .worker_data import for_workers
 
 __all__ = ["as_array", "evaluate", "fit", "predict", "symbolic_build"]
 
@@ -54,19 +55,20 @@ def fit(
         (x, y, sample_weight), validation_data = split_validation(
             (x, y, sample_weight), validation_split
         )
-    data = EpochIterator(
-        make_adapter(x, y, sample_weight, batch_size, shuffle, class_weight), steps_per_epoch
-    )
+    strategy = model.distribute_strategy
+    verbose = _verbosity(verbose, strategy)
+    adapter = make_adapter(x, y, sample_weight, batch_size, shuffle, class_weight)
+    data = EpochIterator(for_workers(adapter, strategy), steps_per_epoch)
     validation = None
     if validation_data is not None:
         validation = _validation(
-            validation_data, validation_batch_size or batch_size, validation_steps
+            validation_data, validation_batch_size or batch_size, validation_steps, strategy
         )
     hooks = CallbackList.of(
         callbacks,
         add_history=True,
-        add_progbar=_verbosity(verbose) != 0,
-        verbose=_verbosity(verbose),
+        add_progbar=verbose != 0,
+        verbose=verbose,
         epochs=epochs,
         steps=data.num_batches,
         model=model,
@@ -77,8 +79,10 @@ def fit(
         model._build_optimizer()
     step = model.make_train_function()
     model.stop_training = False
-    model._initial_epoch = None
+    model._initial_epoch = model._initial_batch = None
     hooks.on_train_begin()
+    if model._initial_batch is not None:
+        data.resume(model._initial_epoch or 0, model._initial_batch)
     logs: dict[str, Any] = {}
     # A callback that restores an interrupted run sets the first one.
     for epoch in range(model._initial_epoch or initial_epoch, epochs):
@@ -92,7 +96,7 @@ def fit(
             found = _run_evaluation(model, validation, hooks)
             logs.update({f"val_{name}": value for name, value in found.items()})
         hooks.on_epoch_end(epoch, logs)
-        if model.stop_training:
+        if stops(model):
             break
     hooks.on_train_end(logs)
     model.history = hooks.history
@@ -114,27 +118,30 @@ def _run_epoch(
     results = model._results_reader()
 
     def logs() -> dict[str, Any]:
-        return model._pythonify(results() if last is None else last)
+        # Of several workers, each may look at another time: it sees its own part.
+        with model.distribute_strategy.extended.reading_own():
+            return model._pythonify(results() if last is None else last)
 
     name = "train" if step is model.train_function else "test"
+    begin = data.first
     if every == 1:
-        for index, batch in enumerate(_profiled(data, name)):
+        for index, batch in enumerate(_profiled(data, name), begin):
             if before is not None:
                 before(index)
             last = step(batch)
             after(index, logs)
-            if model.stop_training:
+            if stops(model):
                 break
     else:
-        for first, index, batches in executions(_profiled(data, name), every):
+        for first, index, batches in executions(_profiled(data, name), every, begin):
             if before is not None:
                 before(first)
             for batch in batches:
                 last = step(batch)
             after(index, logs)
-            if model.stop_training:
+            if stops(model):
                 break
-    if index < 0:
+    if index < 0 and not begin:
         raise ValueError(
             "The data gave no batch in this epoch; check that it is not empty, and that a "
             "generator is not exhausted (it gives one pass only)."
@@ -160,11 +167,20 @@ def _profiled(data: Iterable[Any], name: str) -> Iterator[Any]:
 _END = object()
 
 
-def executions(data: Iterable[Any], steps: int) -> Iterator[tuple[int, int, list[Any]]]:
+def stops(model: Any) -> bool:
+    """Whether training is to stop; all of several workers stop when one does."""
+    strategy = model.distribute_strategy
+    if strategy.extended.several_workers and strategy.num_replicas_in_sync > 1:
+        model.stop_training = strategy.extended.any_worker(model.stop_training)
+    return model.stop_training
+
+
+def executions(
+    data: Iterable[Any], steps: int, first: int = 0
+) -> Iterator[tuple[int, int, list[Any]]]:
     """``(first step, last step, batches)`` of each execution: `steps` batches or, at the end,
-    fewer."""
+    fewer; steps are numbered from `first`."""
     iterator = iter(data)
-    first = 0
     while batches := list(itertools.islice(iterator, steps)):
         yield first, first + len(batches) - 1, batches
         first += len(batches)
@@ -178,7 +194,9 @@ def _epoch_logs(model: Any, last: Any) -> dict[str, Any]:
     return model._pythonify(last)
 
 
-def _validation(data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
+def _validation(
+    data: Any, batch_size: int | None, steps: int | None, strategy: Any
+) -> EpochIterator:
     if isinstance(data, (tuple, list)):
         if not 1 < len(data) <= 3:
             raise ValueError(
@@ -186,8 +204,10 @@ def _validation(data: Any, batch_size: int | None, steps: int | None) -> EpochIt
                 f"generator of batches; got a {type(data).__name__} of length {len(data)}"
             )
         x, y, weight = unpack_x_y_sample_weight(tuple(data))
-        return EpochIterator(make_adapter(x, y, weight, batch_size), steps)
-    return EpochIterator(make_adapter(data), steps)
+        adapter = make_adapter(x, y, weight, batch_size)
+    else:
+        adapter = make_adapter(data)
+    return EpochIterator(for_workers(adapter, strategy), steps)
 
 
 def _validates(epoch: int, frequency: Any) -> bool:
@@ -221,12 +241,15 @@ def evaluate(
     callbacks: Any,
 ) -> dict[str, Any]:
     """See `Trainer.evaluate`; always the dictionary."""
-    data = EpochIterator(make_adapter(x, y, sample_weight, batch_size), steps)
+    strategy = model.distribute_strategy
+    verbose = _verbosity(verbose, strategy)
+    adapter = make_adapter(x, y, sample_weight, batch_size)
+    data = EpochIterator(for_workers(adapter, strategy), steps)
     hooks = CallbackList.of(
         callbacks,
         add_history=False,
-        add_progbar=_verbosity(verbose) != 0,
-        verbose=_verbosity(verbose),
+        add_progbar=verbose != 0,
+        verbose=verbose,
         epochs=1,
         steps=data.num_batches,
         model=model,
@@ -238,12 +261,15 @@ def predict(
     model: Any, x: Any, batch_size: int | None, verbose: Any, steps: int | None, callbacks: Any
 ) -> Any:
     """See `Trainer.predict`."""
-    data = EpochIterator(make_adapter(x, None, None, batch_size), steps)
+    strategy = model.distribute_strategy
+    verbose = _verbosity(verbose, strategy)
+    adapter = make_adapter(x, None, None, batch_size)
+    data = EpochIterator(for_workers(adapter, strategy), steps)
     hooks = CallbackList.of(
         callbacks,
         add_history=False,
-        add_progbar=_verbosity(verbose) != 0,
-        verbose=_verbosity(verbose),
+        add_progbar=verbose != 0,
+        verbose=verbose,
         epochs=1,
         steps=data.num_batches,
         model=model,
@@ -287,7 +313,10 @@ def as_array(leaf: Any) -> Any:
     return leaf.numpy() if isinstance(value, StringArray) else np.asarray(leaf)
 
 
-def _verbosity(verbose: Any) -> int:
+def _verbosity(verbose: Any, strategy: Any) -> int:
+    """What to show; of several workers only the chief shows anything."""
+    if not strategy.extended.is_chief:
+        return 0
     return 1 if verbose == "auto" else int(verbose)
 
 

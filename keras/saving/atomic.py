@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+from ...distribute.context import get_strategy
 from ...ops.errors import AlreadyExistsError
 
 __all__ = ["replacing"]
@@ -16,6 +17,8 @@ __all__ = ["replacing"]
 def replacing(path: str, overwrite: bool = True) -> Iterator[str]:
     """The name of a temporary file, which takes `path`'s place when the block ends.
 
+    Of several workers only the chief writes: the others' files are dropped.
+
     Raises:
         AlreadyExistsError: the file exists and `overwrite` is False.
     """
@@ -23,6 +26,10 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[str]:
         raise AlreadyExistsError(
             f"{path} exists already; pass overwrite=True to replace it, or another filepath"
         )
+    if not get_strategy().extended.is_chief:
+        with tempfile.TemporaryDirectory(prefix="headrace-") as scratch:
+            yield os.path.join(scratch, os.path.basename(path))
+        return
     folder, name = os.path.split(os.path.abspath(path))
     handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
     os.close(handle)

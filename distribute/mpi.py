@@ -1,0 +1,157 @@
+"""MPI: the processes that `mpiexec` started, and what watches over their meetings.
+
+Collective calls block in C: a process that waits for one that never comes cannot raise an
+error.  So a thread watches: after the timeout it looks up, in memory that every rank shows to
+the others, how many collective calls each has reached, names those that are behind, and ends
+the job.  An uncaught exception in one process ends the job, too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
+
+# What launchers set in the environment of the processes they start.
+_LAUNCHERS = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
+
+
+def started_by_mpiexec() -> bool:
+    """Whether an MPI launcher started this process."""
+    return any(name in os.environ for name in _LAUNCHERS)
+
+
+@functools.cache
+def load_mpi() -> Any:
+    """The module `mpi4py.MPI`; loading it connects the processes.
+
+    Raises:
+        ImportError: it is not installed; says what to install.
+        RuntimeError: the MPI library does not support threads.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            "MultiWorkerMirroredStrategy needs MPI, which cannot be loaded "
+            f"({error}); install the extra mpi: pip install 'headrace[mpi]' (mpi4py and the "
+            "mpich library and launcher)"
+        ) from error
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        raise RuntimeError(
+            "MultiWorkerMirroredStrategy needs an MPI library that supports threads "
+            "(THREAD_MULTIPLE); the mpich wheel of the extra mpi does"
+        )
+    return MPI
+
+
+def abort_on_error(comm: Any) -> None:
+    """From now on an uncaught exception ends all processes of the job, after its traceback."""
+    if comm.Get_size() == 1 or getattr(sys.excepthook, "_headrace", False):
+        return
+
+    def hook(kind: Any, value: Any, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt | Exception):
+            traceback.print_exception(kind, value, trace)
+            say(f"rank {comm.Get_rank()} failed; the job ends", comm)
+        sys.stderr.flush()
+        sys.stdout.flush()
+        comm.Abort(1)
+
+    hook._headrace = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def say(text: str, comm: Any) -> None:
+    """Print a line that says who prints it."""
+    print(f"headrace: {text}", file=sys.stderr, flush=True)
+
+
+class Watch:
+    """Watches this rank's collective calls.
+
+    Args:
+        mpi: the module.
+        comm: the communicator whose ranks meet.
+        timeout_s: how long a call may wait for others.
+    """
+
+    def __init__(self, mpi: Any, comm: Any, timeout_s: float):
+        self._mpi = mpi
+        self._comm = comm.Dup()
+        self._timeout_s = timeout_s
+        self._window = mpi.Win.Allocate(8, 8, comm=self._comm)
+        self._reached = np.frombuffer(self._window, np.int64)
+        self._reached[0] = 0
+        self._window.Lock_all()
+        self._inside: tuple[int, str, float] | None = None
+        self._lock = threading.Lock()
+        self._comm.Barrier()
+        atexit.register(self._close)
+        thread = threading.Thread(target=self._run, name="headrace-mpi-watch", daemon=True)
+        thread.start()
+
+    @contextlib.contextmanager
+    def meeting(self, what: str) -> Iterator[None]:
+        """A collective call, made in the block."""
+        number = int(self._reached[0]) + 1
+        self._reached[0] = number
+        self._inside = number, what, time.monotonic()
+        try:
+            yield
+        finally:
+            self._inside = None
+
+    def _close(self) -> None:
+        """Give the window back: all ranks do, when they end."""
+        if not self._mpi.Is_finalized():
+            self._window.Unlock_all()
+            self._window.Free()
+
+    def _run(self) -> None:
+        pause = min(1.0, self._timeout_s / 4)
+        while True:
+            time.sleep(pause)
+            inside = self._inside
+            if inside is None:
+                continue
+            number, what, since = inside
+            if time.monotonic() - since < self._timeout_s:
+                continue
+            behind = self._behind(number)
+            if self._inside is not inside:
+                continue
+            rank = self._comm.Get_rank()
+            say(
+                f"rank {rank} has waited {self._timeout_s:g} s in {what} (collective call "
+                f"{number}) for rank(s) {behind}, which have not arrived; the job ends. "
+                "CommunicationOptions(timeout_seconds=...) sets the time.",
+                self._comm,
+            )
+            self._comm.Abort(1)
+
+    def _behind(self, number: int) -> list[int]:
+        """The ranks that have not reached call `number`, or do not answer."""
+        missing = []
+        for rank in range(self._comm.Get_size()):
+            if rank == self._comm.Get_rank():
+                continue
+            found = np.zeros(1, np.int64)
+            request = self._window.Rget(found, rank)
+            end = time.monotonic() + 1.0
+            while not (done := request.Test()) and time.monotonic() < end:
+                time.sleep(0.01)
+            if not done or found[0] < number:
+                missing.append(rank)
+        return missing

@@ -1,0 +1,148 @@
+"""MpiCommunicator: a replica's means to meet the others when each is a process of its own.
+
+Gradients are packed into one buffer per bucket and reduced by a blocking Allreduce: on CPUs
+MPI makes no progress by itself, so a non-blocking one would only move the work.  With a core
+to spare, a thread makes the blocking calls while the backward pass goes on (`overlap`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..ops.errors import InvalidArgumentError
+from .communicator import Communicator
+from .compression import Compression
+from .mpi import Watch
+from .options import CommunicationOptions
+from .timeline import recorded
+
+__all__ = ["MpiCommunicator"]
+
+_DEFAULT_TIMEOUT_S = 300.0
+
+
+class MpiCommunicator(Communicator):
+    """Between the processes of an MPI communicator.
+
+    Args:
+        mpi: the module `mpi4py.MPI`.
+        comm: the processes; it is duplicated.
+        options: buckets, compression, timeout.
+    """
+
+    def __init__(self, mpi: Any, comm: Any, options: CommunicationOptions):
+        self._mpi = mpi
+        self._comm = comm.Dup()
+        self.rank = comm.Get_rank()
+        self.size = comm.Get_size()
+        name = options.compression
+        self._compression = None if name is None else Compression(name)
+        timeout = options.timeout_seconds
+        self._watch = Watch(mpi, comm, _DEFAULT_TIMEOUT_S if timeout is None else timeout)
+        # A thread of its own has a communicator of its own: calls of two threads would mix.
+        self._side = comm.Dup() if options.overlap else None
+        self._thread = ThreadPoolExecutor(1, "headrace-mpi-reduce") if options.overlap else None
+        self._begun: dict[int, Any] = {}
+        self._number = 0
+
+    # -- reducing ---------------------------------------------------------------------------
+
+    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+        """See `Communicator.start`."""
+        self._number += 1
+        number = self._number
+        if self._thread is not None and compress:
+            work = self._thread.submit(
+                self._reduced, list(arrays), mean, compress, number, self._side
+            )
+        else:
+            work = self._reduced(list(arrays), mean, compress, number, self._comm)
+        self._begun[number] = work
+        return number
+
+    def finish(self, number: int) -> list[Any]:
+        """See `Communicator.finish`."""
+        work = self._begun.pop(number)
+        return work.result() if isinstance(work, Future) else work
+
+    def _reduced(
+        self, arrays: list[Any], mean: bool, compress: bool, number: int, comm: Any
+    ) -> list[Any]:
+        kind = arrays[0].dtype
+        sizes = [a.size for a in arrays]
+        flat = np.empty(sum(sizes), kind)
+        ends = np.cumsum(sizes)
+        for a, end in zip(arrays, ends, strict=True):
+            flat[end - a.size : end] = np.reshape(a, -1)
+        with recorded("communication", f"all-reduce {flat.nbytes} bytes", self.rank):
+            half = compress and self._compression is not None
+            if half and kind in (np.float32, np.float64):
+                (sent,) = self._compression.compress(  # type: ignore[union-attr]
+                    tuple(a.shape for a in arrays), [flat]
+                )
+                flat = self._sum_of_halves(sent, kind, comm)
+            elif kind.itemsize == 2 or kind == np.bool_:
+                flat = self._sum_of_halves(flat, np.dtype(np.float32), comm).astype(kind)
+            else:
+                with self._watch.meeting("an all-reduce"):
+                    comm.Allreduce(self._mpi.IN_PLACE, flat, self._mpi.SUM)
+        if mean:
+            flat *= flat.dtype.type(1 / self.size)
+        return [
+            flat[end - a.size : end].reshape(a.shape)
+            for a, end in zip(arrays, ends, strict=True)
+        ]
+
+    def _sum_of_halves(self, sent: np.ndarray, kind: Any, comm: Any) -> np.ndarray:
+        """The sum of arrays of two-byte floats, which MPI cannot add: every rank gets a part of
+        all, adds it with more bits, and sends the sum to all, in half the bits again."""
+        wire = sent.dtype
+        part = -(-sent.size // self.size)
+        padded = np.zeros(part * self.size, wire)
+        padded[: sent.size] = sent
+        mine = np.empty_like(padded)
+        with self._watch.meeting("an all-reduce of two-byte floats"):
+            comm.Alltoall(padded.view(np.uint8), mine.view(np.uint8))
+            total = mine.reshape(self.size, part).astype(kind).sum(0).astype(wire)
+            comm.Allgather(total.view(np.uint8), padded.view(np.uint8))
+        return padded[: sent.size].astype(kind)
+
+    # -- the rest ---------------------------------------------------------------------------
+
+    def all_gather(self, array: Any, axis: int) -> Any:
+        """See `Communicator.all_gather`."""
+        with self._watch.meeting("all_gather"):
+            parts = self._comm.allgather(np.asarray(array))
+        shapes = {p.shape[:axis] + p.shape[axis:][1:] for p in parts}
+        if len(shapes) > 1 or len({p.dtype for p in parts}) > 1:
+            raise InvalidArgumentError(
+                "all_gather needs the same dtype and shapes but for the axis joined along on "
+                f"all replicas, got {[f'{p.dtype.name}{list(p.shape)}' for p in parts]}"
+            )
+        return np.concatenate(parts, axis)
+
+    def broadcast(self, arrays: Sequence[Any]) -> list[Any]:
+        """See `Communicator.broadcast`."""
+        with self._watch.meeting("broadcast"):
+            return self._comm.bcast(list(arrays) if self.rank == 0 else None)
+
+    def meet(self, what: str) -> None:
+        """See `Communicator.meet`."""
+        with self._watch.meeting(what):
+            self._comm.Barrier()
+
+    def gather_objects(self, value: Any, what: str) -> list[Any]:
+        """`value` of every process, by rank."""
+        with self._watch.meeting(what):
+            return self._comm.allgather(value)
+
+    def sum_counts(self, counts: Sequence[int], what: str) -> list[int]:
+        """The sums of a few numbers over the processes."""
+        total = np.asarray(counts, np.int64)
+        with self._watch.meeting(what):
+            self._comm.Allreduce(self._mpi.IN_PLACE, total, self._mpi.SUM)
+        return total.tolist()
