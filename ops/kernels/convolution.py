@@ -23,7 +23,7 @@ from .build import kernel, vector_width
 from .products import rows_of
 
 __all__ = ["block_step", "forward", "grad_filter", "grad_input", "is_for_winograd",
-           "suits_winograd", "tiles_for"]  # fmt: skip
+           "suits_winograd", "tiles_for", "transformed_filters"]  # fmt: skip
 
 _BLOCK_BYTES = 384 << 10  # of packed rows, which stay in the second cache
 _SUMS_BYTES = 5 << 20  # of a part's sums in Winograd's filter gradient
@@ -286,14 +286,9 @@ def _winograd(
     channels, filters = w.shape[2:]
     n, (tall, wide) = x.shape[0], space
     panels = -(-filters // (2 * width))
-    u = memory.empty((36, panels, channels, 2 * width))
-    transform, run = kernel("winograd_filter"), kernel("winograd_forward")
-    assert transform and run
-
-    def filters_part(first: int, last: int) -> None:
-        transform(memory.address(w), memory.address(u), channels, filters, panels, first, last)
-
-    calls.spread(filters_part, calls.cuts(channels, 1, channels * filters * 36, 1))
+    u, u_step = transformed_filters(w)
+    run = kernel("winograd_forward")
+    assert run
     out = memory.empty((n, tall, wide, filters))
     tiles_y, tiles_x = -(-tall // 4), -(-wide // 4)
     tiles = n * tiles_y * tiles_x
@@ -308,7 +303,8 @@ def _winograd(
         winograd_code.PARAMETERS, x=x, u=u, out=out, bias=added, zeros=zeros, dump=dump,
         height=x.shape[1], width=x.shape[2], channels=channels, out_height=tall, out_width=wide,
         filters=filters, pad_y=pads[0], pad_x=pads[1], tiles_y=tiles_y, tiles_x=tiles_x,
-        rows=rows, v_step=v_step, o_step=o_step, panels=panels, floor=calls.float_bits(floor),
+        rows=rows, v_step=v_step, o_step=o_step, u_step=u_step, panels=panels,
+        floor=calls.float_bits(floor),
     )  # fmt: skip
     where = memory.address(parameters)
 
@@ -317,6 +313,22 @@ def _winograd(
 
     calls.spread(part, calls.cuts(tiles, rows, tiles * 36 * channels * filters, 4))
     return out
+
+
+def transformed_filters(w: np.ndarray) -> tuple[np.ndarray, int]:
+    """Filters as 36 right operands, and the bytes from one of them to the next."""
+    run = kernel("winograd_filter")
+    assert run
+    channels, filters = w.shape[2:]
+    panel = 2 * vector_width()
+    step = block_step(-(-filters // panel) * channels * panel)
+    u = memory.empty((36 * step // 4,))
+
+    def part(first: int, last: int) -> None:
+        run(memory.address(w), memory.address(u), channels, filters, step, first, last)
+
+    calls.spread(part, calls.cuts(channels, 1, channels * filters * 36, 1))
+    return u, step
 
 
 def _winograd_gradient(
@@ -383,7 +395,7 @@ def tiles_for(channels: int, filters: int, tiles: int) -> int:
     """Tiles of a block: those of few channels stay in the second cache; with many, it matters
     more that the transformed filters are read seldom."""
     height = rows_of(vector_width())
-    blocks = 3 if channels + filters < 128 else 2 if channels + filters <= 256 else 4
+    blocks = 3 if channels + filters < 128 else 2 if channels + filters <= 256 else 5
     return min(blocks * height, -(-tiles // height) * height)
 
 

@@ -18,7 +18,13 @@ from ..graph import llvm
 from ..windows import Windows
 from . import calls, memory, pooled_code, winograd_code
 from .build import host_width, kernel, vector_width
-from .convolution import block_step, is_for_winograd, suits_winograd, tiles_for
+from .convolution import (
+    block_step,
+    is_for_winograd,
+    suits_winograd,
+    tiles_for,
+    transformed_filters,
+)
 
 __all__ = ["forward", "grad_filter", "grad_input", "wanted"]
 
@@ -179,30 +185,19 @@ def _rows_of(parameters: Any) -> int:
     return int(parameters[winograd_code.PARAMETERS.index("rows")])
 
 
-def _transformed(w: np.ndarray) -> tuple[np.ndarray, int]:
-    """Filters as 36 right operands, and the number of their panels."""
-    run = kernel("winograd_filter")
-    assert run
-    channels, filters = w.shape[2:]
-    panel = 2 * vector_width()
-    panels = -(-filters // panel)
-    u = memory.empty((36, panels, channels, panel))
-    run(memory.address(w), memory.address(u), channels, filters, panels, 0, channels)
-    return u, panels
-
-
 def _forward_winograd(
     x: Any, w: Any, added: Any, at: Windows, out: np.ndarray, index: np.ndarray
 ) -> None:
     run = kernel("winograd_pool_forward")
     assert run
     channels, filters = w.shape[2:]
-    u, panels = _transformed(w)
+    panels = -(-filters // (2 * vector_width()))
+    u, u_step = transformed_filters(w)
     zeros = np.zeros(channels + vector_width(), np.float32)
     dump = np.empty(filters + vector_width(), np.float32)
     parameters, tiles, size = _tiling(
         x.shape, filters, at, panels * 2 * vector_width(), x=x, u=u, out=out, index=index,
-        bias=added, zeros=zeros, dump=dump, panels=panels,
+        u_step=u_step, bias=added, zeros=zeros, dump=dump, panels=panels,
     )  # fmt: skip
     where = memory.address(parameters)
 
@@ -249,13 +244,14 @@ def grad_input(shape: tuple[int, ...], w: Any, g: Any, index: Any, at: Windows) 
         return None
     g, index = np.ascontiguousarray(g), np.ascontiguousarray(index)
     channels, filters = w.shape[2:]
-    u, panels = _transformed(np.ascontiguousarray(w.transpose(0, 1, 3, 2)))
+    panels = -(-channels // (2 * vector_width()))
+    u, u_step = transformed_filters(np.ascontiguousarray(w.transpose(0, 1, 3, 2)))
     zeros = np.zeros(filters + vector_width(), np.float32)
     dump = np.zeros(channels + vector_width(), np.float32)
     out = memory.empty(shape)
     parameters, tiles, size = _tiling(
         shape, filters, at, panels * 2 * vector_width(), x=out, u=u, out=g, index=index,
-        zeros=zeros, dump=dump, panels=panels, left=filters,
+        u_step=u_step, zeros=zeros, dump=dump, panels=panels, left=filters,
     )  # fmt: skip
     where = memory.address(parameters)
     per_image = tiles // shape[0]

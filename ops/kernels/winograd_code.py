@@ -17,14 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from .code import Code, Value
+from .products import rows_of
 
 __all__ = ["PARAMETERS", "Vectors", "both", "named", "of_filters", "of_gradients",
-           "of_outputs", "places", "tile", "write_winograd"]  # fmt: skip
+           "of_outputs", "places", "tile", "whole_rows", "write_winograd"]  # fmt: skip
 
 PARAMETERS = (
     "x", "u", "out", "bias", "zeros", "dump", "height", "width", "channels", "out_height",
     "out_width", "filters", "pad_y", "pad_x", "tiles_y", "tiles_x", "rows", "v_step", "o_step",
     "first_panel", "panels", "floor", "index",
+    "u_step",
 )  # fmt: skip
 
 Vectors = Sequence[Value]
@@ -101,17 +103,16 @@ def named(code: Code, address: Value) -> dict[str, Value]:
 
 
 def _write_filter(code: Code) -> None:
-    """``winograd_filter(w, u, channels, filters, panels, first, last)``.
+    """``winograd_filter(w, u, channels, filters, u_step, first, last)``.
 
     Filters [3, 3, channels, filters] become 36 right operands [panels, channels, P], for
-    channels from first to last.
+    channels from first to last; the operands lie `u_step` bytes apart.
     """
     width, line = code.width, 4 * code.width
     panel_width = 2 * width
     with code.function(
-        "winograd_filter", "w", "u", "channels", "filters", "panels", "first", "last"
-    ) as (w, u, channels, filters, panels, first, last):
-        step = panels * channels * panel_width * 4
+        "winograd_filter", "w", "u", "channels", "filters", "step", "first", "last"
+    ) as (w, u, channels, filters, step, first, last):
         with code.loop(first, last) as c, code.loop(0, filters, width) as f:
             at = w + (c * filters + f) * 4
             one = channels * filters * 4
@@ -126,6 +127,12 @@ def _write_filter(code: Code) -> None:
             with code.when((f + width).same(filters) & (f % panel_width).same(0)):
                 for i in range(36):
                     code.store(target + i * step + line, code.of(0.0, code.vector))
+
+
+def whole_rows(code: Code, p: dict[str, Value], tiles: Value) -> Value:
+    """Rows of a block's operands that so many tiles need: whole ones of `product`."""
+    height = rows_of(code.width)
+    return code.least(p["rows"], (tiles + (height - 1)) // height * height)
 
 
 def tile(code: Code, p: dict[str, Value], t: Value) -> tuple[Value, Value, Value]:
@@ -182,7 +189,7 @@ def _write_input(code: Code) -> None:
         p = named(code, parameters)
         channels, rows = p["channels"], p["rows"]
         slots = code.array(36)
-        with code.loop(0, rows) as t:
+        with code.loop(0, whole_rows(code, p, last - first)) as t:
             image, y, x = tile(code, p, first + t)
             base = p["x"] + image * p["height"] * p["width"] * channels * 4
             places(
@@ -219,14 +226,15 @@ def _write_forward(code: Code) -> None:
         lowest = code.splat(code.load(parameters + 8 * PARAMETERS.index("floor"), "float"))
         step = channels * 2 * line
         with code.loop(first, last, rows) as start:
+            live = whole_rows(code, p, last - start)
             code.call("winograd_input", parameters, start, last, scratch)
             with code.loop(0, 36) as i:
                 code.call(
                     "product",
                     scratch + i * p["v_step"],
-                    p["u"] + i * p["panels"] * step,
+                    p["u"] + i * p["u_step"],
                     products + i * p["o_step"],
-                    rows,
+                    live,
                     channels,
                     p["panels"],
                     rows * line,
@@ -240,7 +248,7 @@ def _write_forward(code: Code) -> None:
                     filters * 4, p["dump"], start + t < last,
                 )  # fmt: skip
                 with code.loop(0, filters, width) as f:
-                    at = products + ((f // panel_width * rows + t) * panel_width
+                    at = products + ((f // panel_width * live + t) * panel_width
                                      + f % panel_width) * 4  # fmt: skip
                     m = [
                         [code.load(at + p["o_step"] * (i * 6 + j)) for j in range(6)]

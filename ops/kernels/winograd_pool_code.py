@@ -22,6 +22,7 @@ from .winograd_code import (
     of_outputs,
     places,
     tile,
+    whole_rows,
 )
 
 __all__ = ["write_winograd_pool"]
@@ -78,16 +79,17 @@ def _write_forward(code: Code) -> None:
         slots = code.array(8)
         step = channels * 2 * line
         with code.loop(first, last, rows) as start:
+            live = whole_rows(code, p, last - start)
             code.call("winograd_input", parameters, start, last, scratch)
             with code.loop(0, 36) as i:
                 code.call(
-                    "product", scratch + i * p["v_step"], p["u"] + i * p["panels"] * step,
-                    products + i * p["o_step"], rows, channels, p["panels"], rows * line, step,
+                    "product", scratch + i * p["v_step"], p["u"] + i * p["u_step"],
+                    products + i * p["o_step"], live, channels, p["panels"], rows * line, step,
                 )  # fmt: skip
             with code.loop(0, code.least(last - start, rows)) as t:
                 _pooled_places(code, p, slots, start + t, start + t < last, p["dump"])
                 with code.loop(0, filters, width) as f:
-                    at = products + ((f // panel_width * rows + t) * panel_width
+                    at = products + ((f // panel_width * live + t) * panel_width
                                      + f % panel_width) * 4  # fmt: skip
                     m = [
                         [code.load(at + p["o_step"] * (i * 6 + j)) for j in range(6)]
@@ -189,7 +191,8 @@ def _write_input_gradient(code: Code) -> None:
         slots, targets = code.array(8), code.array(36)
         step = filters * 2 * line
         with code.loop(first, last, rows) as start:
-            with code.loop(0, rows) as t:
+            live = whole_rows(code, p, last - start)
+            with code.loop(0, live) as t:
                 _pooled_places(code, p, slots, start + t, start + t < last, p["zeros"])
                 with code.loop(0, filters, width) as f:
                     e, _ = _gradients(code, slots, f)
@@ -199,8 +202,8 @@ def _write_input_gradient(code: Code) -> None:
                             code.store(place + p["v_step"] * (i * 6 + j), value)
             with code.loop(0, 36) as i:
                 code.call(
-                    "product", scratch + i * p["v_step"], p["u"] + i * p["panels"] * step,
-                    products + i * p["o_step"], rows, filters, p["panels"], rows * line, step,
+                    "product", scratch + i * p["v_step"], p["u"] + i * p["u_step"],
+                    products + i * p["o_step"], live, filters, p["panels"], rows * line, step,
                 )  # fmt: skip
             with code.loop(0, code.least(last - start, rows)) as t:
                 image, y, x = tile(code, p, start + t)
@@ -210,7 +213,7 @@ def _write_input_gradient(code: Code) -> None:
                     p["height"], p["width"], channels * 4, p["dump"], start + t < last,
                 )  # fmt: skip
                 with code.loop(0, channels, width) as c:
-                    at = products + ((c // panel_width * rows + t) * panel_width
+                    at = products + ((c // panel_width * live + t) * panel_width
                                      + c % panel_width) * 4  # fmt: skip
                     m = [
                         [code.load(at + p["o_step"] * (i * 6 + j)) for j in range(6)]
