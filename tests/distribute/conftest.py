@@ -1,10 +1,39 @@
 """What tests of several processes share: a local Ray."""
 
+import contextlib
 import logging
 import os
+import signal
+import subprocess
+import sys
 import warnings
 
 import pytest
+
+_PROBE = """
+import ray
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
+assert ray.get(ray.remote(lambda: 7).remote()) == 7
+ray.shutdown()
+"""
+
+
+def _why_not(program, limit_s=60):
+    """Why `program` cannot run on this machine (some forbid what it needs), or None."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            errors = process.communicate(timeout=limit_s)[1]
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return f"no answer within {limit_s} s"
+    return errors.strip()[-300:] if process.returncode else None
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +45,9 @@ def local_ray():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray = pytest.importorskip("ray", reason="needs the extra `ray`")
+        why_not = _why_not(_PROBE)
+        if why_not is not None:
+            pytest.skip(f"Ray does not start on this machine: {why_not}")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="headrace",
                  logging_level=logging.CRITICAL, object_store_memory=512 << 20)  # fmt: skip
     yield ray
