@@ -1,0 +1,242 @@
+"""The device ring against a device that puts off every copy and all work as long as it may."""
+
+import gc
+import random
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from headrace.data.device_copies import DeviceCopies
+from headrace.data.device_ring import DeviceRing
+from headrace.ops.string_array import StringArray
+
+
+class Event:
+    def __init__(self, stream, place):
+        self.stream, self.place = stream, place
+
+
+class Stream:
+    """Work in order, done when somebody waits for it."""
+
+    def __init__(self):
+        self.queued, self.done = [], 0
+
+    def run_to(self, place):
+        while self.done < place:
+            self.done += 1
+            self.queued[self.done - 1]()
+
+
+class Pointer:
+    """An array as a device knows it: an address, which keeps nothing alive."""
+
+    def __init__(self, array):
+        root = array if array.base is None else array.base
+        self.alive, self.how = weakref.ref(root), array.__array_interface__
+
+    def view(self):
+        """The array, if its memory is still there."""
+        root = self.alive()
+        if root is None:
+            return None
+        offset = self.how["data"][0] - root.__array_interface__["data"][0]
+        return np.ndarray(self.how["shape"], self.how["typestr"], root, offset)
+
+
+class LazyCopies(DeviceCopies):
+    """A device that does nothing before it must.
+
+    Attributes:
+        allocated: arrays on the device.
+        hurry: how likely something queued is done at once.
+    """
+
+    def __init__(self, hurry=0.0, seed=0):
+        self.stream, self.work = Stream(), Stream()
+        self.allocated, self.hurry = 0, hurry
+        self._random, self._lock = random.Random(seed), threading.RLock()
+
+    def _queue(self, stream, what):
+        with self._lock:
+            stream.queued.append(what)
+            if self._random.random() < self.hurry:
+                stream.run_to(self._random.randint(stream.done, len(stream.queued)))
+
+    def pinned(self, size_bytes):
+        return np.full(size_bytes, 0xEE, np.uint8)
+
+    def allocate(self, shape, dtype):
+        self.allocated += 1
+        return np.full(shape, 77, dtype)
+
+    def copy(self, to, source):
+        to = Pointer(to)
+
+        def run():
+            view = to.view()
+            if view is not None:
+                np.copyto(view, source)
+
+        self._queue(self.stream, run)
+
+    def _event(self, stream):
+        with self._lock:
+            return Event(stream, len(stream.queued))
+
+    def copied(self):
+        return self._event(self.stream)
+
+    def used(self):
+        return self._event(self.work)
+
+    def host_waits(self, event):
+        with self._lock:
+            event.stream.run_to(event.place)
+
+    def copies_wait(self, event):
+        self._queue(self.stream, lambda: event.stream.run_to(event.place))
+
+    def work_waits(self, event):
+        self._queue(self.work, lambda: event.stream.run_to(event.place))
+
+    # -- the consumer's work ----------------------------------------------------------------
+
+    def read(self, array, into):
+        """Queue a kernel that reads an array."""
+        array = Pointer(array)
+
+        def run():
+            view = array.view()
+            into.append(None if view is None else view.copy())
+
+        self._queue(self.work, run)
+
+    def finish(self):
+        with self._lock:
+            self.work.run_to(len(self.work.queued))
+
+
+def elements(n, shape=(4, 3)):
+    return [
+        {"x": np.full(shape, i, "f4"), "y": (np.arange(2 + i % 3) + i, np.array(i, "u1"))}
+        for i in range(n)
+    ]
+
+
+@given(
+    st.integers(0, 25), st.integers(2, 5), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9)
+)
+def test_work_reads_what_was_sent_whenever_it_is_done(n, slots, hurry, seed):
+    device = LazyCopies(hurry, seed)
+    sent, seen = elements(n), []
+    ring = DeviceRing(iter(sent), device, slots)  # held until the work is done
+    for got in ring:
+        device.read(got["x"], seen)
+        device.read(got["y"][0], seen)
+        device.read(got["y"][1], seen)
+        del got
+    device.finish()
+    want = [a for e in sent for a in (e["x"], *e["y"])]
+    assert len(seen) == len(want)
+    for a, b in zip(seen, want, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("missing", ["host_waits", "copies_wait", "work_waits"])
+def test_the_device_shows_a_wait_that_is_missing(missing, monkeypatch):
+    monkeypatch.setattr(LazyCopies, missing, lambda self, event: None)
+    device, seen = LazyCopies(), []
+    for got in DeviceRing(iter(elements(12)), device, 2):
+        device.read(got["x"], seen)
+        del got
+    device.finish()
+    found = [None if a is None else float(a[0, 0]) for a in seen]
+    assert found != list(range(12))
+
+
+def test_slots_are_used_again():
+    device = LazyCopies()
+    sent = [{"x": np.full((8,), i, "f4")} for i in range(30)]
+    for got in DeviceRing(iter(sent), device, 3):
+        del got
+    assert device.allocated == 3
+
+
+def test_elements_that_are_kept_stay_as_they_are():
+    device = LazyCopies()
+    kept = list(DeviceRing(iter(elements(20)), device, 2))
+    parts = [k["x"][1:] for k in kept]
+    device.finish()
+    device.host_waits(device.copied())
+    assert [float(k["x"][0, 0]) for k in kept] == list(range(20))
+    del kept
+    assert [float(p[0, 0]) for p in parts] == list(range(20))
+
+
+def test_a_slice_of_an_element_keeps_it():
+    device, parts = LazyCopies(), []
+    for got in DeviceRing(iter(elements(20)), device, 2):
+        parts.append(got["x"][1:2])
+        del got
+    device.host_waits(device.copied())
+    assert [float(p[0, 0]) for p in parts] == list(range(20))
+
+
+def test_strings_stay_on_the_host():
+    text = StringArray.from_list([b"a", b"bc"]) if hasattr(StringArray, "from_list") else "text"
+    (got,) = DeviceRing(iter([(np.ones(2, "f4"), text)]), LazyCopies(), 2)
+    assert got[1] is text
+
+
+def test_errors_of_the_source_come_behind_its_elements():
+    def source():
+        yield np.zeros(2, "f4")
+        raise KeyError("third")
+
+    ring = DeviceRing(source(), LazyCopies(), 2)
+    next(ring)
+    with pytest.raises(KeyError, match="third"):
+        next(ring)
+    with pytest.raises(StopIteration):
+        next(ring)
+
+
+def test_the_state_is_that_behind_the_element_given_last():
+    at = [0]
+
+    def source():
+        for i in range(5):
+            at[0] = i + 1
+            yield np.full(2, i)
+
+    ring = DeviceRing(source(), LazyCopies(), 3, state=lambda: at[0])
+    for i in range(5):
+        next(ring)
+        assert ring.state_after == i + 1
+
+
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_the_thread_ends(how):
+    before = set(threading.enumerate())
+    ring = DeviceRing(iter(elements(50)), LazyCopies(), 2)
+    next(ring)
+    (thread,) = set(threading.enumerate()) - before
+    if how == "close":
+        ring.close()
+        with pytest.raises(StopIteration):
+            next(ring)
+    else:
+        del ring
+        gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_one_slot_is_no_ring():
+    with pytest.raises(ValueError, match="slots must be at least 2, got 1"):
+        DeviceRing(iter([]), LazyCopies(), 1)
