@@ -1,0 +1,309 @@
+"""MultiWorkerMirroredStrategy: processes train as one does; what fails, fails with a word."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.distribute import cluster_resolver as resolvers
+from headrace.distribute import mpi
+
+# Test files are no package: this one's helpers are loaded by their path.
+_spec = importlib.util.spec_from_file_location(
+    "headrace_mpi_jobs", Path(__file__).with_name("mpi_jobs.py")
+)
+jobs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(jobs)
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.processes]
+
+
+@pytest.fixture
+def run_job(tmp_path):
+    jobs.needs_mpi()
+
+    def run(count, script, *arguments, **kwargs):
+        return jobs.run_job(tmp_path, count, script, *arguments, **kwargs)
+
+    return run
+
+
+TRAINING = """
+    X = np.random.default_rng(0).normal(size=(330, 8)).astype("float32")
+    Y = np.random.default_rng(1).integers(0, 3, 330)
+
+    def make(norm=True):
+        keras.utils.set_random_seed(1)
+        middle = [keras.layers.BatchNormalization(synchronized=True)] if norm else []
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "relu"), *middle,
+                                  keras.layers.Dense(3)])
+        model.compile(keras.optimizers.Adam(0.01),
+                      keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                      metrics=["accuracy"])
+        return model
+
+    def dataset():
+        whole = hr.data.Dataset.from_tensor_slices((X, Y)).shuffle(100, seed=3)
+        return whole.map(lambda x, y: (x * 2.0, y)).batch(32)
+
+    def summary(model):
+        return [w.astype("float64").ravel().tolist() for w in model.get_weights()]
+"""
+
+LAW = (
+    TRAINING
+    + """
+    strategy = None
+    if len(sys.argv) > 1:
+        from headrace.distribute.experimental import CommunicationOptions
+        strategy = hr.distribute.MultiWorkerMirroredStrategy(
+            communication_options=CommunicationOptions(bytes_per_pack=256, timeout_seconds=60))
+        with strategy.scope():
+            model = make()
+    else:
+        model = make()
+    found = {}
+    # A callback of one worker that stops stops all of them.
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rank = 0 if strategy is None else strategy.extended.first_local_replica
+            if epoch == 5 and rank == 0:
+                self.model.stop_training = True
+    history = model.fit(dataset(), epochs=9, verbose=0, callbacks=[Stop()])
+    found["history"] = history.history
+    arrays = model.fit(X, Y, batch_size=32, epochs=2, verbose=0, validation_split=0.1)
+    found["arrays"] = arrays.history
+    found["evaluate"] = model.evaluate(X, Y, verbose=0)
+    found["predict"] = model.predict(X[:41], verbose=0).astype("float64").tolist()
+    found["weights"] = summary(model)
+    if strategy is None:
+        print(json.dumps(found))
+    else:
+        me = strategy.extended.first_local_replica
+        model.save(os.path.join(sys.argv[1], "model.keras"))
+        loaded = None
+        if me == 0:
+            loaded = keras.models.load_model(os.path.join(sys.argv[1], "model.keras"))
+        # Strategy's own methods.
+        def step(x):
+            replica = hr.distribute.get_replica_context()
+            joined = replica.all_gather(x, 0)
+            half = hr.cast(x, "float16")
+            return (replica.all_reduce("SUM", x), joined, replica.replica_id_in_sync_group,
+                    replica.all_reduce("MEAN", half))
+        x = hr.constant([float(me), 10.0])
+        for around in (strategy.run, hr.function(lambda *a, **k: strategy.run(*a, **k))):
+            total, joined, number, mean = around(step, args=(x,))
+            assert total.numpy().tolist() == [1.0, 20.0], total
+            assert joined.numpy().tolist() == [0.0, 10.0, 1.0, 10.0], joined
+            assert int(number) == me and mean.dtype == hr.float16
+            assert mean.numpy().tolist() == [0.5, 10.0], mean
+        assert strategy.reduce("MEAN", hr.constant(me), axis=None).numpy() == 0
+        assert strategy.gather(x, axis=0).shape == [4]
+        with strategy.scope():
+            v = hr.Variable(np.random.random(), aggregation=hr.VariableAggregation.SUM)
+        same = strategy.gather(hr.reshape(v, [1]), axis=0).numpy()
+        assert same[0] == same[1]
+        strategy.run(lambda: v.assign(1.0))
+        assert float(v) == 2.0
+        from headrace.distribute.worker_input import WorkerDataset
+        parts = strategy.experimental_distribute_dataset(hr.data.Dataset.range(7).batch(4))
+        own = [b.numpy().tolist() for b in parts]
+        assert own == [[[0, 1], [4, 5]], [[2, 3], [6]]][me], own
+        from_function = strategy.distribute_datasets_from_function(
+            lambda c: hr.data.Dataset.range(6).shard(c.num_input_pipelines,
+                                                     c.input_pipeline_id).batch(2))
+        assert [b.numpy().tolist() for b in from_function][0] == [[0, 2], [1, 3]][me]
+        # Compressed gradients are nearly the same.
+        if me == 0:
+            print(json.dumps(found))
+            assert loaded is not None and len(loaded.layers) == 3
+"""
+)
+
+
+def test_two_processes_train_as_one_does(run_job, tmp_path):
+    alone = run_job(1, LAW)
+    assert alone.code == 0, alone.err
+    together = run_job(2, LAW, tmp_path)
+    assert together.code == 0, together.err
+    wanted, found = json.loads(alone.out), json.loads(together.out)
+    assert wanted["history"].keys() == found["history"].keys()
+    assert len(found["history"]["loss"]) == 6  # all stopped when rank 0 did
+    for part in ("history", "arrays"):
+        for key, values in wanted[part].items():
+            np.testing.assert_allclose(found[part][key], values, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found["evaluate"], wanted["evaluate"], rtol=1e-3)
+    np.testing.assert_allclose(found["predict"], wanted["predict"], rtol=1e-2, atol=2e-3)
+    for a, b in zip(wanted["weights"], found["weights"], strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-2, atol=1e-3)
+
+
+RESUMED = (
+    TRAINING
+    + """
+    folder, stop_at = sys.argv[1], int(sys.argv[2])
+    strategy = hr.distribute.MultiWorkerMirroredStrategy()
+    with strategy.scope():
+        model = make(norm=False)
+    class Note(keras.callbacks.Callback):
+        first = None
+        seen = 0
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.first is None:
+                self.first = batch
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen += 1
+            if self.seen == stop_at:
+                os._exit(7)  # as if killed
+    note = Note()
+    backup = keras.callbacks.BackupAndRestore(folder, save_freq=4, delete_checkpoint=False)
+    model.fit(dataset(), epochs=3, verbose=0, callbacks=[backup, note])
+    if strategy.extended.is_chief:
+        print(json.dumps({"weights": summary(model), "first": note.first}))
+"""
+)
+
+
+def test_a_killed_run_goes_on_within_the_epoch_on_another_number_of_workers(run_job, tmp_path):
+    whole = run_job(1, RESUMED, tmp_path / "whole", 0)
+    assert whole.code == 0, whole.err
+    killed = run_job(2, RESUMED, tmp_path / "backup", 18, limit_s=60)
+    assert killed.code != 0 and killed.seconds < 60
+    assert not list((tmp_path / "backup").glob("*.tmp"))
+    resumed = run_job(1, RESUMED, tmp_path / "backup", 0)
+    assert resumed.code == 0, resumed.err
+    wanted, found = json.loads(whole.out), json.loads(resumed.out)
+    assert wanted["first"] == 0 and found["first"] == 5  # 16 batches of 11 an epoch
+    for a, b in zip(wanted["weights"], found["weights"], strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=2e-4)
+
+
+MISUSE = """
+    import signal
+    from headrace.distribute.experimental import CommunicationOptions
+    how = sys.argv[1]
+    strategy = hr.distribute.MultiWorkerMirroredStrategy(
+        communication_options=CommunicationOptions(timeout_seconds=2.0))
+    me = strategy.extended.first_local_replica
+    x = hr.ones([4])
+    reduce = lambda: hr.distribute.get_replica_context().all_reduce("SUM", x)
+    strategy.run(reduce)
+    if me == 1:
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "hang":
+            time.sleep(100)
+        if how == "raise":
+            raise KeyError("a bug on one worker")
+    if how == "model":
+        with strategy.scope():
+            units = 3 + me
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+            model.compile("sgd", "mse")
+        model.fit(np.ones((4, 2), "f"), np.ones((4, units), "f"), verbose=0)
+    strategy.run(reduce)
+    print("never")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("kill", ""),
+        ("hang", "for rank(s) [1], which have not arrived"),
+        ("raise", "a bug on one worker"),
+        ("model", "the workers are about to train different models: rank(s) [1] differ"),
+    ],
+)
+def test_a_worker_that_fails_ends_the_job_soon_and_says_why(run_job, how, said):
+    found = run_job(2, MISUSE, how, limit_s=60)
+    assert found.code != 0
+    assert "never" not in found.out
+    assert said in found.err
+
+
+TASKS = """
+    rank = int(os.environ["PMI_RANK"])
+    how = sys.argv[1]
+    index = {"reversed": 1 - rank, "twice": 0, "three": rank}[how]
+    workers = ["a:1", "b:1", "c:1"] if how == "three" else ["a:1", "b:1"]
+    os.environ["TF_CONFIG"] = json.dumps(
+        {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+    strategy = hr.distribute.MultiWorkerMirroredStrategy()
+    assert strategy.extended.first_local_replica == index
+    assert strategy.cluster_resolver.task_id == index
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("reversed", None),
+        ("twice", "no process is task(s) worker 1"),
+        ("three", "the cluster names 3 workers, but 2 process(es) run"),
+    ],
+)
+def test_tf_config_says_which_task_a_rank_is(run_job, how, said):
+    found = run_job(2, TASKS, how, limit_s=60)
+    if said is None:
+        assert found.code == 0, found.err
+    else:
+        assert found.code != 0
+        assert said in found.err
+
+
+# -- without processes ----------------------------------------------------------------------
+
+
+def test_without_mpi_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    mpi.load_mpi.cache_clear()
+    try:
+        with pytest.raises(ImportError, match=r"pip install 'headrace\[mpi\]'"):
+            hr.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        mpi.load_mpi.cache_clear()
+
+
+class TestResolvers:
+    CONFIG = {
+        "cluster": {"chief": ["c:1"], "worker": ["a:1", "b:2"]},
+        "task": {"type": "worker", "index": 1},
+        "rpc_layer": "grpc",
+    }
+
+    def test_tf_config(self, monkeypatch):
+        monkeypatch.setenv("TF_CONFIG", json.dumps(self.CONFIG))
+        resolver = resolvers.TFConfigClusterResolver()
+        assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+        assert resolver.master() == "grpc://b:2"
+        assert resolver.master("chief", 0, "") == "grpc://c:1"
+        assert resolver.cluster_spec().as_dict() == self.CONFIG["cluster"]
+        assert resolvers.TFConfigClusterResolver("chief", 0).task_type == "chief"
+
+    @pytest.mark.parametrize("text", ["{", "[]", "3"])
+    def test_a_broken_tf_config(self, monkeypatch, text):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(ValueError, match="TF_CONFIG must be a JSON object"):
+            resolvers.TFConfigClusterResolver()
+
+    def test_simple(self):
+        spec = resolvers.ClusterSpec({"worker": {0: "a", 2: "b"}})
+        resolver = resolvers.SimpleClusterResolver(spec, "m", "worker", 2)
+        assert resolver.master() == "m"
+        assert resolver.master("worker", 2) == "b"
+        assert resolver.num_accelerators() == {}
+        assert spec.task_indices("worker") == [0, 2]
+        with pytest.raises(ValueError, match="No task with index 1"):
+            spec.task_address("worker", 1)
+        with pytest.raises(ValueError, match="No such job"):
+            spec.num_tasks("ps")
+        with pytest.raises(TypeError, match="must be a ClusterSpec"):
+            resolvers.SimpleClusterResolver({"worker": ["a"]})
+        with pytest.raises(TypeError, match="dictionary"):
+            resolvers.ClusterSpec(["a"])
