@@ -1,4 +1,4 @@
-"""Fingerprints of models: workers that would train different ones learn it before they start."""
+"""Fingerprints of models: workers about to train different ones learn it before the start."""
 
 from __future__ import annotations
 

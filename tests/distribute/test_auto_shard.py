@@ -88,7 +88,7 @@ def test_files_are_shared_out(tmp_path):
         assert lines == [{b"0", b"2"}, {b"1", b"3"}]
     with pytest.raises(hr.errors.InvalidArgumentError, match="at least 5 files"):
         shard_plan(dataset._node, AutoShardPolicy.FILE, 5, 0)
-    with pytest.raises(hr.errors.InvalidArgumentError, match="at least 2 files.*none"):
+    with pytest.raises(hr.errors.InvalidArgumentError, match=r"at least 2 files.*none"):
         shard_plan(hr.data.Dataset.range(9).batch(4)._node, AutoShardPolicy.FILE, 2, 0)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import headrace as hr
-from headrace.distribute import cluster_resolver as resolvers
-from headrace.distribute import mpi
+from headrace.distribute import cluster_resolver as resolvers, mpi
 
 # Test files are no package: this one's helpers are loaded by their path.
 _spec = importlib.util.spec_from_file_location(
