@@ -1,7 +1,7 @@
 """Copies to a device as the ring sees them: pinned memory, a copy stream, events.
 
-`CupyCopies` is a GPU through CuPy.  Tests have a device of their own that puts every copy off as
-long as it may, so that a wait that is missing shows.
+`CupyCopies` is a GPU through CuPy.  Tests have a device of their own that puts every copy off
+as long as it may, so that a wait that is missing shows.
 """
 
 from __future__ import annotations
