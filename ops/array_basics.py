@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
-from .array_module import array_module
+from .array_module import array_module, is_on_device
+from .context import current, placing
 from .convert import to_tensor
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError, UnimplementedError
@@ -391,6 +392,9 @@ def _constant_of(shape: Any, dtype: DType, number: int) -> Tensor:
     dims = tuple(int(d) for d in dims.reshape(-1).tolist())
     if dtype is dtypes.string:
         return Tensor.of(StringArray.empty(dims))
+    if placing.on and current.trace is None:  # made where it belongs
+        value = np.array(number, dtype.np_dtype)
+        return Fill.call_flat((Tensor.of(np.array(dims, np.int32)), Tensor.of(value)), {})
     return Tensor.of((np.ones if number else np.zeros)(dims, dtype.np_dtype))
 
 
@@ -409,6 +413,8 @@ def _like(x: Any, dtype: Any, number: int, primitive: Primitive) -> Tensor:
         return _constant_of(x.shape, as_dtype(dtype or x.dtype), number)
     x = to_tensor(x, None)
     want = x.dtype if dtype is None else as_dtype(dtype)
+    if placing.on and not is_symbolic(x) and is_on_device(x._value):
+        return primitive(x, dtype=want)
     if x.shape.is_fully_defined():
         return _constant_of(x.shape, want, number)
     return primitive(x, dtype=want) if is_symbolic(x) else _constant_of(x.shape, want, number)

@@ -45,7 +45,7 @@ __all__ = ["fftnd", "fftshift", "ifftnd", "ifftshift", "irfftnd", "rfftnd"]
 
 def _known_axes(axes: Any, x: Any, name: str) -> tuple[int, ...]:
     found = constant_value(axes) if isinstance(axes, Tensor) else axes
-    rank = x.ndim if isinstance(x, np.ndarray) else x.shape.rank
+    rank = x.ndim
     if found is None or rank is None:
         raise UntraceableError(
             f"{name}: axes and the input's rank must be known while the function is traced"

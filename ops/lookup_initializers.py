@@ -87,4 +87,4 @@ class KeyValueTensorInitializer(TableInitializerBase):
         super().__init__(self._keys.dtype, self._values.dtype)
 
     def _arrays(self) -> tuple[Any, Any]:
-        return self._keys._value, self._values._value
+        return self._keys.cpu()._value, self._values.cpu()._value

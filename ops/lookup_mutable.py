@@ -41,7 +41,7 @@ class _MutableTable(LookupInterface):
         super().__init__(key_dtype, value_dtype)
         self._default_value = convert_to_tensor(default_value, self._value_dtype)
         self._store = KeyValueStore(
-            self._key_dtype, self._value_dtype, self._default_value._value, key_shape
+            self._key_dtype, self._value_dtype, self._default_value.cpu()._value, key_shape
         )
         self._name = name
         self._checkpoint = checkpoint
@@ -186,7 +186,7 @@ class DenseHashTable(_MutableTable):
             )
         key_shape = self._empty._value.shape
         super().__init__(key_dtype, value_dtype, default_value, name, checkpoint, key_shape)
-        if self._holds(self._empty._value, self._deleted._value):
+        if self._holds(self._empty.cpu()._value, self._deleted.cpu()._value):
             raise InvalidArgumentError("Empty and deleted keys cannot be equal")
 
     def lookup(self, keys: Any, name: str | None = None) -> Any:
@@ -208,7 +208,7 @@ class DenseHashTable(_MutableTable):
 
     def _check_keys(self, keys: Any) -> None:
         for what, key in (("empty_key", self._empty), ("deleted_key", self._deleted)):
-            if self._holds(keys, key._value):
+            if self._holds(keys, key.cpu()._value):
                 raise InvalidArgumentError(f"Using the {what} as a table key is not allowed")
 
     def _holds(self, keys: Any, key: Any) -> bool:

@@ -143,7 +143,7 @@ class StaticHashTable(LookupInterface):
         self._name = name or "hash_table"
         self._initializer = initializer
         self._store = KeyValueStore(
-            self._key_dtype, self._value_dtype, self._default_value._value
+            self._key_dtype, self._value_dtype, self._default_value.cpu()._value
         )
         initializer.initialize(self)
 
@@ -271,7 +271,7 @@ class IdTableWithHashBuckets(LookupInterface):
         if self._buckets:
             flat = ids.reshape(-1)
             # As in TensorFlow the id tells: a key whose id is the default counts as unknown.
-            unknown = np.flatnonzero(flat == self._table._default_value._value)
+            unknown = np.flatnonzero(flat == self._table._default_value.cpu()._value)
             if unknown.size:
                 oov = self._bucket_of(keys.reshape(-1)[unknown], tags[unknown])
                 flat[unknown] = oov + self._known()

@@ -63,12 +63,14 @@ def run(
     arrays: tuple[Any, ...],
     attrs: dict[str, Any],
     place: int | None = None,
+    constants: dict[int, dict[int, Any]] | None = None,
 ) -> Any:
     """The raw result of a call on raw arrays, run where it belongs.
 
     Args:
         primitive, arrays, attrs: the call.
         place: where its own scopes sent it, where it was traced under some.
+        constants: for the positions of inputs that never change: copies by place, kept here.
 
     Raises:
         ResourceExhaustedError: a device's memory is used up.
@@ -113,7 +115,12 @@ def run(
     def work() -> Any:
         with backend.on(place):
             placed = [
-                to_host(a) if i in host else to_place(a, place) for i, a in enumerate(arrays)
+                to_host(a)
+                if i in host
+                else to_place(a, place)
+                if constants is None or i not in constants
+                else _kept(constants[i], a, place)
+                for i, a in enumerate(arrays)
             ]
             return _each(form(*placed, **attrs), place)
 
@@ -142,6 +149,14 @@ def _fits(backend: Any, array: Any) -> bool:
     if isinstance(array, backend.array):
         return True
     return isinstance(array, (np.ndarray, np.generic)) and backend.holds(array.dtype)
+
+
+def _kept(copies: dict[int, Any], array: Any, place: int) -> Any:
+    """A constant's copy at a place, made once."""
+    found = copies.get(place)
+    if found is None:
+        found = copies[place] = to_place(array, place)
+    return found
 
 
 def _each(out: Any, place: int) -> Any:

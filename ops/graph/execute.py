@@ -178,9 +178,12 @@ def _kernel(node: Node) -> Callable[..., Any]:
 def _placed_kernel(node: Node) -> Callable[..., Any]:
     """The node's array function on whatever device it belongs to."""
     primitive, attrs, place = node.primitive, node.attrs, node.device
+    constants: dict[int, dict[int, Any]] | None = {
+        i: {} for i, t in enumerate(node.inputs) if t.node.primitive is Const
+    } or None
 
     def kernel(*arrays: Any) -> Any:
-        return placing.run(primitive, arrays, attrs, place)
+        return placing.run(primitive, arrays, attrs, place, constants)
 
     return _checked(node, kernel)
 

@@ -451,6 +451,12 @@ def _nonzero(a):
     return np.nonzero(a)
 
 
+def _matmul(a, b, **kwargs):
+    done = np.matmul(a, b, **kwargs)
+    narrow = a.dtype == b.dtype == ml_dtypes.bfloat16  # of which NumPy makes float32
+    return done.astype(a.dtype) if narrow else done
+
+
 def _copied(form):
     """Of an array function: what it gives is new memory, as a copy to a device is."""
 
@@ -479,7 +485,7 @@ def _fill():
     for sub in ("linalg", "fft"):
         setattr(cupy, sub, types.ModuleType(f"cupy.{sub}"))
         modules[sub] = (getattr(cupy, sub), getattr(np, sub))
-    own = {"nonzero": _nonzero}
+    own = {"nonzero": _nonzero, "matmul": _matmul}
     methods = []
     for line in _NAMES.read_text().splitlines():
         name, kind, *rest = line.split(" ")

@@ -34,12 +34,13 @@ def doubled(count=2):
     import cupy_double
 
     cupy_double.pool.reset()
+    known = devices.backend, devices.why_none
     before, cupy_double.Device.count = cupy_double.Device.count, count
     try:
         devices.use(DoubleBackend(cupy_double.cupy, native=False))
         yield cupy_double
     finally:
-        devices.use(None)
+        devices.use(*known)
         cupy_double.Device.count = before
 
 
@@ -68,9 +69,10 @@ def all_cases(modules=None):
     return [(module, case) for (module, _), case in found.items()]
 
 
-def outcome(case):
-    """Results and, where the case asks for them, gradients, as NumPy arrays."""
-    arrays = arrays_of(case.args)
+def outcome(case, kind=None):
+    """Results and, where the case asks for them, gradients, as arrays; float arguments are
+    cast to `kind`."""
+    arrays = arrays_of(case.args, kind)
     tensors = [hr.constant(a) for a in arrays]
     found = values(case.fn(*tensors))
     floats = _floats(arrays)

@@ -1,8 +1,7 @@
-"""Tensors shared with other libraries: DLPack, CUDA's array interface on the test double."""
+"""Tensors shared with other libraries by DLPack, on the host; on devices: `tests/gpu`."""
 
 import numpy as np
 import pytest
-from device_checks import doubled
 
 import headrace as hr
 from headrace.ops.string_array import StringArray
@@ -87,33 +86,3 @@ def test_torch_shares_memory_on_the_host():
     theirs[0, 0] = 7
     assert x.numpy()[0, 0] == 7
     assert torch.from_dlpack(x).data_ptr() == theirs.data_ptr()
-
-
-class TestOnDevices:
-    """On the double; `tests/gpu` does the same with CuPy and PyTorch."""
-
-    @pytest.fixture(autouse=True)
-    def double(self):
-        with doubled() as found:
-            yield found
-
-    def test_device_memory_is_shared(self, double):
-        for index in (0, 1):
-            with double.Device(index):
-                theirs = double.cupy.arange(3.0)
-            x = hr.experimental.dlpack.from_dlpack(theirs)
-            assert x.device.endswith(f"GPU:{index}")
-            assert x.__dlpack_device__() == (2, index)
-            places = [a.__cuda_array_interface__["data"][0] for a in (x, theirs)]
-            assert places[0] == places[1]
-
-    def test_a_device_array_becomes_a_tensor_of_its_own(self, double):
-        theirs = double.cupy.arange(3.0)
-        x = hr.constant(theirs)
-        theirs += 1
-        assert x.device.endswith("GPU:0")
-        assert x.numpy().tolist() == [0, 1, 2]
-        assert hr.constant(theirs, hr.float32).dtype is hr.float32
-        with pytest.raises(TypeError, match="Cannot convert"):
-            hr.convert_to_tensor(theirs, hr.int32)
-        assert hr.Tensor(theirs)._value is theirs
