@@ -1,5 +1,6 @@
 """What all tests share: the peers, and no thread or warning left behind by importing them."""
 
+import gzip
 import json
 import os
 import sys
@@ -59,9 +60,11 @@ class TensorBoardClient:
         self.url = board.launch()
 
     def get(self, path, **query):
-        at = f"{self.url}data/{path}?{urllib.parse.urlencode(query)}"
+        at = f"{self.url}data/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         with urllib.request.urlopen(at, timeout=20) as reply:
-            return reply.read()
+            found = reply.read()
+            zipped = reply.headers.get("Content-Encoding") == "gzip"
+            return gzip.decompress(found) if zipped else found
 
     def post(self, path, body):
         """The JSON reply to a JSON request."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import gzip
 import json
-import os
 import re
 
 import numpy as np
@@ -235,31 +234,104 @@ def test_tags_are_keras_own(tmp_path):
         assert {t for t in theirs - ours if "per_second" not in t[0]} == set()
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
-def test_a_real_tensorboard_shows_a_training(tmp_path, tensorboard_client):
+@pytest.fixture(scope="module")
+def board(tmp_path_factory, tensorboard_client):
+    """A real TensorBoard that shows a training with everything on."""
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    with hr.summary.create_file_writer(tmp_path / "train").as_default(step=0):
+    folder = tmp_path_factory.mktemp("logs")
+    with hr.summary.create_file_writer(folder / "train").as_default(step=0):
         hr.summary.experimental.write_raw_pb(
             hparams_pb({"units": 3, "rate": 0.1}, trial_id="first").SerializeToString()
         )
-    fit(model_of(), tmp_path, histogram_freq=1, write_images=True, embeddings_freq=1)
-    client = tensorboard_client(tmp_path)
+    model = hr.keras.Sequential(
+        [hr.keras.Input((2,)), hr.keras.layers.Embedding(5, 3, name="words"),
+         hr.keras.layers.Flatten(), hr.keras.layers.Dense(4, name="hidden"),
+         hr.keras.layers.Dense(1, name="top")], name="reader"
+    )  # fmt: skip
+    model.compile("sgd", "mse")
+    ids, y = RNG.integers(0, 5, (32, 2)), np.zeros((32, 1), np.float32)
+    data = hr.data.Dataset.from_tensor_slices((ids, y)).map(lambda i, y: (i, y + 1)).batch(8)
+    shown = hr.keras.callbacks.TensorBoard(
+        folder, histogram_freq=1, write_images=True, embeddings_freq=1, profile_batch=(4, 6)
+    )
+    model.fit(data, epochs=2, verbose=0, callbacks=[shown], validation_data=(ids, y))
+    client = tensorboard_client(folder)
     client.wait("plugin/scalars/tags", lambda r: "epoch_loss" in r.get("validation", ()))
-    scalars = client.json("plugin/scalars/tags")
-    assert "epoch_learning_rate" in scalars["train"]
-    rows = client.json("plugin/scalars/scalars", run="train", tag="epoch_loss")
-    assert [r[1] for r in rows] == [0, 1]
-    histograms = client.json("plugin/histograms/tags")["train"]
-    assert "hidden/kernel/histogram" in histograms
-    info = client.json("plugin/graphs/info")["train"]
-    assert info["run_graph"] and info["tags"]["keras"]["conceptual_graph"]
-    conceptual = client.get(
-        "plugin/graphs/graph", run="train", tag="keras", conceptual="true"
-    ).decode()
-    assert "hidden" in conceptual and "top" in conceptual
-    assert "gradient_tape" in client.get("plugin/graphs/graph", run="train").decode()
-    experiment = client.post("plugin/hparams/experiment", {})
-    assert {h["name"] for h in experiment["hparamInfos"]} == {"units", "rate"}
-    assert os.path.exists(tmp_path / "projector_config.pbtxt")
+    client.table = model.layers[0].embeddings.numpy()
+    client.kernel = model.get_layer("hidden").kernel.numpy()
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
+class TestRealTensorBoard:
+    """The data of each tab, as the browser asks for it."""
+
+    def test_scalars(self, board):
+        assert "epoch_learning_rate" in board.json("plugin/scalars/tags")["train"]
+        rows = board.json("plugin/scalars/scalars", run="train", tag="epoch_loss")
+        assert [r[1] for r in rows] == [0, 1]
+
+    def test_time_series(self, board):
+        tags = board.json("plugin/timeseries/tags")
+        assert "epoch_loss" in tags["scalars"]["runTagInfo"]["validation"]
+
+    def test_histograms_and_distributions(self, board):
+        tag = "hidden/kernel/histogram"
+        assert tag in board.json("plugin/histograms/tags")["train"]
+        rows = board.json("plugin/histograms/histograms", run="train", tag=tag)
+        assert [step for _, step, _ in rows] == [0, 1]
+        assert sum(count for _, _, count in rows[-1][2]) == board.kernel.size
+        assert tag in board.json("plugin/distributions/tags")["train"]
+        rows = board.json("plugin/distributions/distributions", run="train", tag=tag)
+        low, high = rows[-1][2][0][1], rows[-1][2][-1][1]
+        np.testing.assert_allclose((low, high), (board.kernel.min(), board.kernel.max()), 1e-5)
+
+    def test_images(self, board):
+        tag = "hidden/kernel/image"
+        assert tag in board.json("plugin/images/tags")["train"]
+        found = board.json("plugin/images/images", run="train", tag=tag, sample=0)
+        assert [entry["step"] for entry in found] == [0, 1]
+        image = board.get("plugin/images/individualImage?" + found[-1]["query"])
+        assert image.startswith(b"\x89PNG")
+
+    def test_graphs(self, board):
+        info = board.json("plugin/graphs/info")["train"]
+        assert info["run_graph"] and info["tags"]["keras"]["conceptual_graph"]
+        conceptual = board.get(
+            "plugin/graphs/graph", run="train", tag="keras", conceptual="true"
+        ).decode()
+        assert "hidden" in conceptual and "top" in conceptual
+        graph = board.get("plugin/graphs/graph", run="train").decode()
+        assert "gradient_tape/reader/hidden" in graph and "reader/words" in graph
+
+    def test_hparams(self, board):
+        experiment = board.post("plugin/hparams/experiment", {})
+        assert {h["name"] for h in experiment["hparamInfos"]} == {"units", "rate"}
+
+    def test_projector(self, board):
+        (run,) = board.json("plugin/projector/runs")
+        (entry,) = board.json("plugin/projector/info", run=run)["embeddings"]
+        assert entry["tensorShape"] == [5, 3]
+        raw = board.get("plugin/projector/tensor", run=run, name=entry["tensorName"])
+        table = np.frombuffer(raw, np.float32).reshape(5, 3)
+        np.testing.assert_allclose(table, board.table, rtol=1e-6)
+
+    def test_profile(self, board):
+        pytest.importorskip("xprof", reason="needs the plugin of the profile tab, xprof")
+        (run,) = board.json("plugin/profile/runs")
+        assert "input_pipeline_analyzer" in board.json("plugin/profile/run_tools", run=run)
+        (host,) = board.json("plugin/profile/hosts", run=run, tag="overview_page")
+
+        def tool(tag):
+            return board.json("plugin/profile/data", run=run, tag=tag, host=host["hostname"])
+
+        tables = {
+            t["cols"][0]["id"]: t["rows"] for t in tool("input_pipeline_analyzer") if t["cols"]
+        }
+        steps = {r["c"][0]["v"].split()[-1] for r in tables["stepnum"]}
+        assert steps == {"4", "5", "6", "0"}  # and the first of the validation between them
+        assert "Iterator::Batch" in {r["c"][0]["v"] for r in tables["opName"]}
+        names = {r["c"][3]["v"] for r in tool("framework_op_stats")[0]["rows"]}
+        assert "reader/hidden/MatMul" in names
