@@ -24,6 +24,7 @@ _MODULES = {
     "distribute": ".distribute",
     "dtypes": ".ops.dtypes",
     "errors": ".ops.errors",
+    "feature_column": ".keras.feature_column",
     "experimental": ".face.experimental",
     "image": ".face.image",
     "io": ".io",

@@ -66,6 +66,7 @@ from .convolution_depthwise import (
 from .convolution_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from .core import Identity, Lambda, Masking, Rescaling
 from .dense import Dense
+from .dense_features import DenseFeatures
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .merging import (
@@ -212,6 +213,7 @@ __all__ = [
     "Cropping3D",
     "CutMix",
     "Dense",
+    "DenseFeatures",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Discretization",
