@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import abc
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from .compression import Compression
 from .cross_device_ops import CrossDeviceOps, SharedMemoryAllReduce
 from .meeting import Meeting
 from .shared_sum import SharedSum, check_alike
-from .timeline import recorded
+from .timeline import current_timeline, recorded
 
 __all__ = ["Communicator", "ThreadCommunicator"]
 
@@ -80,6 +81,7 @@ class ThreadCommunicator(Communicator):
         self._meeting = meeting
         self._ops = cross_device_ops
         self._compression = None if compression is None else Compression(compression)
+        self._since: dict[int, float] = {}  # when reductions began, for a timeline
 
     def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
         """See `Communicator.start`."""
@@ -90,6 +92,8 @@ class ThreadCommunicator(Communicator):
         sent = [np.ascontiguousarray(a) if a.ndim else np.asarray(a) for a in arrays]
         if compress and self._compression is not None:
             sent = self._compression.compress(number, sent)
+        if current_timeline() is not None:
+            self._since[number] = time.perf_counter()
         with meeting.condition:
             work = meeting.works.get(number)
             if work is None:
@@ -102,7 +106,7 @@ class ThreadCommunicator(Communicator):
         meeting = self._meeting
         work = meeting.works[number]
         what = f"all-reduce {number} of the step"
-        with recorded("communication", what, self.rank):
+        with recorded("waiting", what, self.rank):
             with meeting.condition:
                 meeting.wait_until(self.rank, what, lambda: work.sum is not None)
             if work.sum.help():
@@ -113,6 +117,9 @@ class ThreadCommunicator(Communicator):
                 work.taken += 1
                 if work.taken == self.size:
                     del meeting.works[number]
+        timeline, since = current_timeline(), self._since.pop(number, None)
+        if timeline is not None and since is not None:
+            timeline.add("communication", what, self.rank, since, time.perf_counter())
         return work.sum.results
 
     def all_gather(self, array: Any, axis: int) -> Any:

@@ -55,19 +55,24 @@ class MpiCommunicator(Communicator):
         """See `Communicator.start`."""
         self._number += 1
         number = self._number
+        work: Any
         if self._thread is not None and compress:
             work = self._thread.submit(
                 self._reduced, list(arrays), mean, compress, number, self._side
             )
         else:
-            work = self._reduced(list(arrays), mean, compress, number, self._comm)
+            with recorded("waiting", "all-reduce", self.rank):
+                work = self._reduced(list(arrays), mean, compress, number, self._comm)
         self._begun[number] = work
         return number
 
     def finish(self, number: int) -> list[Any]:
         """See `Communicator.finish`."""
         work = self._begun.pop(number)
-        return work.result() if isinstance(work, Future) else work
+        if not isinstance(work, Future):
+            return work
+        with recorded("waiting", "all-reduce", self.rank):
+            return work.result()
 
     def _reduced(
         self, arrays: list[Any], mean: bool, compress: bool, number: int, comm: Any

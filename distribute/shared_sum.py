@@ -19,6 +19,7 @@ from ..ops.errors import InvalidArgumentError
 __all__ = ["SharedSum", "check_alike"]
 
 _PART = 1 << 16  # elements: a quarter of a megabyte of float32
+_shelf = recycling.Shelf(64)  # results are of the same sizes in every step
 
 
 class SharedSum:
@@ -39,7 +40,7 @@ class SharedSum:
         ]
         self._share = 1 / len(by_replica) if mean else None
         self.results = [
-            recycling.empty(a.shape, d) for a, d in zip(by_replica[0], dtypes, strict=True)
+            _shelf.empty(a.shape, d) for a, d in zip(by_replica[0], dtypes, strict=True)
         ]
         self._flat = [np.reshape(r, -1) for r in self.results]
         self._parts: list[list[tuple[int, int, int]]] = []

@@ -1,5 +1,8 @@
 """Timeline: what every replica did when, as a Chrome trace with lanes for input, compute and
-communication.
+communication, and for the time a replica waits for a reduction.
+
+A reduction is in the lane of communication from its start to its end; as far as its replica
+does not wait for it meanwhile, it is hidden behind the computation.
 
 Recording costs nothing while no timeline is open.  Open the file in chrome://tracing, Perfetto
 or TensorBoard's trace viewer.
@@ -15,9 +18,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LANES", "Timeline", "recorded"]
+__all__ = ["LANES", "Timeline", "current_timeline", "recorded"]
 
-LANES = ("input", "compute", "communication")
+LANES = ("input", "compute", "communication", "waiting")
 
 _open: Timeline | None = None
 
@@ -72,21 +75,37 @@ class Timeline:
             for lane, name, replica, start, stop in sorted(self._spans, key=lambda s: s[3])
         ]  # fmt: skip
 
-    def overlap(self, lane: str, beside: str = "compute") -> float:
-        """Share of the time in `lane`, 0 to 1, during which some replica is in `beside`."""
-        mine, others = self._united(lane), self._united(beside)
-        total = sum(stop - start for start, stop in mine)
-        shared = sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in mine for b in others)
-        return shared / total if total else 0.0
+    def overlap(self) -> dict[str, float]:
+        """How well things overlap, as shares from 0 to 1.
 
-    def _united(self, lane: str) -> list[tuple[float, float]]:
-        found: list[tuple[float, float]] = []
-        for start, stop in sorted((s[3], s[4]) for s in self._spans if s[0] == lane):
-            if found and start <= found[-1][1]:
-                found[-1] = (found[-1][0], max(found[-1][1], stop))
-            else:
-                found.append((start, stop))
+        ``communication_hidden``: of the time reductions take, the part in which their replica
+        does not wait for them; ``input_hidden``: of the time between the first step's start and
+        the last one's end, the part not spent waiting for batches.
+        """
+        flying, waiting = self._total("communication"), self._total("waiting")
+        steps = [s for s in self._spans if s[0] == "compute"]
+        found = {"communication_hidden": max(0.0, 1.0 - waiting / flying) if flying else 1.0}
+        if steps:
+            first, last = min(s[3] for s in steps), max(s[4] for s in steps)
+            waits = sum(
+                max(0.0, min(stop, last) - max(start, first))
+                for lane, _, _, start, stop in self._spans
+                if lane == "input"
+            )
+            found["input_hidden"] = 1.0 - min(1.0, waits / (last - first))
         return found
+
+    def _total(self, lane: str) -> float:
+        """Seconds in a lane, of all replicas; what runs at once counts once for a replica."""
+        total = 0.0
+        for replica in {s[2] for s in self._spans}:
+            end = float("-inf")
+            for start, stop in sorted(
+                (s[3], s[4]) for s in self._spans if s[0] == lane and s[2] == replica
+            ):
+                total += max(0.0, stop - max(start, end))
+                end = max(end, stop)
+        return total
 
     def chrome_trace(self) -> dict[str, Any]:
         """The trace in Chrome's format: a process per replica, a thread per lane."""
@@ -106,9 +125,7 @@ class Timeline:
                 "cat": span["lane"], "ts": span["start_s"] * 1e6,
                 "dur": span["duration_s"] * 1e6,
             })  # fmt: skip
-        shares = {f"{lane}_beside_compute": self.overlap(lane)
-                  for lane in ("input", "communication")}  # fmt: skip
-        return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": shares}
+        return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": self.overlap()}
 
     def save(self, path: Any) -> None:
         """Write the Chrome trace as a JSON file, which appears whole or not at all."""
@@ -128,6 +145,11 @@ def _recorded(timeline: Timeline, lane: str, name: str, replica: int) -> Iterato
 
 
 _NOTHING = contextlib.nullcontext()
+
+
+def current_timeline() -> Timeline | None:
+    """The timeline that is open, if there is one."""
+    return _open
 
 
 def recorded(lane: str, name: str, replica: int = 0) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...distribute.timeline import recorded
 from ...distribute.values import select
 from ...ops import nest
 from ...ops.convert import convert_to_tensor as to_tensor
@@ -154,7 +155,8 @@ def _profiled(data: Iterable[Any], name: str) -> Iterator[Any]:
     iterator = iter(data)
     while True:
         began = now_ns() if profiling.running else 0
-        batch = next(iterator, _END)
+        with recorded("input", "next batch"):
+            batch = next(iterator, _END)
         if batch is _END:
             return
         if began:
