@@ -36,6 +36,9 @@ MODULES = {
     "matmul": {"matmul_part": 1},
     "recurrent": {"lstm_forward": 4, "lstm_backward": 5},
     "pooled": {"pooled_forward": 4, "pooled_gradient": 5},
+    "strided": {
+        "strided_filter": 7, "strided_forward": 4, "strided_gradient": 6, "strided_input": 4,
+    },
     "winograd": {
         "winograd_filter": 7, "winograd_forward": 4, "winograd_gradient": 6,
         "winograd_pool_forward": 4, "winograd_pool_gradient": 6, "winograd_pool_input": 4,
@@ -49,6 +52,7 @@ _SOURCES = {
     "matmul": ("products", "matmul_code"),
     "recurrent": ("recurrent_code", "vector_math"),
     "pooled": ("pooled_code",),
+    "strided": ("products", "winograd_code", "strided_code"),
     "winograd": ("products", "pooled_code", "winograd_code", "winograd_pool_code"),
 }
 
@@ -171,6 +175,7 @@ def write(module: str, code: Code) -> None:
         pooled_code,
         products,
         recurrent_code,
+        strided_code,
         taps_code,
         winograd_code,
         winograd_pool_code,
@@ -185,6 +190,7 @@ def write(module: str, code: Code) -> None:
         "matmul": (matmul_code.write_matmul,),
         "pooled": (pooled_code.write_pooled,),
         "recurrent": (recurrent_code.write_recurrent,),
+        "strided": (write_products, strided_code.write_strided),
         "taps": (write_products, taps_code.write_taps),
         "winograd": (
             write_products, winograd_code.write_winograd, winograd_pool_code.write_winograd_pool

@@ -1,8 +1,9 @@
 """Convolution of two space axes by compiled kernels, in float32.
 
-3x3 windows of stride 1 over enough channels go through Winograd's form, everything else through
-`taps`.  Winograd's form has an error of some 1e-5 of the largest result where `taps` has 1e-6,
-and a NaN or infinity spreads over its tile; ``HEADRACE_WINOGRAD=0`` turns it off.
+3x3 windows over enough channels go through Winograd's form (those of stride 2: `strided`),
+everything else through `taps`.  Winograd's form has an error of some 1e-5 of the largest result
+where `taps` has 1e-6, and a NaN or infinity spreads over its tile; ``HEADRACE_WINOGRAD=0``
+turns it off.
 
 Each function answers None where there is no machine code (yet), or where a call is outside what
 the kernels do; the plain form then runs.
@@ -18,7 +19,7 @@ import numpy as np
 
 from .. import workers
 from ..windows import Windows
-from . import calls, memory, taps_code, winograd_code
+from . import calls, memory, strided, taps_code, winograd_code
 from .build import kernel, vector_width
 from .products import rows_of
 
@@ -39,6 +40,9 @@ def forward(x: Any, w: Any, at: Windows, bias: Any = None, relu: bool = False) -
     pads = at.before
     if suits_winograd(w.shape, at):
         return _winograd(x, w, at.out, pads, bias, floor)
+    found = strided.forward(x, w, at, bias, floor)
+    if found is not None:
+        return found
     run = kernel("tap_forward")
     if run is None:
         return None
@@ -72,6 +76,9 @@ def grad_input(shape: tuple[int, ...], w: Any, g: Any, at: Windows) -> Any:
     if suits_winograd(turned, at, shape[1:-1]):
         back = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
         return _winograd(g, back, shape[1:-1], pads, None, _LOWEST)
+    found = strided.grad_input(shape, w, g, at)
+    if found is not None:
+        return found
     run = kernel("tap_forward")
     if run is None:
         return None
@@ -115,6 +122,9 @@ def grad_filter(x: Any, shape: tuple[int, ...], g: Any, at: Windows) -> Any:
     x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
     if suits_winograd(shape, at):
         return _winograd_gradient(x, shape, g, at)
+    found = strided.grad_filter(x, shape, g, at)
+    if found is not None:
+        return found
     run = kernel("tap_gradient")
     if run is None:
         return None

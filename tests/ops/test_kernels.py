@@ -15,6 +15,7 @@ from headrace.ops.kernels import (
     pooled,
     pooling,
     recurrent as kernel_recurrent,
+    strided,
 )
 from headrace.ops.windows import Windows
 
@@ -100,6 +101,25 @@ def test_dilated_convolution(size, channels, dilations, padding):
 )
 def test_convolution_by_winograds_form(n, size, channels, filters, padding, seed):
     agree(n, size, channels, filters, (3, 3), (1, 1), (1, 1), padding, seed)
+
+
+@DRAWS
+@given(
+    n=st.integers(1, 3),
+    size=st.tuples(*[st.sampled_from([7, 9, 15, 16, 17, 24, 31])] * 2),
+    channels=st.sampled_from([32, 48]),
+    filters=st.sampled_from([16, 32, 80]),
+    padding=paddings,
+    seed=st.integers(0, 9),
+)
+def test_convolution_of_stride_two_by_winograds_form(n, size, channels, filters, padding, seed):
+    agree(n, size, channels, filters, (3, 3), (2, 2), (1, 1), padding, seed)
+
+
+def test_filters_in_groups_of_panels_of_stride_two(monkeypatch):
+    monkeypatch.setattr(strided, "_SUMS_BYTES", 1)
+    assert strided._suits((3, 3, 32, 80), Windows((15, 16), (3, 3), (2, 2), (1, 1), "SAME"))
+    agree(2, (15, 16), 32, 80, (3, 3), (2, 2), (1, 1), "SAME", 0)
 
 
 def test_winograds_form_can_be_turned_off(monkeypatch):
