@@ -21,11 +21,13 @@ def broadcast_gradients(graph: Graph) -> Graph:
         return graph
     sizes = sizes_of(graph)
 
-    def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
-        if node.type == "_SumTo":
-            have, want = (sizes.get(id(t)) for t in node.inputs)
-            if have is not None and have == want:
-                return (inputs[0],)
-        return copy_node(new, node, inputs)
+    def is_idle(node: Node) -> bool:
+        if node.type != "_SumTo":
+            return False
+        have, want = (sizes.get(id(t)) for t in node.inputs)
+        return have is not None and have == want
 
-    return graph.rebuild(visit)
+    def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
+        return (inputs[0],) if is_idle(node) else copy_node(new, node, inputs)
+
+    return graph.rebuild(visit) if any(map(is_idle, graph.nodes)) else graph

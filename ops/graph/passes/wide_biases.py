@@ -20,25 +20,32 @@ def wide_biases(graph: Graph) -> Graph:
     """`graph` with biases of two axes or more, and their gradients, as rows."""
 
     def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
-        if node.type == "AddV2":
-            for x, bias in (inputs, inputs[::-1]):
-                if _is_wide(x, bias):
-                    size = bias.shape.num_elements()
-                    rows = _reshaped(x, [-1, size])
-                    made = get_primitive("BiasAdd")(
-                        rows, _reshaped(bias, [size]), data_format="NHWC"
-                    )
-                    return (_reshaped(made, _target(x)),)
-        if node.type == "_SumTo" and not graph.exact and _is_wide(*inputs):
-            g, bias = inputs
-            rows = _reshaped(g, [-1, bias.shape.num_elements()])
+        kind = _kind(node, graph.exact)
+        if kind is None:
+            return copy_node(new, node, inputs)
+        x, bias = inputs[::-1] if kind == "turned" else inputs
+        size = bias.shape.num_elements()
+        rows = _reshaped(x, [-1, size])
+        if kind == "gradient":
             made = get_primitive("BiasAddGrad")(rows, data_format="NHWC")
             return (_reshaped(made, _target(bias)),)
-        return copy_node(new, node, inputs)
+        made = get_primitive("BiasAdd")(rows, _reshaped(bias, [size]), data_format="NHWC")
+        return (_reshaped(made, _target(x)),)
 
-    if not any(node.type in ("AddV2", "_SumTo") for node in graph.nodes):
+    if all(_kind(node, graph.exact) is None for node in graph.nodes):
         return graph
     return graph.rebuild(visit)
+
+
+def _kind(node: Node, exact: bool) -> str | None:
+    """What a call is: an addition, one with the bias in front, or a bias's gradient."""
+    if node.type == "AddV2":
+        if _is_wide(*node.inputs):
+            return "addition"
+        return "turned" if _is_wide(*node.inputs[::-1]) else None
+    # The gradient adds up in another order.
+    found = node.type == "_SumTo" and not exact and _is_wide(*node.inputs)
+    return "gradient" if found else None
 
 
 def _is_wide(x: Any, bias: Any) -> bool:
