@@ -17,6 +17,7 @@ from ..ops.errors import FailedPreconditionError, InvalidArgumentError
 from ..ops.tensor import Tensor
 from ..ops.tensor_shape import TensorShape, as_shape
 from ..ops.tensor_spec import TypeSpec
+from .device_dataset import iterator_on_device
 from .explain import report_text
 from .fingerprint import fingerprint
 from .iterator import Iterator, NumpyIterator, RawIterator
@@ -112,7 +113,9 @@ class DatasetBase:
         return optimize(self._node, self._own_options)[1]
 
     def __iter__(self) -> Iterator:
-        return self._started(Iterator(self._report.after, self._own_options))
+        plan = self._report.after
+        found = iterator_on_device(plan, self._own_options)
+        return self._started(found or Iterator(plan, self._own_options))
 
     def as_numpy_iterator(self) -> NumpyIterator:
         """An iterator over the elements as NumPy arrays and scalars (read-only), ``bytes`` for
@@ -127,7 +130,9 @@ class DatasetBase:
     def raw_iterator(self) -> RawIterator:
         """An iterator over the elements as raw arrays (NumPy arrays, `StringArray`s), without
         any wrapping; for consumers like ``fit`` that wrap, move or count them anyway."""
-        return self._started(RawIterator(self._report.after, self._own_options))
+        plan = self._report.after
+        found = iterator_on_device(plan, self._own_options, raw=True)
+        return self._started(found or RawIterator(plan, self._own_options))
 
     def _started(self, iterator: IteratorT) -> IteratorT:
         self._latest = iterator.run

@@ -12,9 +12,11 @@ from ..ops import nest
 from ..ops.errors import InvalidArgumentError, OutOfRangeError
 from ..ops.string_array import StringArray
 from .dataset import Dataset
+from .device_dataset import gpu_of
 from .node import Node
 from .optional import Optional
 from .transforms.interleave import InterleaveNode
+from .transforms.on_device import OnDeviceNode
 from .transforms.shuffle import ShuffleNode
 from .values import as_int, from_raw
 
@@ -222,14 +224,31 @@ def copy_to_device(target_device: str, source_device: str = "/cpu:0") -> Apply:
 
 
 def prefetch_to_device(device: str, buffer_size: Any = None) -> Apply:
-    """For `Dataset.apply`: the elements made ahead on a device; only CPUs, where it is
+    """For `Dataset.apply`, as the last transformation: the elements made ahead and copied to a
+    device while it works on earlier ones.
+
+    Copies go through a ring of pinned memory on a stream of their own.  On a CPU it is
     `Dataset.prefetch`.
 
+    Args:
+        device: such as "/gpu:0".
+        buffer_size: elements on the device at once, besides the one that is used; 2 if None.
+
     Raises:
-        InvalidArgumentError: the device is no CPU.
+        InvalidArgumentError: there is no such device.
     """
-    _cpu("device", device)
-    return lambda dataset: dataset.prefetch(buffer_size)
+    place = gpu_of("device", device)
+    if place is None:
+        return lambda dataset: dataset.prefetch(buffer_size)
+    ahead = 2 if buffer_size is None else int(buffer_size)
+    if ahead < 1:
+        raise ValueError(f"buffer_size must be positive, got {ahead}")
+
+    def apply(dataset: Dataset) -> Dataset:
+        ready = dataset.prefetch(-1)
+        return ready._derive(OnDeviceNode, input=ready._node, device=place, slots=ahead + 1)
+
+    return apply
 
 
 def _cpu(what: str, device: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..auto_prefetch import AutoPrefetchNode
 from ..node import Node
 from ..parallel import ParallelNode
+from ..transforms.on_device import OnDeviceNode
 from ..transforms.prefetch import PrefetchNode
 from .common import describe, python_step, walk
 from .map_parallelization import works_ahead
@@ -21,7 +22,7 @@ AUTOTUNE = -1
 
 def rewrite(node: Node) -> Node | None:
     """The plan with a prefetch at its end."""
-    if isinstance(node, PrefetchNode) or _reason(node) is not None:
+    if isinstance(node, (OnDeviceNode, PrefetchNode)) or _reason(node) is not None:
         return None
     return AutoPrefetchNode(node, AUTOTUNE, source=node.source)
 
@@ -33,7 +34,7 @@ def told(before: Node, after: Node) -> str:
 
 def why_not(node: Node) -> str | None:
     """Why there is no prefetch at the end, or no further one."""
-    return None if isinstance(node, PrefetchNode) else _reason(node)
+    return None if isinstance(node, (OnDeviceNode, PrefetchNode)) else _reason(node)
 
 
 def _reason(node: Node) -> str | None:

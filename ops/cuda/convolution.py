@@ -3,8 +3,8 @@
 A graph is built per geometry and dtype and kept.  Data goes channels last, filters as cuDNN's
 tensor-core engines want them, [filters, *space, channels]; TensorFlow's padding that differs
 before and after is made by copying into a larger array.  16-bit floats are summed up in
-float32; float32 uses TF32 only if `tf32` says so.  Where cuDNN or its frontend is missing, or
-has no engine, the calls stay with the generic form.
+float32; float32 uses TF32 only if `hr.config` says so.  Where cuDNN or its frontend is missing,
+or has no engine, the calls stay with the generic form.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..determinism import is_deterministic
+from ..devices import devices
 from ..windows import Windows
 from .device import current
-from .precision import tf32
 
 __all__ = ["Plan", "describe", "forward", "frontend", "grad_filter", "grad_input"]
 
@@ -179,9 +179,10 @@ def _plan(
     way: str, dtype: Any, batch: int, channels: int, filters: int, depth: int, at: Windows,
     padding: tuple[int, ...], size: tuple[int, ...],
 ) -> Plan:  # fmt: skip
+    exact = dtype.name == "float32" and not devices.tensor_float_32
     return Plan(
         way, dtype.name, batch, channels, filters, depth, size, at.out, at.kernel, at.strides,
-        at.dilations, padding, dtype.name == "float32" and not tf32.on, is_deterministic(),
+        at.dilations, padding, exact, is_deterministic(),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 CuPy's own products cannot be captured into CUDA graphs; these can: the algorithm is chosen once
 per shape and the workspace is given.  16-bit floats are summed up in float32; float32 uses TF32
-where `tf32` says so.
+where `hr.config` says so.
 
 A row-major matrix is a column-major one transposed, so that c = a b is asked for as
 transposed(c) = transposed(b) transposed(a).
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..devices import devices
 from .device import current
 from .libraries import cublaslt
-from .precision import tf32
 
 __all__ = ["Problem", "layout_of", "matmul", "problem_for"]
 
@@ -222,10 +222,10 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False)
         a = xp.ascontiguousarray(a)
     if b.ndim > 3:
         b = xp.ascontiguousarray(b)
-    problem = problem_for(a, b, transpose_a, transpose_b, not tf32.on)
+    problem = problem_for(a, b, transpose_a, transpose_b, not devices.tensor_float_32)
     if problem is None:
         a, b = (x if layout_of(x) is not None else xp.ascontiguousarray(x) for x in (a, b))
-        problem = problem_for(a, b, transpose_a, transpose_b, not tf32.on)
+        problem = problem_for(a, b, transpose_a, transpose_b, not devices.tensor_float_32)
         if problem is None:
             return NotImplemented
     found = _prepared(problem, id(current()))

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..devices import devices
 from .device import current
 from .libraries import cudnn
-from .precision import tf32
 
 __all__ = ["Sizes", "backward", "forward", "pack_weights", "unpack_weights"]
 
@@ -188,7 +188,7 @@ def _found(sizes: Sizes) -> _Layer | None:
         return None
     if not all((sizes.batch, sizes.steps, sizes.features, sizes.units)):
         return None
-    layer = _layer(sizes, not tf32.on, id(current()))
+    layer = _layer(sizes, not devices.tensor_float_32, id(current()))
     return layer if layer.fits else None
 
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import headrace as hr
+from headrace.data import Dataset
 from headrace.data.device_copies import DeviceCopies
+from headrace.data.device_dataset import DeviceIterator
 from headrace.data.device_ring import DeviceRing
+from headrace.data.transforms.on_device import OnDeviceNode
 from headrace.ops.string_array import StringArray
 
 
@@ -227,3 +231,54 @@ def test_the_thread_ends(how):
 def test_one_slot_is_no_ring():
     with pytest.raises(ValueError, match="slots must be at least 2, got 1"):
         DeviceRing(iter([]), LazyCopies(), 1)
+
+
+class AtOnce(LazyCopies):
+    """A device that does everything when it is queued, so that the host may look."""
+
+    def _queue(self, stream, what):
+        what()
+
+
+# -- datasets ---------------------------------------------------------------------------------
+
+
+def on_device(dataset, copies, slots=3):
+    ready = dataset.prefetch(2)
+    plan = ready._derive(OnDeviceNode, input=ready._node, device=0, slots=slots)
+    return DeviceIterator(plan._report.after, copies=copies)
+
+
+def pipeline():
+    return Dataset.range(23).shuffle(7, seed=3).map(lambda x: {"x": x, "y": x * 2}).batch(4)
+
+
+def test_a_dataset_on_a_device_gives_its_elements():
+    device = AtOnce()
+    got = [e["y"].numpy().copy() for e in on_device(pipeline(), device)]
+    want = [e["y"] for e in pipeline().as_numpy_iterator()]
+    assert [g.tolist() for g in got] == [w.tolist() for w in want]
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_what_the_ring_has_read_ahead_is_read_again(at):
+    def rest(iterator):
+        return [e["x"].numpy().tolist() for e in iterator]
+
+    iterator = on_device(pipeline(), AtOnce())
+    for _ in range(at):
+        next(iterator)
+    state = iterator.state()
+    fresh = on_device(pipeline(), AtOnce())
+    if at == 3:
+        next(fresh)
+    fresh.restore(state)
+    assert rest(fresh) == rest(iterator)
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    to = hr.data.experimental.prefetch_to_device
+    assert list(Dataset.range(3).apply(to("/cpu:0")).as_numpy_iterator()) == [0, 1, 2]
+    if not hr.config.list_physical_devices("GPU"):
+        with pytest.raises(hr.errors.InvalidArgumentError, match="There is no device GPU:0"):
+            to("/gpu:0")

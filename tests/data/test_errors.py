@@ -336,7 +336,9 @@ def test_devices_other_than_cpus_are_refused():
     copied = Dataset.range(3).apply(hr.data.experimental.copy_to_device("/device:CPU:0"))
     assert list(copied.as_numpy_iterator()) == [0, 1, 2]
     with pytest.raises(hr.errors.InvalidArgumentError, match="must be a CPU"):
-        to("/gpu:0")
+        hr.data.experimental.copy_to_device("/gpu:0")
+    with pytest.raises(hr.errors.InvalidArgumentError, match="must be a CPU or a GPU"):
+        to("/tpu:0")
 
 
 @pytest.mark.parametrize("bad", [0, 77, 1499, 2999])
