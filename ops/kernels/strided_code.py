@@ -2,9 +2,9 @@
 instead of 144.
 
 Along an axis, four outputs take 9 inputs.  The five of even place meet the outer two taps:
-F(4, 2) with the points 0, 1, -1, 2 and infinity.  The four of odd place meet the middle tap, one
-each.  So 9 inputs become 9 numbers, 3 taps become 6 (the middle tap's is used four times), and 9
-products become 4 outputs.  Along both axes: 81 positions, of 36 right operands.
+F(4, 2) with the points 0, 1, -1, 2 and infinity.  The four of odd place meet the middle tap,
+one each.  So 9 inputs become 9 numbers, 3 taps become 6 (the middle tap's is used four times),
+and 9 products become 4 outputs.  Along both axes: 81 positions, of 36 right operands.
 
 The gradients are the transposes of the same formulas, as in `winograd_code`, whose parameters
 these kernels take.
