@@ -89,7 +89,6 @@ HOST: dict[str, str] = {
         LookupTableRemoveV2 LookupTableSizeV2 _StaticTableFind _KnownOnly""",
     "what is checked or printed is read on the host": "Assert PrintV2",
     "a Python function of NumPy arrays": "PyFunc",
-    "a kernel for CPUs that stands for several calls": "_Fused",
     "sets and samples of classes are Python objects": """
         AllCandidateSampler ComputeAccidentalHits FixedUnigramCandidateSampler
         LearnedUnigramCandidateSampler LogUniformCandidateSampler

@@ -31,6 +31,7 @@ __all__ = [
     "device",
     "devices",
     "requested",
+    "scopes",
 ]
 
 HOST = -1  # the CPU's memory, beside the numbers of GPUs
@@ -325,6 +326,11 @@ def requested() -> int | None:
     return _scopes.place
 
 
+def scopes() -> tuple[DeviceSpec, ...]:
+    """The scopes around; the same object as long as none is entered or left."""
+    return _scopes.stack
+
+
 class at:
     """A context manager that sends the calls in the block to a place, whatever scopes say.
 
@@ -338,11 +344,11 @@ class at:
         self._place = place
 
     def __enter__(self) -> None:
-        self._before = _scopes.place
-        _scopes.place = self._place
+        self._before = _scopes.stack, _scopes.place
+        _scopes.stack, _scopes.place = (*_scopes.stack, DeviceSpec()), self._place
 
     def __exit__(self, *error: Any) -> None:
-        _scopes.place = self._before
+        _scopes.stack, _scopes.place = self._before
 
 
 class device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 import weakref
@@ -159,16 +160,18 @@ class OptimizerState:
     def add_variable_from_reference(
         self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros"
     ) -> Any:
-        """A new variable of the shape and dtype of `reference_variable`."""
+        """A new variable of the shape and dtype of `reference_variable`, on its device."""
         prefix = re.sub(r"[/:]", "_", getattr(reference_variable, "path", None) or
                         reference_variable.name.split(":")[0])  # fmt: skip
-        slot = self.add_variable(
-            shape=reference_variable.shape,
-            initializer=initializer,
-            dtype=reference_variable.dtype,
-            name=f"{prefix}_{name or 'var'}",
-            make=slot_class(),
-        )
+        plain = type(reference_variable) is hr.Variable  # a strategy's know their own places
+        with hr.device(reference_variable.device) if plain else contextlib.nullcontext():
+            slot = self.add_variable(
+                shape=reference_variable.shape,
+                initializer=initializer,
+                dtype=reference_variable.dtype,
+                name=f"{prefix}_{name or 'var'}",
+                make=slot_class(),
+            )
         self._slot_of[id(slot)] = id(reference_variable)
         return slot
 

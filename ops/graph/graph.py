@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..array_module import is_on_device
 from ..context import current, tracing
-from ..devices import at, requested
+from ..devices import at, requested, scopes
 from ..primitive import Primitive
 from ..profiling import profiling
 from ..scopes import get_current_name_scope, scoped
@@ -57,7 +57,7 @@ class Node:
         name: unique in the graph, from the primitive's name.
         place: the user's file and line that made it; None if there is no such line.
         scope: what it is a part of (``model/dense``), for those who show graphs.
-        device: where the scopes around it sent it, a GPU's number or `HOST`; None if nowhere.
+        device: where scopes inside the function sent it: a GPU's number or `HOST`, or None.
     """
 
     __slots__ = ("attrs", "device", "inputs", "name", "outputs", "place", "primitive", "scope")
@@ -77,7 +77,9 @@ class Node:
         self.name = name
         self.place: Place | None = graph.place_of_next or user_place()
         self.scope = scoped(graph.scope) if graph.scope else get_current_name_scope()
-        self.device = requested() if graph.device_of_next is _ANY else graph.device_of_next
+        self.device = graph.device_of_next
+        if self.device is _ANY:
+            self.device = None if scopes() is graph.scopes_around else requested()
         self.outputs = tuple(SymbolicTensor(graph, self, i, s) for i, s in enumerate(specs))
 
     @property
@@ -141,6 +143,8 @@ class Graph:
         self.derived: dict[Any, Any] = {}
         self.place_of_next: Place | None = None
         self.device_of_next: Any = _ANY
+        # Scopes around a function decide at each call; its nodes keep those inside of it.
+        self.scopes_around = scopes() if parent is None else parent.scopes_around
         self.scope = "" if parent is None else parent.scope
         # What the tapes around a branch watch is an input of it, though it be a known value.
         self._outer_tapes = current.tapes if parent is not None else ()

@@ -143,6 +143,15 @@ def test_functions_keep_the_scopes_they_were_traced_in():
     assert tape.gradient(total, w).numpy().tolist() == [6.0]
 
 
+def test_scopes_around_a_function_decide_at_each_call():
+    double = hr.function(lambda x: x * 2)
+    with hr.device("cpu:0"):
+        assert double(hr.constant([1.0])).device == CPU
+    assert double(hr.constant([1.0])).device == GPU
+    with hr.device("cpu:0"):
+        assert double(hr.constant([1.0])).device == CPU
+
+
 def test_control_flow_with_a_device_in_it():
     @hr.function
     def collatz(x):
@@ -242,6 +251,16 @@ def test_training_runs_on_the_device_and_gives_the_cpus_numbers(gpus):
     assert {w.device for w in model.trainable_variables} == {GPU}
     _, theirs = trained("cpu:0")
     np.testing.assert_allclose(losses, theirs, rtol=1e-3 if gpus.real else 1e-5)
+
+
+def test_an_optimizers_slots_lie_beside_the_variables():
+    with hr.device("cpu:0"):
+        v = hr.Variable([1.0, 2.0])
+    optimizer = hr.keras.optimizers.Adam(0.1)
+    optimizer.apply_gradients([(hr.constant([1.0, 1.0]), v)])
+    assert v.device == CPU
+    assert {s.device for s in optimizer.variables if s.shape == (2,)} == {CPU}
+    np.testing.assert_allclose(v.numpy(), [0.9, 1.9], rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])

@@ -224,7 +224,8 @@ STEPS = {
     "rows": lambda v, w: v + hr.expand_dims(hr.reduce_mean(v * w, -1), -1),
     "columns": lambda v, w: v - hr.reduce_mean(v, 0),
     "softmax": lambda v, w: hr.nn.softmax(v),
-    "where": lambda v, w: hr.where(v > w, v, 0.5 * w),
+    # Without a jump at v = w, where the last digits decide about the branch.
+    "where": lambda v, w: hr.where(v > w, v, 2.0 * w - v),
     "sort": lambda v, w: hr.sort(v, -1),
     "tanh": lambda v, w: hr.tanh(v),
     "turn": lambda v, w: hr.reverse(v, [0]) + v,

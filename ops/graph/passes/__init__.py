@@ -29,10 +29,17 @@ PASSES: list[Pass] = [
     pool_gradients, pooled_convolutions, flipped_resizes, wide_biases, dead_nodes, fuse_loops,
     early_starts,
 ]  # fmt: skip
-# Of graphs whose calls are placed one by one: without what makes kernels of the CPU.
+
+
+def fuse_on_one_device(graph: Graph) -> Graph:
+    """`fuse_loops`, where no scope of a device was opened in the function."""
+    return graph if len({node.device for node in graph.nodes}) > 1 else fuse_loops(graph)
+
+
+# Of graphs whose calls are placed one by one: without what makes kernels for CPUs only.
 PLACED_PASSES: list[Pass] = [
     dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
-    dead_nodes,
+    pool_gradients, dead_nodes, fuse_on_one_device,
 ]  # fmt: skip
 
 
