@@ -69,6 +69,19 @@ class CupyRecorder(Recorder):
         """See `Recorder.duplicate`."""
         return array.copy()
 
+    def hold(self, array: Any) -> Any:
+        """See `Recorder.hold`."""
+        return array.data, array.shape, array.dtype
+
+    def array_of(self, held: Any) -> Any:
+        """See `Recorder.array_of`."""
+        memory, shape, dtype = held
+        return self._cupy.ndarray(shape, dtype, memory)
+
+    def is_at(self, held: Any, array: Any) -> bool:
+        """See `Recorder.is_at`."""
+        return array.data.ptr == held[0].ptr and array.shape == held[1]
+
 
 def _abandon(stream: Any) -> None:
     """End a capture that failed, whose own error is the one to show."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,6 +57,30 @@ class Recorder(ABC):
     def duplicate(self, array: Any) -> Any:
         """Queue a copy of an array into a new one."""
 
+    @abstractmethod
+    def hold(self, array: Any) -> Any:
+        """An array's memory and form, kept without a reference to the array."""
+
+    @abstractmethod
+    def array_of(self, held: Any) -> Any:
+        """A new array of that memory."""
+
+    @abstractmethod
+    def is_at(self, held: Any, array: Any) -> bool:
+        """Whether an array is all of that memory."""
+
+    def bring_back(self, held: Any, array: Any) -> None:
+        """Queue a copy into that memory if the array is elsewhere.
+
+        Raises:
+            ValueError: it has another form.
+        """
+        if not self.is_at(held, array):
+            to = self.array_of(held)
+            if to.shape != array.shape or to.dtype != array.dtype:
+                raise ValueError(f"a variable of shape {to.shape} becomes one of {array.shape}")
+            self.copy(to, array)
+
 
 class _Recording:
     """One form of a function.
@@ -63,14 +88,14 @@ class _Recording:
     Attributes:
         inputs: where it reads its inputs.
         outputs: where it writes its results.
-        arrays: of the variables, in their order.
-        holders: of each of these, how many references there are while no variable has it.
+        memory: of the variables, in their order, as `Recorder.hold` gives it.
+        arrays: weak references to the arrays of that memory that variables have, or None.
     """
 
-    def __init__(self, recorded: Any, inputs: list[Any], outputs: list[Any], arrays: list[Any]):
+    def __init__(self, recorded: Any, inputs: list[Any], outputs: list[Any], memory: list[Any]):
         self.recorded, self.inputs, self.outputs = recorded, inputs, outputs
-        self.arrays = arrays
-        self.holders: list[int] = []
+        self.memory = memory
+        self.arrays: list[Any] = [None] * len(memory)
 
 
 class Replay:
@@ -124,21 +149,17 @@ class Replay:
     def _record(self, arrays: Sequence[Any]) -> _Recording | None:
         recorder = self._recorder
         inputs = [recorder.duplicate(a) for a in arrays]
-        # Arrays of their own, which nobody holds.
-        kept = [recorder.duplicate(v._value) for v in self._variables]
+        # Memory of their own.  Only the variables have its arrays, or updates in place would
+        # take them for somebody else's, too, and copy them.
+        memory = [recorder.hold(recorder.duplicate(v._value)) for v in self._variables]
         before = [v._value for v in self._variables]
 
-        def work(kept: list[Any] = kept) -> list[Any]:
-            for v, array in zip(self._variables, kept, strict=True):
-                v._value = array
+        def work() -> list[Any]:
+            for v, held in zip(self._variables, memory, strict=True):
+                v._value = recorder.array_of(held)
             outputs = self._run(*inputs)
-            for v, array in zip(self._variables, kept, strict=True):
-                if v._value is not array:
-                    if v._value.shape != array.shape or v._value.dtype != array.dtype:
-                        raise ValueError(
-                            f"{getattr(v, 'name', 'a variable')} changes its shape"
-                        )
-                    recorder.copy(array, v._value)
+            for v, held in zip(self._variables, memory, strict=True):
+                recorder.bring_back(held, v._value)
             return outputs
 
         try:
@@ -150,31 +171,44 @@ class Replay:
             # Recording runs nothing: the variables are as they were.
             for v, array in zip(self._variables, before, strict=True):
                 v._value = array
-        found = _Recording(recorded, inputs, outputs, kept)
-        del work, outputs, kept
-        found.holders = [sys.getrefcount(a) for a in found.arrays]
-        return found
+        return _Recording(recorded, inputs, outputs, memory)
 
     def _own(self, found: _Recording) -> bool:
-        """Whether nobody but the variables holds the arrays that the recording writes."""
-        # Counted as `_record` did: one reference more is the loop's own there, too.
-        held = [sys.getrefcount(a) for a in found.arrays]
-        mine = [v._value is a for v, a in zip(self._variables, found.arrays, strict=True)]
-        return all(
-            h <= least + own for h, least, own in zip(held, found.holders, mine, strict=True)
-        )
+        """Whether nobody but the variables has the arrays that the recording writes."""
+        for v, reference in zip(self._variables, found.arrays, strict=True):
+            array = None if reference is None else reference()
+            mine, there = array is v._value, array is not None
+            del array
+            if there and (not mine or _references(v) > _ALONE):
+                return False
+        return True
 
     def _replay(self, found: _Recording, arrays: Sequence[Any]) -> list[Any]:
         recorder = self._recorder
         for to, source in zip(found.inputs, arrays, strict=True):
             recorder.copy(to, source)
-        for v, array in zip(self._variables, found.arrays, strict=True):
-            if v._value is not array:
+        for place, v in enumerate(self._variables):
+            reference = found.arrays[place]
+            if reference is None or reference() is not v._value:
+                array = recorder.array_of(found.memory[place])
                 recorder.copy(array, v._value)
                 v._value = array
+                found.arrays[place] = weakref.ref(array)
         recorder.launch(found.recorded)
         self.replays += 1
         return [recorder.duplicate(o) for o in found.outputs]
+
+
+def _references(variable: Any) -> int:
+    return sys.getrefcount(variable._value)
+
+
+class _Probe:
+    def __init__(self) -> None:
+        self._value = object()
+
+
+_ALONE = _references(_Probe())
 
 
 def why_not(graph: Any, kinds: Callable[[str], str]) -> str | None:

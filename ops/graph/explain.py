@@ -41,6 +41,9 @@ def explain(graph: Graph, title: str | None = None) -> str:
         f"  intermediate results alive at most: {_bytes(peak_bytes(graph))} as traced, "
         f"{_bytes(peak_bytes(now))} as run{' (unknown sizes counted as 1)' if unknown else ''}"
     )
+    placed = getattr(graph, "_placed", None)
+    if hasattr(placed, "told"):
+        lines.append(f"  on the device: {placed.told()}")
     for node in now.nodes:
         for inner in graphs_of(node):
             lines += [

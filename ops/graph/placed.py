@@ -28,7 +28,7 @@ def placed(graph: Graph, arrays: tuple[Any, ...]) -> Callable[..., list[Any]] | 
         return None
     run = graph._placed
     if run is None:
-        run = graph._placed = compile_placed(graph)
+        run = graph._placed = _compiled(graph)
     if not graph.exact or requested() is not None:
         return run
 
@@ -37,6 +37,15 @@ def placed(graph: Graph, arrays: tuple[Any, ...]) -> Callable[..., list[Any]] | 
             return [to_host(a) for a in run(*arrays)]
 
     return on_host
+
+
+def _compiled(graph: Graph) -> Callable[..., list[Any]]:
+    backend = devices.backend
+    if backend is None or not backend.native:
+        return compile_placed(graph)
+    from ..cuda.compiled import replayed  # needs CuPy
+
+    return replayed(graph, compile_placed(graph))
 
 
 def _uses_device(graph: Graph) -> bool:

@@ -6,9 +6,10 @@ from hypothesis import given, strategies as st
 from ptx_device import PtxDevice
 
 import headrace as hr
-from headrace.ops.cuda import device, loops, nvrtc, replay
+from headrace.ops.cuda import compiled, device, loops, nvrtc, replay
 from headrace.ops.cuda.memory_tape import MemoryTape, Places
 from headrace.ops.graph import trace
+from headrace.ops.graph.explain import explain
 from headrace.ops.graph.fused import Program
 from headrace.ops.graph.loops import Step
 
@@ -44,7 +45,18 @@ class ListRecorder(replay.Recorder):
 
     def duplicate(self, array):
         assert self.recording is None
-        return array.copy()
+        made = np.ndarray(array.shape, array.dtype, bytearray(array.nbytes))
+        np.copyto(made, array)
+        return made
+
+    def hold(self, array):
+        return array.base, array.shape, array.dtype
+
+    def array_of(self, held):
+        return np.ndarray(held[1], held[2], held[0])
+
+    def is_at(self, held, array):
+        return array.base is held[0]
 
 
 class Counter:
@@ -62,7 +74,8 @@ class Step_:
     def __call__(self, x):
         self.runs += 1
         out, total = np.full_like(x, np.nan), np.full((), np.nan, "f4")
-        scale, before = self.scale._value, self.total._value
+        scale, before = (v._value[...] for v in (self.scale, self.total))
+        scale, before = (np.ndarray((), "f4", v.base.base or v.base) for v in (scale, before))
 
         def work():
             out[...] = x * scale
@@ -232,3 +245,47 @@ def test_other_allocations_than_before_are_refused():
     assert places.take(100) == 0
     with pytest.raises(RuntimeError, match="allocation 2 of 8 bytes was not made before"):
         places.take(8)
+
+
+# -- compiled functions -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """A device whose arrays are NumPy's, and which records by keeping launches."""
+    monkeypatch.setattr(compiled, "is_on_device", lambda a: isinstance(a, np.ndarray))
+    monkeypatch.setattr(compiled, "to_place", lambda a, place: a)
+    monkeypatch.setattr(compiled.devices, "default", lambda: 0, raising=False)
+    monkeypatch.setattr(compiled, "requested", lambda: None)
+
+
+def test_a_compiled_function_is_replayed_and_says_so(one_gpu):
+    graph = trace(lambda x: hr.exp(x), (hr.TensorSpec([4]),)).graph
+    recorder = ListRecorder()
+
+    def run(x):
+        out = np.empty_like(x)
+        recorder.do(lambda: np.exp(x, out=out))
+        return [out]
+
+    fn = compiled.Replayed(graph, run, lambda place: recorder)
+    for i in range(5):
+        x = np.full(4, i, "f4")
+        np.testing.assert_array_equal(fn(x)[0], np.exp(x))
+    assert fn.told() == "replayed as a CUDA graph, 3 calls so far"
+
+
+def test_explain_tells_why_a_function_is_not_replayed(one_gpu):
+    graph = trace(lambda x: x + hr.random.normal([4]), (hr.TensorSpec([4]),)).graph
+    graph._placed = compiled.Replayed(graph, lambda x: [x], lambda place: ListRecorder())
+    graph._placed(np.zeros(4, "f4"))
+    assert "on the device: not replayed as a CUDA graph: RandomStandardNormal" in explain(graph)
+
+
+def test_a_variable_on_the_host_stops_it(one_gpu, monkeypatch):
+    v = hr.Variable(np.zeros(4, "f4"), name="mine")
+    graph = trace(lambda x: x + v, (hr.TensorSpec([4]),)).graph
+    monkeypatch.setattr(compiled, "is_on_device", lambda a: a is not v._value)
+    fn = compiled.Replayed(graph, lambda x: [x], lambda place: ListRecorder())
+    fn(np.zeros(4, "f4"))
+    assert fn.told() == "not replayed as a CUDA graph: the variable mine:0 lies on the host"
