@@ -3,6 +3,10 @@
 from ..engine.input_layer import Input, InputLayer
 from ..engine.input_spec import InputSpec
 from ..engine.layer import Layer
+from ..engine.serialization import (
+    deserialize_keras_object as deserialize,
+    serialize_keras_object as serialize,
+)
 from .activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .adaptive_pooling import (
     AdaptiveAveragePooling1D,
@@ -330,9 +334,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]
