@@ -1,6 +1,6 @@
 """LSTM and GRU over whole sequences.
 
-An LSTM without a mask whose weights fit the cache has kernels of its own
+Without a mask, and where the weights fit the cache, they have kernels of their own
 (`kernels.recurrent`).  Otherwise the products of all inputs with the weights are one product;
 the steps then run as a compiled schedule (`native_schedule`): a product with the state and one
 fused kernel per step, with the batch in parts on several threads.  The products for the
@@ -400,8 +400,12 @@ LSTMGrad = Primitive("_LSTMGrad", "inputs: N * T", impl=_lstm_grad_impl, shape=_
 def _gru_impl(x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, *mask: Any) -> Any:
     xp = array_module(x)
     (batch, steps, _), units = x.shape, h.shape[1]
-    gates = _products(x, kernel)
     out, inner = (_empty(xp, (batch, steps, units), x.dtype) for _ in "hi")
+    if not mask:
+        gates = _empty(xp, (batch, steps, 3 * units), x.dtype)
+        if compiled.gru(x, kernel, recurrent, bias, h, (gates, inner, out)):
+            return out, out[:, -1].copy(), gates, inner
+    gates = _products(x, kernel)
     part = xp.empty((batch, 3 * units), x.dtype)
     columns = [_columns(m) for m in mask]
     program = gru_step(bool(mask))
@@ -452,8 +456,14 @@ def _gru_grad_impl(*arrays: Any, for_inputs: bool) -> Any:
     out, gates, inner, g_out, g_last = arrays[-5:]
     xp = array_module(x)
     batch, steps, _ = x.shape
-    of_inputs, of_state = (_empty(xp, gates.shape, x.dtype) for _ in "is")
     dh = xp.array(g_last)
+    if not mask:
+        of_inputs = _empty(xp, gates.shape, x.dtype) if for_inputs else None
+        kept = (out, gates, inner)
+        made = compiled.gru_grad(x, kernel, recurrent, h, kept, g_out, dh, of_inputs)
+        if made is not None:
+            return _inputs_gradient(x, kernel, of_inputs), *made, dh
+    of_inputs, of_state = (_empty(xp, gates.shape, x.dtype) for _ in "is")
     g_out = _rows_whole(g_out)
     columns = [_columns(m) for m in mask]
     program = gru_back(bool(mask))

@@ -34,7 +34,9 @@ MODULES = {
     },
     "taps": {"tap_forward": 4, "tap_gradient": 5},
     "matmul": {"matmul_part": 1},
-    "recurrent": {"lstm_forward": 4, "lstm_backward": 5},
+    "recurrent": {
+        "lstm_forward": 4, "lstm_backward": 5, "gru_forward": 4, "gru_backward": 5,
+    },
     "pooled": {"pooled_forward": 4, "pooled_gradient": 5},
     "strided": {
         "strided_filter": 7, "strided_forward": 4, "strided_gradient": 6, "strided_input": 4,
@@ -50,7 +52,7 @@ _SOURCES = {
     "elementary": ("elementary_code",),
     "taps": ("products", "taps_code"),
     "matmul": ("products", "matmul_code"),
-    "recurrent": ("recurrent_code", "vector_math"),
+    "recurrent": ("recurrent_code", "gru_code", "vector_math"),
     "pooled": ("pooled_code",),
     "strided": ("products", "winograd_code", "strided_code"),
     "winograd": ("products", "pooled_code", "winograd_code", "winograd_pool_code"),
@@ -171,6 +173,7 @@ def write(module: str, code: Code) -> None:
     """Write a module's functions."""
     from . import (
         elementary_code,
+        gru_code,
         matmul_code,
         pooled_code,
         products,
@@ -189,7 +192,7 @@ def write(module: str, code: Code) -> None:
         "elementary": (elementary_code.write_elementary,),
         "matmul": (matmul_code.write_matmul,),
         "pooled": (pooled_code.write_pooled,),
-        "recurrent": (recurrent_code.write_recurrent,),
+        "recurrent": (recurrent_code.write_recurrent, gru_code.write_gru),
         "strided": (write_products, strided_code.write_strided),
         "taps": (write_products, taps_code.write_taps),
         "winograd": (

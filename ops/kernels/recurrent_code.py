@@ -11,15 +11,18 @@ Parameters of the kernels, in this order (addresses and distances in bytes, size
 
 from __future__ import annotations
 
-from .code import Code, Value
+from collections.abc import Sequence
+
+from .code import Code, Value, Variable
 from .vector_math import sigmoid, tanh
 
-__all__ = ["HEIGHT", "PARAMETERS", "write_recurrent"]
+__all__ = ["HEIGHT", "PARAMETERS", "add_to_state", "add_to_weights", "clear", "copy_floats",
+           "multiply", "named", "write_recurrent", "zeros"]  # fmt: skip
 
 PARAMETERS = (
     "x", "x_row", "x_step", "features", "units", "inner", "line", "w", "h0", "c0", "gates",
     "memory", "out", "step_rows", "steps", "g", "g_row", "g_step", "dh", "dc", "of_sums",
-    "z_line", "total_line",
+    "z_line", "total_line", "state_at",
 )  # fmt: skip
 HEIGHT = 6
 _GATES = 4
@@ -32,11 +35,12 @@ def write_recurrent(code: Code) -> None:
     _write_backward(code)
 
 
-def _named(code: Code, address: Value) -> dict[str, Value]:
+def named(code: Code, address: Value) -> dict[str, Value]:
+    """The parameters that stand at an address."""
     return dict(zip(PARAMETERS, code.parameters(address, len(PARAMETERS)), strict=True))
 
 
-def _copy(code: Code, source: Value, target: Value, count: Value) -> None:
+def copy_floats(code: Code, source: Value, target: Value, count: Value) -> None:
     """`count` floats."""
     whole = count // code.width * code.width
     with code.loop(0, whole, code.width) as i:
@@ -45,17 +49,109 @@ def _copy(code: Code, source: Value, target: Value, count: Value) -> None:
         code.store(target + i * 4, code.load(source + i * 4, "float"))
 
 
-def _clear(code: Code, target: Value, floats: Value) -> None:
+def clear(code: Code, target: Value, floats: Value) -> None:
+    """Make `floats` floats zero."""
     with code.loop(0, floats) as i:
         code.store(target + i * 4, code.of(0.0, "float"))
 
 
 def _begin(code: Code, p: dict[str, Value], rows: Value, target: Value) -> None:
     """Left operands of `rows` rows: zeros, and the one that the bias is multiplied with."""
-    _clear(code, target, rows * p["line"] // 4)
+    clear(code, target, rows * p["line"] // 4)
     with code.loop(0, rows) as r:
         place = target + r * p["line"] + (p["features"] + p["units"]) * 4
         code.store(place, code.of(1.0, "float"))
+
+
+def zeros(code: Code) -> list[list[Variable]]:
+    """The sums of a block, `HEIGHT` rows x 4 vectors."""
+    return [[code.variable(0.0, code.vector) for _ in range(4)] for _ in range(HEIGHT)]
+
+
+def multiply(
+    code: Code,
+    sums: Sequence[Sequence[Variable]],
+    left: Sequence[Value],
+    right: Value,
+    count: Value,
+    columns: Sequence[int] = range(4),
+) -> None:
+    """Add to some columns of a block's sums the products of `count` numbers of every row with
+    `count` rows of as many vectors."""
+    line = 4 * code.width
+    with code.loop(0, count) as k:
+        at = right + k * (len(columns) * line)
+        vectors = [code.load(at + i * line) for i in range(len(columns))]
+        for row, place in zip(sums, left, strict=True):
+            factor = code.splat(code.load(place + k * 4, "float"))
+            for i, v in enumerate(columns):
+                row[v].set(code.fma(factor, vectors[i], row[v].get()))
+
+
+def add_to_state(
+    code: Code,
+    p: dict[str, Value],
+    z: Value,
+    rows: Value,
+    first: Value,
+    last: Value,
+    deep: Value,
+    again: bool,
+) -> None:
+    """The state's gradient from `deep` gradients of sums per row: written to `dh`, or added if
+    `again`."""
+    width, units = code.width, p["units"]
+    with code.loop(0, units, 4 * width) as u, code.loop(0, rows, HEIGHT) as block:
+        sums = zeros(code)
+        z_rows = [z + (block + r) * p["z_line"] for r in range(HEIGHT)]
+        multiply(code, sums, z_rows, p["w"] + u * deep * 4, deep)
+        for v in range(4):
+            with code.when(u + v * width < units):
+                for r in range(HEIGHT):
+                    row = first + block + r
+                    with code.when(row < last):
+                        at = p["dh"] + (row * units + u + v * width) * 4
+                        value = sums[r][v].get()
+                        code.store(at, code.load(at) + value if again else value)
+
+
+def add_to_weights(
+    code: Code,
+    p: dict[str, Value],
+    z: Value,
+    left: Value,
+    total: Value,
+    count: Value,
+    columns: tuple[Value, Value],
+    deep: tuple[Value, Value],
+) -> None:
+    """Add to `total` the products of `count` left operands with their gradients of sums, for
+    ranges of the latter and of the former."""
+    width, line = code.width, 4 * code.width
+    pairs = columns[1] - columns[0]
+    with code.loop(0, pairs, 2 * width) as start, code.loop(*deep, _DEEP) as row:
+        # Where the number of vectors is odd, the second of the last pair is another range's.
+        column = columns[0] + start
+        target = total + row * p["total_line"] + column * 4
+        both = start + width < pairs
+        sums = [
+            [code.variable(code.load(target + p["total_line"] * d + v * line), code.vector)
+             for v in range(2)]
+            for d in range(_DEEP)
+        ]  # fmt: skip
+        with code.loop(0, count) as r:
+            place = z + r * p["z_line"] + column * 4
+            vectors = [code.load(place + v * line) for v in range(2)]
+            at = left + r * p["line"] + row * 4
+            for d in range(_DEEP):
+                factor = code.splat(code.load(at + d * 4, "float"))
+                for v in range(2):
+                    sums[d][v].set(code.fma(factor, vectors[v], sums[d][v].get()))
+        for d in range(_DEEP):
+            code.store(target + p["total_line"] * d, sums[d][0].get())
+        with code.when(both):
+            for d in range(_DEEP):
+                code.store(target + p["total_line"] * d + line, sums[d][1].get())
 
 
 def _write_forward(code: Code) -> None:
@@ -63,14 +159,14 @@ def _write_forward(code: Code) -> None:
 
     Weights [units / W, inner, 4 W]; scratch: two left operands.
     """
-    width, line = code.width, 4 * code.width
+    width = code.width
     with code.function("lstm_forward", "parameters", "first", "last", "scratch") as (
         parameters,
         first,
         last,
         scratch,
     ):
-        p = _named(code, parameters)
+        p = named(code, parameters)
         features, units, inner = p["features"], p["units"], p["inner"]
         rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
         other = scratch + rows * p["line"]
@@ -78,31 +174,21 @@ def _write_forward(code: Code) -> None:
         _begin(code, p, rows, other)
         with code.loop(first, last) as row:
             place = scratch + (row - first) * p["line"] + features * 4
-            _copy(code, p["h0"] + row * units * 4, place, units)
+            copy_floats(code, p["h0"] + row * units * 4, place, units)
         with code.loop(0, p["steps"]) as t:
             odd = (t % 2).same(1)
             source = code.select(odd, other, scratch, "i64")
             target = code.select(odd, scratch, other, "i64")
             with code.loop(first, last) as row:
                 at = p["x"] + row * p["x_row"] + t * p["x_step"]
-                _copy(code, at, source + (row - first) * p["line"], features)
+                copy_floats(code, at, source + (row - first) * p["line"], features)
             before = code.select(
                 t > 0, p["memory"] + (t - 1) * p["step_rows"] * units * 4, p["c0"], "i64"
             )
             with code.loop(0, units, width) as u, code.loop(0, rows, HEIGHT) as block:
-                sums = [
-                    [code.variable(0.0, code.vector) for _ in range(_GATES)]
-                    for _ in range(HEIGHT)
-                ]
+                sums = zeros(code)
                 left = [source + (block + r) * p["line"] for r in range(HEIGHT)]
-                weights = p["w"] + u * inner * _GATES * 4
-                with code.loop(0, inner) as k:
-                    at = weights + k * (_GATES * line)
-                    columns = [code.load(at + v * line) for v in range(_GATES)]
-                    for r in range(HEIGHT):
-                        factor = code.splat(code.load(left[r] + k * 4, "float"))
-                        for v in range(_GATES):
-                            sums[r][v].set(code.fma(factor, columns[v], sums[r][v].get()))
+                multiply(code, sums, left, p["w"] + u * inner * _GATES * 4, inner)
                 for r in range(HEIGHT):
                     row = first + block + r
                     with code.when(row < last):
@@ -130,7 +216,7 @@ def _write_backward(code: Code) -> None:
     4 W], filled up with zeros; scratch: the sums' gradients, rows `z_line` apart, and a left
     operand.
     """
-    width, line = code.width, 4 * code.width
+    width = code.width
     with code.function("lstm_backward", "parameters", "first", "last", "scratch", "total") as (
         parameters,
         first,
@@ -138,11 +224,11 @@ def _write_backward(code: Code) -> None:
         scratch,
         total,
     ):
-        p = _named(code, parameters)
+        p = named(code, parameters)
         features, units, inner = p["features"], p["units"], p["inner"]
         rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
         left = scratch + rows * p["z_line"]
-        _clear(code, scratch, rows * p["z_line"] // 4)
+        clear(code, scratch, rows * p["z_line"] // 4)
         _begin(code, p, rows, left)
         state = units * p["step_rows"] * 4
         with code.loop(0, p["steps"]) as s:
@@ -176,51 +262,8 @@ def _write_backward(code: Code) -> None:
                         for v, value in enumerate(found):
                             code.store(kept + (units * v + u) * 4, value)
                 at = left + (row - first) * p["line"]
-                _copy(code, p["x"] + row * p["x_row"] + t * p["x_step"], at, features)
-                _copy(code, states + row * units * 4, at + features * 4, units)
-            # Through the product to the state before.
-            with code.loop(0, units, 4 * width) as u, code.loop(0, rows, HEIGHT) as block:
-                sums = [
-                    [code.variable(0.0, code.vector) for _ in range(4)] for _ in range(HEIGHT)
-                ]
-                z_rows = [scratch + (block + r) * p["z_line"] for r in range(HEIGHT)]
-                with code.loop(0, units * _GATES) as k:
-                    at = p["w"] + (u * units * _GATES + k * (4 * width)) * 4
-                    columns = [code.load(at + v * line) for v in range(4)]
-                    for r in range(HEIGHT):
-                        factor = code.splat(code.load(z_rows[r] + k * 4, "float"))
-                        for v in range(4):
-                            sums[r][v].set(code.fma(factor, columns[v], sums[r][v].get()))
-                for v in range(4):
-                    with code.when(u + v * width < units):
-                        for r in range(HEIGHT):
-                            row = first + block + r
-                            with code.when(row < last):
-                                at = p["dh"] + (row * units + u + v * width) * 4
-                                code.store(at, sums[r][v].get())
-            # The weights' gradients.
-            with (
-                code.loop(0, units * _GATES, 2 * width) as column,
-                code.loop(0, inner, _DEEP) as deep,
-            ):
-                target = total + deep * p["total_line"] + column * 4
-                sums = [
-                    [
-                        code.variable(
-                            code.load(target + p["total_line"] * r + v * line), code.vector
-                        )
-                        for v in range(2)
-                    ]
-                    for r in range(_DEEP)
-                ]
-                with code.loop(0, last - first) as r:
-                    z = scratch + r * p["z_line"] + column * 4
-                    columns = [code.load(z + v * line) for v in range(2)]
-                    at = left + r * p["line"] + deep * 4
-                    for d in range(_DEEP):
-                        factor = code.splat(code.load(at + d * 4, "float"))
-                        for v in range(2):
-                            sums[d][v].set(code.fma(factor, columns[v], sums[d][v].get()))
-                for r in range(_DEEP):
-                    for v in range(2):
-                        code.store(target + p["total_line"] * r + v * line, sums[r][v].get())
+                copy_floats(code, p["x"] + row * p["x_row"] + t * p["x_step"], at, features)
+                copy_floats(code, states + row * units * 4, at + features * 4, units)
+            add_to_state(code, p, scratch, rows, first, last, units * _GATES, again=False)
+            every = (code.of(0, "i64"), units * _GATES), (code.of(0, "i64"), inner)
+            add_to_weights(code, p, scratch, left, total, last - first, *every)

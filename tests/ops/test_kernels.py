@@ -283,29 +283,31 @@ def test_what_is_largest_where_numbers_are_equal_or_none():
     features=st.integers(1, 40),
     vectors=st.integers(1, 6),
     for_inputs=st.booleans(),
+    kind=st.sampled_from(["lstm", "gru"]),
     seed=st.integers(0, 9),
 )
-def test_lstm(batch, steps, features, vectors, for_inputs, seed):
+def test_recurrent_layers(batch, steps, features, vectors, for_inputs, kind, seed):
     units = vectors * build.vector_width()
+    gates, states = (4, 2) if kind == "lstm" else (3, 1)
     rng = np.random.default_rng(seed)
-    shapes = [(batch, steps, features), (features, 4 * units), (units, 4 * units)]
-    shapes += [(4 * units,), (batch, units), (batch, units)]
+    shapes = [(batch, steps, features), (features, gates * units), (units, gates * units)]
+    shapes += [(4 * units,) if kind == "lstm" else (2, 3 * units), *[(batch, units)] * states]
     given = [(rng.normal(size=s) * 0.5).astype("f") for s in shapes]
     # Inputs of which a row's numbers lie apart, and gradients that are one row for all.
     given[0] = np.ascontiguousarray(given[0].T).T
     g = [np.broadcast_to(rng.normal(size=units).astype("f"), (batch, steps, units))]
     g += [rng.normal(size=s).astype("f") for s in shapes[4:]]
+    forward, backward = (getattr(recurrent, f"_{kind}{k}_impl") for k in ("", "_grad"))
 
     def everything(values):
-        made = recurrent._lstm_impl(*values)
-        out, _, _, gates, cells = made
-        inputs = [*values, out, gates, cells, *(a.astype(out.dtype) for a in g)]
-        return [*made, *recurrent._lstm_grad_impl(*inputs, for_inputs=for_inputs)]
+        made = forward(*values)
+        inputs = [*values, made[0], *made[-2:], *(a.astype(values[0].dtype) for a in g)]
+        return [*made, *backward(*inputs, for_inputs=for_inputs)]
 
     with mock.patch.object(kernel_recurrent, "kernel", wraps=build.kernel) as asked:
         got = everything(given)
     assert [call.args for call in asked.call_args_list] == [
-        ("lstm_forward",), ("lstm_backward",)]  # fmt: skip
+        (f"{kind}_forward",), (f"{kind}_backward",)]  # fmt: skip
     for mine, plain in zip(got, everything([a.astype(np.float64) for a in given]), strict=True):
         close(mine, plain, 1e-5)
 
