@@ -1,6 +1,6 @@
 """Optimizers: how gradients change weights."""
 
-from . import schedules
+from . import grouped_updates as _grouped_updates, schedules
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
