@@ -1,6 +1,9 @@
 """Optimizers: how gradients change weights."""
 
-from . import grouped_updates as _grouped_updates, schedules
+from . import (
+    grouped_updates,  # noqa: F401  (registers the forms for GPUs)
+    schedules,
+)
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad

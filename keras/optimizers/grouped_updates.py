@@ -1,8 +1,8 @@
 """Updates on GPUs: one launch for a variable, and in compiled steps one for all of them.
 
-The updates are the rows of `updates.UPDATES`, which `ops.cuda.updates` writes as CUDA.  A step's
-dense updates of one kind, with the same numbers, become one call of `GroupedUpdate`: networks
-have hundreds of small variables, and a launch takes longer than most of their updates.
+The updates are the rows of `updates.UPDATES`, which `ops.cuda.updates` writes as CUDA.  A
+step's dense updates of one kind, with the same numbers, become one call of `GroupedUpdate`:
+networks have hundreds of small variables, and a launch takes longer than most of their updates.
 """
 
 from __future__ import annotations

@@ -212,6 +212,10 @@ class Optimizer(OptimizerState):
             variables = self._trainable_variables
         else:
             variables = list(trainable_variables)
+            push = getattr(variables[0], "push_gradients", None) if variables else None
+            if push is not None:  # they lie on parameter servers, which update them
+                push(self, grads, variables)
+                return
             if not self.built:
                 self.build(variables)
                 self.built = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
+from ..lookup import unknown_name
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
@@ -55,7 +56,14 @@ def get(identifier: Any) -> Any:
     """
     if identifier is None:
         return None
-    found = deserialize(identifier) if isinstance(identifier, dict | str) else identifier
+    found = identifier
+    if isinstance(identifier, dict):
+        found = deserialize(identifier)
+    elif isinstance(identifier, str):
+        try:
+            found = deserialize(identifier)
+        except ValueError:
+            raise ValueError(unknown_name("optimizer", identifier, _BY_NAME)) from None
     if isinstance(found, Optimizer):
         return found
     raise ValueError(f"Could not interpret optimizer identifier: {identifier}")
