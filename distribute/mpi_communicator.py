@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import recycling
 from ..ops.errors import InvalidArgumentError
 from .communicator import Communicator
 from .compression import Compression
@@ -23,6 +24,8 @@ from .timeline import recorded
 __all__ = ["MpiCommunicator"]
 
 _DEFAULT_TIMEOUT_S = 300.0
+_WORTH_PACKING = 1 << 18  # bytes
+_shelf = recycling.Shelf(64)  # buckets are of the same sizes in every step
 
 
 class MpiCommunicator(Communicator):
@@ -78,29 +81,42 @@ class MpiCommunicator(Communicator):
         self, arrays: list[Any], mean: bool, compress: bool, number: int, comm: Any
     ) -> list[Any]:
         kind = arrays[0].dtype
-        sizes = [a.size for a in arrays]
-        flat = np.empty(sum(sizes), kind)
-        ends = np.cumsum(sizes)
-        for a, end in zip(arrays, ends, strict=True):
-            flat[end - a.size : end] = np.reshape(a, -1)
-        with recorded("communication", f"all-reduce {flat.nbytes} bytes", self.rank):
-            half = compress and self._compression is not None
-            if half and kind in (np.float32, np.float64):
-                (sent,) = self._compression.compress(  # type: ignore[union-attr]
-                    tuple(a.shape for a in arrays), [flat]
-                )
+        half = compress and self._compression is not None and kind.itemsize > 2
+        results: list[Any] = [None] * len(arrays)
+        # Large arrays are sent from where they lie; only small ones are worth packing.
+        packed = []
+        for i, a in enumerate(arrays):
+            if half or kind.itemsize <= 2 or a.nbytes < _WORTH_PACKING:
+                packed.append(i)
+                continue
+            results[i] = _shelf.empty(a.shape, kind)
+            self._sum(np.ascontiguousarray(a), results[i], comm)
+        if packed:
+            ends = np.cumsum([arrays[i].size for i in packed])
+            flat = _shelf.empty((int(ends[-1]),), kind)
+            for i, end in zip(packed, ends, strict=True):
+                flat[end - arrays[i].size : end] = np.reshape(arrays[i], -1)
+            if half:
+                key = tuple(arrays[i].shape for i in packed)
+                (sent,) = self._compression.compress(key, [flat])  # type: ignore[union-attr]
                 flat = self._sum_of_halves(sent, kind, comm)
             elif kind.itemsize == 2 or kind == np.bool_:
                 flat = self._sum_of_halves(flat, np.dtype(np.float32), comm).astype(kind)
             else:
-                with self._watch.meeting("an all-reduce"):
-                    comm.Allreduce(self._mpi.IN_PLACE, flat, self._mpi.SUM)
+                self._sum(self._mpi.IN_PLACE, flat, comm)
+            for i, end in zip(packed, ends, strict=True):
+                results[i] = flat[end - arrays[i].size : end].reshape(arrays[i].shape)
         if mean:
-            flat *= flat.dtype.type(1 / self.size)
-        return [
-            flat[end - a.size : end].reshape(a.shape)
-            for a, end in zip(arrays, ends, strict=True)
-        ]
+            for result in results:
+                result *= kind.type(1 / self.size)
+        return results
+
+    def _sum(self, source: Any, out: np.ndarray, comm: Any) -> None:
+        with (
+            recorded("communication", f"all-reduce {out.nbytes} bytes", self.rank),
+            self._watch.meeting("an all-reduce"),
+        ):
+            comm.Allreduce(source, out, self._mpi.SUM)
 
     def _sum_of_halves(self, sent: np.ndarray, kind: Any, comm: Any) -> np.ndarray:
         """The sum of arrays of two-byte floats, which MPI cannot add: every rank gets a part of
@@ -110,7 +126,10 @@ class MpiCommunicator(Communicator):
         padded = np.zeros(part * self.size, wire)
         padded[: sent.size] = sent
         mine = np.empty_like(padded)
-        with self._watch.meeting("an all-reduce of two-byte floats"):
+        with (
+            recorded("communication", f"all-reduce {sent.nbytes} bytes", self.rank),
+            self._watch.meeting("an all-reduce of two-byte floats"),
+        ):
             comm.Alltoall(padded.view(np.uint8), mine.view(np.uint8))
             total = mine.reshape(self.size, part).astype(kind).sum(0).astype(wire)
             comm.Allgather(total.view(np.uint8), padded.view(np.uint8))

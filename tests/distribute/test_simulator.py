@@ -1,0 +1,87 @@
+"""benches/scaling/simulate.py: what must hold of simulated steps, and a real timeline."""
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace import keras
+
+_path = Path(__file__).parents[2] / "benches" / "scaling" / "simulate.py"
+_spec = importlib.util.spec_from_file_location("headrace_simulate", _path)
+sim = importlib.util.module_from_spec(_spec)
+sys.modules["headrace_simulate"] = sim  # dataclasses look their module up
+_spec.loader.exec_module(sim)
+
+pytestmark = pytest.mark.timeout(60)
+
+MB = 1e6
+STEP = sim.Step(0.010, ((0.004, 5 * MB), (0.008, 20 * MB), (0.008, 20 * MB)), 0.001)
+
+
+def test_one_device_does_what_it_computes():
+    assert sim.simulate(STEP, sim.Network(), 1) == pytest.approx(0.031)
+
+
+def test_reductions_are_hidden_while_there_is_something_to_compute():
+    fast = sim.Network(per_node=8, node_bytes_per_s=1e12, node_latency_s=0, launch_s=0)
+    # Only the last bucket is exposed.
+    exposed = fast.all_reduce_s(20 * MB, 8)
+    assert sim.simulate(STEP, fast, 8) == pytest.approx(0.031 + exposed)
+
+
+def test_a_slow_network_is_what_a_step_waits_for():
+    slow = sim.Network(per_node=1, net_bytes_per_s=1e9, net_latency_s=0, launch_s=0)
+    last = sum(slow.all_reduce_s(size, 4) for _, size in STEP.buckets[1:])
+    found = sim.simulate(STEP, slow, 4)
+    # The first bucket is through before the second is made; then the network works all the time.
+    assert found == pytest.approx(0.022 + last + 0.001)
+
+
+def test_a_slow_input_is_what_a_step_waits_for():
+    step = dataclasses.replace(STEP, input_s=0.05)
+    assert sim.simulate(step, sim.Network(), 1) == pytest.approx(0.05)
+
+
+def test_more_devices_and_more_jitter_take_longer():
+    network = sim.Network()
+    times = [sim.simulate(STEP, network, n) for n in (1, 2, 8, 16, 64)]
+    assert times == sorted(times)
+    jittery = dataclasses.replace(STEP, jitter=0.05)
+    assert sim.simulate(jittery, network, 64) > times[-1]
+
+
+def test_the_bytes_of_a_ring_inside_of_a_machine():
+    network = sim.Network(8, 100e9, 10e9, 0, 0, 0)
+    assert network.all_reduce_s(100e6, 8) == pytest.approx(2 * 7 / 8 * 100e6 / 100e9)
+    assert network.all_reduce_s(100e6, 16) == pytest.approx(
+        2 * 7 / 8 * 100e6 / 100e9 + 2 * 1 / 2 * 100e6 / 8 / 10e9
+    )
+
+
+def test_a_models_buckets_hold_all_of_its_gradients():
+    step = sim.of_parameters(25.6e6, 0.085)
+    assert sum(size for _, size in step.buckets) == pytest.approx(25.6e6 * 4)
+    assert step.buckets[0][1] == 1 << 20
+    assert step.compute_s == pytest.approx(0.085)
+
+
+def test_a_measured_timeline_is_read():
+    strategy = hr.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
+        model.compile("sgd", "mse")
+    x = np.ones((64, 8), "float32")
+    model.fit(x, x, batch_size=8, verbose=0)
+    with hr.distribute.Timeline() as timeline:
+        model.fit(x, x, batch_size=8, verbose=0)
+    step, waits = sim.from_timeline(timeline.chrome_trace())
+    measured = np.median(
+        [s["duration_s"] for s in timeline.spans if s["lane"] == "compute" and not s["replica"]]
+    )
+    assert len(step.buckets) == len(waits) == 1
+    assert step.compute_s + sum(waits) == pytest.approx(measured, rel=0.5)
