@@ -6,6 +6,7 @@ and `deserialize` are the family's public functions of those names.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,17 @@ from typing import Any
 from .engine.serialization import deserialize_keras_object, serialize_keras_object
 from .utils.naming import to_snake_case
 
-__all__ = ["Lookup"]
+__all__ = ["Lookup", "unknown_name"]
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that nothing has."""
+    near = difflib.get_close_matches(name, known, 3)
+    meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"Could not interpret {kind} identifier: {name}.{meant} A class or function of your "
+        "own can be passed as it is, or registered with `register_keras_serializable`."
+    )
 
 
 class Lookup:
@@ -54,7 +65,10 @@ class Lookup:
         if isinstance(identifier, dict):
             found = self.deserialize(identifier)
         elif isinstance(identifier, str):
-            found = self.deserialize(identifier)
+            try:
+                found = self.deserialize(identifier)
+            except ValueError:
+                raise ValueError(unknown_name(self.kind, identifier, self.names)) from None
         if callable(found) or (self.base is not None and isinstance(found, self.base)):
             return found() if inspect.isclass(found) else found
         raise ValueError(f"Could not interpret {self.kind} identifier: {identifier}")
