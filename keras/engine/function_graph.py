@@ -162,6 +162,7 @@ class FunctionGraph:
             raise ValueError(
                 f"Invalid input shape for input {placeholder.name!r}. Expected shape "
                 f"{placeholder.shape}, but input has incompatible shape {value.shape}"
+                + ("; a Dataset must be batched: `dataset.batch(n)`" if rank < wanted else "")
             )
         if out is not value and mask is not None:
             masks.set_mask(out, mask)

@@ -61,8 +61,9 @@ class KerasTensor:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(
             "A KerasTensor is symbolic: it's a placeholder for a shape and a dtype. It doesn't "
-            "have any actual numerical value. You cannot convert it to a NumPy array. Wrap the "
-            "operation in a `Lambda` layer or in a layer of your own."
+            "have any actual numerical value. You cannot convert it to a NumPy array. Use a "
+            "function of `hr.keras.ops`, which takes placeholders, or write the operation in a "
+            "layer of your own."
         )
 
     def __bool__(self) -> bool:

@@ -277,11 +277,20 @@ def _is_plain_numbers(value: list[Any]) -> bool:
 
 
 def _explain(error: Exception, layer: Any, signature: Any, args: Any, kwargs: Any) -> None:
-    """Note on the error which layer raised it and what it received; once, innermost."""
-    if isinstance(error, UntraceableError) or getattr(error, "_layer_noted", False):
+    """Note on the error which layer raised it, what it received, and by which layers around
+    it that one was called."""
+    if isinstance(error, UntraceableError):
+        return
+    path = getattr(error, "_layer_path", None)
+    if path is not None:
+        path.insert(0, layer.name)
+        said = f"Layers called: {' > '.join(path)}"
+        notes = error.__notes__
+        notes[:] = [n for n in notes if not n.startswith("Layers called: ")]
+        error.add_note(said)
         return
     try:
-        error._layer_noted = True  # type: ignore[attr-defined]
+        error._layer_path = [layer.name]  # type: ignore[attr-defined]
     except AttributeError:
         return
     lines = [

@@ -81,6 +81,7 @@ class Trainer:
                 around the optimizer.
             **kwargs: Keras 2's further arguments, ignored.
         """
+        _ignore_keras2(kwargs, "compile")
         if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
             raise ValueError(
                 "steps_per_execution must be a positive integer, got "
@@ -557,8 +558,15 @@ def _batch(x: Any, y: Any, sample_weight: Any) -> Any:
     return to_tensors(parts)
 
 
+_KERAS2 = ("workers", "max_queue_size", "use_multiprocessing")
+_KERAS2_COMPILE = (
+    "distribute", "experimental_run_tf_function", "pss_evaluation_shards", "sample_weight_mode",
+    "target_tensors",
+)  # fmt: skip
+
+
 def _ignore_keras2(kwargs: dict[str, Any], method: str) -> None:
-    for name in ("workers", "max_queue_size", "use_multiprocessing"):
+    for name in _KERAS2_COMPILE if method == "compile" else _KERAS2:
         kwargs.pop(name, None)
     if kwargs:
         raise TypeError(f"{method}() got unexpected keyword arguments: {sorted(kwargs)}")

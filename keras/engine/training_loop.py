@@ -214,6 +214,11 @@ def _validation(
 
 def _validates(epoch: int, frequency: Any) -> bool:
     if isinstance(frequency, (int, np.integer)):
+        if frequency < 1:
+            raise ValueError(
+                "validation_freq must be a positive integer or a list of epochs, got "
+                f"{frequency}"
+            )
         return (epoch + 1) % frequency == 0
     return (epoch + 1) in frequency
 

@@ -11,6 +11,7 @@ from ...ops import api as hr
 from ..engine.keras_tensor import KerasTensor
 from ..engine.layer import Layer
 from ..engine.masks import get_mask, set_mask
+from ..promotion import result_type
 
 __all__ = [
     "Add",
@@ -65,7 +66,7 @@ class Merge(Layer):
             for _ in range(rank - len(x.shape)):
                 x = hr.expand_dims(x, axis=1)
             same.append(x)
-        return self._merge(same)
+        return self._merge(_of_one_dtype(same))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The shape the inputs broadcast to.
@@ -98,6 +99,15 @@ class Merge(Layer):
         for m in mask[1:]:
             merged = hr.logical_or(merged, m)
         return merged
+
+
+def _of_one_dtype(inputs: Any) -> list[Any]:
+    """The inputs, cast to what Keras has of several dtypes: one-hot integers beside floats."""
+    names = [x.dtype.name for x in inputs]
+    if len(set(names)) == 1:
+        return list(inputs)
+    wanted = result_type(*names)
+    return [hr.cast(x, wanted) for x in inputs]
 
 
 def _broadcast(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -250,7 +260,7 @@ class Concatenate(Merge):
                 f"A merge layer should be called on a list of inputs. Received: "
                 f"inputs={inputs} (not a list of tensors)"
             )
-        return hr.concat(list(inputs), axis=self.axis)
+        return hr.concat(_of_one_dtype(inputs), axis=self.axis)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The first shape, its `axis` replaced by the sum."""
