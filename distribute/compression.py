@@ -44,11 +44,11 @@ class Compression:
         if array.dtype not in (np.float32, np.float64):
             return array
         error = self._errors.get(key)
-        meant = array if error is None or error.shape != array.shape else array + error
+        meant: Any = array if error is None or error.shape != array.shape else array + error
         with np.errstate(over="ignore", invalid="ignore"):
-            near = meant
+            near: Any = meant
             if self._largest is not None:  # what overflows is sent in the next steps
-                clipped = np.clip(meant, -self._largest, self._largest)
+                clipped: Any = np.clip(np.asarray(meant), -self._largest, self._largest)
                 near = np.where(np.isinf(meant), meant, clipped)
             sent = near.astype(self.dtype)
             error = meant - sent.astype(array.dtype)

@@ -90,7 +90,7 @@ def _rows(leaf: Any, start: int, stop: int) -> Any:
     if leaf is None:
         return None
     if isinstance(leaf, SparseTensor):
-        shape = [int(d) for d in leaf.shape]
+        shape = leaf.dense_shape.numpy().tolist()
         return sparse_slice(leaf, [start, *[0] * (len(shape) - 1)],
                                [stop - start, *shape[1:]])  # fmt: skip
     return leaf[start:stop]

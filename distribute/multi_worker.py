@@ -305,7 +305,7 @@ def _by_tasks(mpi: Any, world: Any, resolver: ClusterResolver) -> Any:
             f"start them with mpiexec -n {len(tasks)} python <script>, with each one's own "
             "TF_CONFIG"
         )
-    mine = (resolver.task_type or "worker", resolver.task_id)
+    mine: Any = (resolver.task_type or "worker", resolver.task_id)
     all_given = world.allgather(mine)
     missing = [f"{job} {i}" for job, i in tasks if (job, i) not in all_given]
     if missing:

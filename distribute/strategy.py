@@ -114,6 +114,14 @@ class StrategyExtended(abc.ABC):
         """The copies of a new variable, as all processes are to have them."""
         return copies
 
+    def read_combined(self, copies: Sequence[Any], aggregation: Any) -> Any:
+        """One array of replicas' own copies of a variable."""
+        return copies[0]
+
+    def merge(self, replica: Any, merge_fn: Callable[..., Any], given: tuple[Any, Any]) -> Any:
+        """See `ReplicaContext.merge_call`."""
+        raise NotImplementedError(f"{type(self).__name__} has one replica, which merges itself")
+
     def gather_to(self, value: Any, axis: int) -> Any:
         """The components of `value` joined along `axis`."""
         parts = [hr.convert_to_tensor(part) for part in self.local_results(value)]

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 __all__ = ["LANES", "Timeline", "current_timeline", "recorded"]
@@ -130,8 +131,7 @@ class Timeline:
     def save(self, path: Any) -> None:
         """Write the Chrome trace as a JSON file, which appears whole or not at all."""
         temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(self.chrome_trace(), file)
+        Path(temporary).write_text(json.dumps(self.chrome_trace()), encoding="utf-8")
         os.replace(temporary, path)
 
 

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ...distribute.context import get_strategy
+
 __all__ = ["Write", "finish", "write_behind"]
 
 
@@ -70,12 +72,21 @@ class Write:
             raise error
 
 
+def _nothing() -> None:
+    pass
+
+
 _lock = threading.Lock()
 _pending: dict[str, Write] = {}
 
 
 def write_behind(path: str, task: Callable[[], None]) -> Write:
-    """`task`, which writes `path`, run by a thread; an earlier write of the file ends first."""
+    """`task`, which writes `path`, run by a thread; an earlier write of the file ends first.
+
+    Of several workers only the chief writes.
+    """
+    if not get_strategy().extended.is_chief:
+        task = _nothing
     path = os.path.abspath(path)
     finish(path)
     found = Write(path, task)

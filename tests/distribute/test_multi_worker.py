@@ -66,13 +66,19 @@ LAW = (
     else:
         model = make()
     found = {}
+    folder = sys.argv[1] if strategy is not None else None
     # A callback of one worker that stops stops all of them.
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             rank = 0 if strategy is None else strategy.extended.first_local_replica
             if epoch == 5 and rank == 0:
                 self.model.stop_training = True
-    history = model.fit(dataset(), epochs=9, verbose=0, callbacks=[Stop()])
+    callbacks = [Stop()]
+    if folder is not None:  # one file for all workers: the chief's
+        callbacks.append(keras.callbacks.ModelCheckpoint(
+            os.path.join(folder, "best.weights.h5"), save_weights_only=True,
+            monitor="loss", save_best_only=True))
+    history = model.fit(dataset(), epochs=9, verbose=0, callbacks=callbacks)
     found["history"] = history.history
     arrays = model.fit(X, Y, batch_size=32, epochs=2, verbose=0, validation_split=0.1)
     found["arrays"] = arrays.history
@@ -132,6 +138,7 @@ def test_two_processes_train_as_one_does(run_job, tmp_path):
     assert together.code == 0, together.err
     wanted, found = json.loads(alone.out), json.loads(together.out)
     assert wanted["history"].keys() == found["history"].keys()
+    assert {p.name for p in tmp_path.glob("*.h5")} == {"best.weights.h5"}
     assert len(found["history"]["loss"]) == 6  # all stopped when rank 0 did
     for part in ("history", "arrays"):
         for key, values in wanted[part].items():

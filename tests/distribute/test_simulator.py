@@ -38,7 +38,7 @@ def test_a_slow_network_is_what_a_step_waits_for():
     slow = sim.Network(per_node=1, net_bytes_per_s=1e9, net_latency_s=0, launch_s=0)
     last = sum(slow.all_reduce_s(size, 4) for _, size in STEP.buckets[1:])
     found = sim.simulate(STEP, slow, 4)
-    # The first bucket is through before the second is made; then the network works all the time.
+    # The first bucket is through before the second is made; then the network never rests.
     assert found == pytest.approx(0.022 + last + 0.001)
 
 
