@@ -119,7 +119,7 @@ def forward_depthwise(x: Any, w: Any, at: Windows) -> Any:
     out = xp.zeros((x.shape[0], *at.out, x.shape[-1], multiplier), x.dtype)
     for tap, where in at.taps():
         out += padded[where][..., None] * w[tap]
-    return out.reshape((*out.shape[:-2], -1))
+    return out.reshape((*out.shape[:-2], out.shape[-2] * out.shape[-1]))
 
 
 def grad_input_depthwise(shape: tuple[int, ...], w: Any, g: Any, at: Windows) -> Any:

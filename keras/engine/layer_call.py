@@ -97,7 +97,7 @@ class CallableLayer(StatefulLayer):
             current.entry, current.training = entry, outer
         if self.activity_regularizer is not None:
             for output in nest.flatten(outputs):
-                self.add_loss(self.activity_regularizer(output))
+                self.add_loss(_per_row(self.activity_regularizer(output), output))
         if previous_mask is not None or not is_default(self, "compute_mask"):
             self._mask_outputs(args, kwargs, outputs, previous_mask)
         return outputs
@@ -268,6 +268,13 @@ def _shape_arguments(function: Any, shapes: dict[str, Any]) -> dict[str, Any]:
     if signature.names and signature.names[0] not in matched:
         matched[signature.names[0]] = next(iter(shapes.values()))
     return matched
+
+
+def _per_row(loss: Any, output: Any) -> Any:
+    """An activity's loss by the batch size, as Keras 3.15 has it; 0 for no rows."""
+    if not len(output.shape):
+        return loss
+    return hr.divide_no_nan(loss, hr.cast(hr.shape(output)[0], loss.dtype))
 
 
 def _is_plain_numbers(value: list[Any]) -> bool:
