@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array_module", "device_arrays", "is_on_device", "scipy_module", "together"]
+__all__ = [
+    "array_module",
+    "beside",
+    "device_arrays",
+    "is_on_device",
+    "scipy_module",
+    "together",
+]
 
 
 class _DeviceArrays:
@@ -43,12 +51,20 @@ def array_module(*arrays: Any) -> Any:
     return np
 
 
+def beside(*arrays: Any) -> Any:
+    """A context in which new arrays are made where the first one that is on a device lies."""
+    first = next((a for a in arrays if is_on_device(a)), None)
+    if first is None:
+        return contextlib.nullcontext()
+    return device_arrays.module.cuda.Device(first.device.id)
+
+
 def together(*arrays: Any) -> tuple[Any, ...]:
     """The arrays in one place: where one lies on a device, the others are copied to it."""
     first = next((a for a in arrays if is_on_device(a)), None)
     if first is None:
         return arrays
-    with device_arrays.module.cuda.Device(first.device.id):
+    with beside(first):
         return tuple(
             device_arrays.module.array(a)
             if isinstance(a, (np.ndarray, np.generic))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .array_basics import reshape, shape
 from .array_join import concat
-from .array_module import array_module, together
+from .array_module import array_module, beside, together
 from .context import placing
 from .primitive import Primitive
 from .tensor_shape import TensorShape
@@ -56,7 +56,8 @@ def _looped_impl(
 
 def _stacked(rows: Any) -> Any:
     rows = together(*rows)
-    return array_module(*rows).stack(rows)
+    with beside(*rows):
+        return array_module(*rows).stack(rows)
 
 
 _Looped = Primitive(

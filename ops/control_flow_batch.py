@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .array_module import array_module, is_on_device, together
+from .array_module import array_module, beside, is_on_device, together
 from .block_axis import broadcast_to_block, expand_dims_at_1
 from .context import tracing
 from .errors import InvalidArgumentError, UnimplementedError
@@ -196,9 +196,10 @@ class _Pieces:
                 continue
             parts = together(*parts)
             xp = array_module(*parts)
-            whole = xp.empty((self._n, *parts[0].shape[1:]), parts[0].dtype)
-            for rows, part in zip(self._rows, parts, strict=True):
-                whole[rows] = part
+            with beside(*parts):
+                whole = xp.empty((self._n, *parts[0].shape[1:]), parts[0].dtype)
+                for rows, part in zip(self._rows, parts, strict=True):
+                    whole[rows] = part
             out.append(whole)
         return tuple(out)
 

@@ -108,12 +108,13 @@ HOST: dict[str, str] = {
         SparseReduceSum SparseReduceSumSparse SparseReshape SparseSoftmax SparseSparseMaximum
         SparseSparseMinimum SparseTensorDenseAdd SparseTensorDenseMatMul _SparseRowSums
         Unique UniqueWithCounts""",
-    "boxes are chosen one after the other": """
+    "boxes and places in images are gone through one after the other": """
         CombinedNonMaxSuppression NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3
         NonMaxSuppressionV4 NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps
         _NonMaxSuppressionBatch GenerateBoundingBoxProposals DrawBoundingBoxes
         DrawBoundingBoxesV2 ExtractGlimpse ExtractGlimpseV2 FractionalAvgPool
-        FractionalAvgPoolGrad FractionalMaxPool FractionalMaxPoolGrad _FractionalPick""",
+        FractionalAvgPoolGrad FractionalMaxPool FractionalMaxPoolGrad _FractionalPick
+        ImageProjectiveTransformV3""",
     "files and records are read on the host": """
         ReadFile WriteFile MatchingFiles ParseExampleBlock ParseExampleV2
         ParseSequenceExampleV2 ParseTensor DecodeJSONExample _DecodeCSV SerializeTensor

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import device_memory
-from .array_module import is_on_device
+from .array_module import beside, is_on_device
 from .context import placing
 from .device_rules import rule_of
 from .devices import HOST, devices, requested
@@ -83,7 +83,8 @@ def run(
     plan = _plan(primitive)
     kind = plan.kind
     if kind == "here":
-        return primitive.host(*arrays, **attrs)
+        with beside(*arrays):
+            return primitive.host(*arrays, **attrs)
     variable = attrs.get("variable")
     if variable is None and attrs.get("variables"):
         variable = attrs["variables"][0]

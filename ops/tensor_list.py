@@ -17,7 +17,7 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import zeros_like
-from .array_module import array_module, together
+from .array_module import array_module, beside, together
 from .block_axis import broadcast_to_block
 from .errors import InvalidArgumentError, OutOfRangeError, UnimplementedError
 from .primitive import Primitive
@@ -196,7 +196,8 @@ TensorListResize = Primitive(
 
 def _sum(x: Any, y: Any) -> Any:
     x, y = together(x, y)
-    return x + y
+    with beside(x):
+        return x + y
 
 
 def _add_lists(a: ListValue, b: ListValue) -> ListValue:
@@ -407,7 +408,8 @@ def _stacked(rows: list[Any], spec: TensorSpec) -> Any:
         values = np.array([r.numpy() if r.ndim else r.item() for r in rows], object)
         return StringArray.from_values(values.reshape(len(rows), *rows[0].shape))
     rows = together(*rows)
-    return array_module(rows[0]).stack(rows)
+    with beside(*rows):
+        return array_module(*rows).stack(rows)
 
 
 def _gathered(a: Any, indices: Any, *, spec: TensorSpec) -> Any:
@@ -455,7 +457,8 @@ TensorListFromTensor = Primitive(
 
 
 def _stack_like(a: ListValue, like: Any) -> Any:
-    out = array_module(like).zeros(like.shape, like.dtype)
+    with beside(like):
+        out = array_module(like).zeros(like.shape, like.dtype)
     for k, v in a.entries().items():
         out[k] = v
     return out
@@ -495,7 +498,8 @@ TensorListGather = Primitive(
 
 
 def _gather_like(a: ListValue, indices: Any, like: Any) -> Any:
-    out = array_module(like).zeros(like.shape, like.dtype)
+    with beside(like):
+        out = array_module(like).zeros(like.shape, like.dtype)
     for row, k in enumerate(indices.tolist()):
         value = a.get(k)
         if value is not None:
@@ -544,7 +548,8 @@ def _concat_impl(a: ListValue, *, spec: TensorSpec) -> tuple[Any, Any]:
         joined = np.concatenate([r.numpy() for r in rows])
         return StringArray.from_values(joined), lengths
     rows = together(*rows)
-    return array_module(*rows).concatenate(rows), lengths
+    with beside(*rows):
+        return array_module(*rows).concatenate(rows), lengths
 
 
 def _concat_shape(a: Any, *, spec: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
@@ -577,7 +582,8 @@ def _split_impl(x: Any, lengths: Any) -> ListValue:
 
 
 def _concat_like(a: ListValue, like: Any, lengths: Any) -> Any:
-    out = array_module(like).zeros(like.shape, like.dtype)
+    with beside(like):
+        out = array_module(like).zeros(like.shape, like.dtype)
     ends = np.cumsum(lengths).tolist()
     for k, v in a.entries().items():
         out[ends[k] - v.shape[0] : ends[k]] = v

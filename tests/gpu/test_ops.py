@@ -1,12 +1,18 @@
 """Every op on a device gives what it gives on the CPU: values, gradients, traced."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from device_checks import all_cases, compare, outcome, traced_outcome
 
 import headrace as hr
 
-CASES = all_cases()
+sys.path.insert(0, str(Path(__file__).parent))
+import more_cases
+
+CASES = all_cases() + [("more", case) for case in more_cases.CASES]
 MODULES = sorted({module for module, _ in CASES})
 
 

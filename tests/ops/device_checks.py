@@ -93,7 +93,7 @@ def compare(case, want, got, tolerance=None):
     for what, theirs, ours in zip(("value", "gradient"), want, got, strict=False):
         assert len(theirs) == len(ours)
         for w, g in zip(theirs, ours, strict=True):
-            same(g, w, tolerance, f"{case.id}: {what}")
+            same(g, w, tolerance or case.tolerance, f"{case.id}: {what}")
 
 
 def places(result):
