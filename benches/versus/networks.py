@@ -145,10 +145,11 @@ def epoch():
 
 epoch()
 for line in sys.stdin:
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     epoch()
     rate = len(x) / (time.perf_counter() - start)
-    print(rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    cost = (time.process_time() - used) / len(x)
+    print(rate, cost, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
 """
 
 
@@ -168,21 +169,24 @@ def against_torch(python: str, job: str, rounds: int) -> None:
             stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
         assert peer.stdin and peer.stdout
-        ratios = []
+        ratios, costs = [], []
+        run()
         for _ in range(rounds):
             peer.stdin.write("\n")
-            theirs, peak = map(float, peer.stdout.readline().split())
-            start = time.perf_counter()
-            ours = run() / (time.perf_counter() - start)
+            theirs, their_cost, peak = map(float, peer.stdout.readline().split())
+            start, used = time.perf_counter(), time.process_time()
+            rows = run()
+            ours = rows / (time.perf_counter() - start)
             ratios.append(ours / theirs)
+            costs.append(their_cost * rows / (time.process_time() - used))
             mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(
-                f"headrace {ours:,.0f} images/s, torch {theirs:,.0f}: {ratios[-1]:.2f}x; peak "
-                f"{mine:,.0f} MiB against {peak:,.0f}"
+                f"headrace {ours:,.0f} images/s, torch {theirs:,.0f}: {ratios[-1]:.2f}x, CPU "
+                f"time {costs[-1]:.2f}x; peak {mine:,.0f} MiB against {peak:,.0f}"
             )
         peer.stdin.close()
         peer.wait()
-    print(f"median {statistics.median(ratios):.2f}x")
+    print(f"median {statistics.median(ratios):.2f}x, CPU time {statistics.median(costs):.2f}x")
 
 
 if __name__ == "__main__":
