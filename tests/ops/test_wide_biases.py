@@ -83,3 +83,13 @@ def test_a_large_call_alone_is_a_kernel_and_overwrites_only_what_is_its_own(rows
             np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-5)
     for a, k in zip(arrays, kept, strict=True):
         np.testing.assert_array_equal(a, k)
+
+
+def test_long_sums_alone_are_numpys():
+    x = np.full([2, 400_000], 0.1, "f4")
+    fn = trace(lambda x: (hr.reduce_sum(x, -1), hr.reduce_mean(x)), (hr.TensorSpec(x.shape),))
+    run = compile_graph(fn.graph)
+    sums, mean = run(x)
+    np.testing.assert_allclose(sums, 40_000, rtol=1e-6)
+    np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
+    assert not any(n.type == "_Fused" for n in run.graph)

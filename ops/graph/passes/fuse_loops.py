@@ -211,11 +211,15 @@ class Units:
         return len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit)
 
     def _is_large(self, unit: Unit) -> bool:
-        """Whether a call alone works on so much that threads and used memory gain something."""
+        """Whether a call alone works on so much that threads and used memory gain something.
+
+        Sums along rows are left to NumPy, which adds up long ones in pairs.
+        """
         assert unit.group is not None
         dims = unit.group.space
         return (
             not self._exact
+            and unit.group.letter(unit.nodes[0].outputs[0]) in ("f", "R")
             and math.prod(d or 1 for d in dims) >= (_WIDE if None in dims else _LARGE)
             and all(unit.group.is_read_in_place(t) for t in unit.group.inputs)
         )
