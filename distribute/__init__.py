@@ -2,7 +2,7 @@
 combined; the interface is `tf.distribute`'s.
 """
 
-from . import cluster_resolver, experimental
+from . import cluster_resolver, coordinator, experimental
 from .context import (
     get_replica_context,
     get_strategy,
@@ -22,6 +22,7 @@ from .mirrored import MirroredStrategy
 from .multi_worker import MultiWorkerMirroredStrategy
 from .one_device import OneDeviceStrategy
 from .options import InputOptions, InputReplicationMode, RunOptions
+from .parameter_server import ParameterServerStrategy
 from .reduce_op import ReduceOp
 from .replica_context import ReplicaContext
 from .strategy import InputContext, Strategy, StrategyExtended
@@ -42,6 +43,7 @@ __all__ = [
     "NaiveAllReduce",
     "NcclAllReduce",
     "OneDeviceStrategy",
+    "ParameterServerStrategy",
     "ReduceOp",
     "ReductionToOneDevice",
     "ReplicaContext",
@@ -50,6 +52,7 @@ __all__ = [
     "StrategyExtended",
     "Timeline",
     "cluster_resolver",
+    "coordinator",
     "experimental",
     "experimental_set_strategy",
     "get_replica_context",

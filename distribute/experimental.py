@@ -1,5 +1,6 @@
 """`hr.distribute.experimental`: `tf.distribute.experimental`'s names."""
 
+from . import coordinator
 from .multi_worker import MultiWorkerMirroredStrategy
 from .options import (
     CommunicationImplementation,
@@ -7,6 +8,7 @@ from .options import (
     CommunicationOptions,
     CommunicationOptions as CollectiveHints,
 )
+from .parameter_server import ParameterServerStrategy, partitioners
 from .replica_context import ValueContext
 
 __all__ = [
@@ -15,5 +17,8 @@ __all__ = [
     "CommunicationImplementation",
     "CommunicationOptions",
     "MultiWorkerMirroredStrategy",
+    "ParameterServerStrategy",
     "ValueContext",
+    "coordinator",
+    "partitioners",
 ]

@@ -15,7 +15,7 @@ from .replica_context import ReplicaContext
 from .strategy import Strategy, StrategyExtended
 
 
-class _OneReplica(StrategyExtended):
+class OneReplica(StrategyExtended):
     """One replica: every value is its own only component."""
 
     def __init__(self, strategy: Strategy, device: str) -> None:
@@ -61,14 +61,14 @@ class OneDeviceStrategy(Strategy):
     """
 
     def __init__(self, device: str) -> None:
-        super().__init__(_OneReplica(self, canonical_device(device)))
+        super().__init__(OneReplica(self, canonical_device(device)))
 
 
 class _DefaultStrategy(Strategy):
     """The strategy in force where no scope is open: one replica, on the default device."""
 
     def __init__(self) -> None:
-        extended = _OneReplica(self, "/device:CPU:0")
+        extended = OneReplica(self, "/device:CPU:0")
         super().__init__(extended)
         set_default(self, extended.replica)
         self._replica = extended.replica

@@ -38,7 +38,7 @@ from ...ops.primitive import REGISTRY, Primitive
 from ...ops.tensor import SymbolicTensor
 from ...ops.variable import Variable
 
-__all__ = ["DRAWN", "Shipment", "pack_error", "ship", "unpack_error", "unship"]
+__all__ = ["DRAWN", "Shipment", "pack_error", "packer_class", "ship", "unpack_error", "unship"]
 
 DRAWN = "drawn"
 """In place of a node's `seeds`: each receiver has its own."""
@@ -66,7 +66,7 @@ def ship(plan: Node, options: Options) -> Shipment:
     """
     import cloudpickle
 
-    packer = _packer(cloudpickle)
+    packer = packer_class(cloudpickle)
     sink = io.BytesIO()
     packing = packer(sink)
     try:
@@ -129,7 +129,8 @@ def unpack_error(data: bytes) -> BaseException:
 # -- packing ----------------------------------------------------------------------------------
 
 
-def _packer(cloudpickle: Any) -> Any:
+def packer_class(cloudpickle: Any) -> Any:
+    """The class of picklers by which plans and functions travel."""
     class Packer(cloudpickle.Pickler):
         """cloudpickle, with Headrace's own objects as plain data."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...distribute.context import get_strategy, has_strategy
+from ...distribute.parameter_server import ParameterServerStrategy
 from ...ops import api as hr, nest
 from ...ops.context import current as recorder
 from .. import metrics as metrics_module, optimizers
@@ -21,6 +22,7 @@ from . import training_loop
 from .compile_utils import LossContainer, MetricsContainer, apply_class_weight
 from .data_adapter import to_tensors, unpack_x_y_sample_weight
 from .replicated_step import ReplicatedStep, traces_needed
+from .scheduled_step import ScheduledStep
 from .serialization import deserialize_keras_object, serialize_keras_object
 from .step_function import StepFunction
 from .tracking import unique
@@ -327,6 +329,8 @@ class Trainer:
     # -- functions ------------------------------------------------------------------------
 
     def _step_function(self, method: str, keep_results: bool = True) -> Any:
+        if method == "train_step" and isinstance(self._strategy, ParameterServerStrategy):
+            return ScheduledStep(self, self._strategy)
         name = f"{method} of model {self.name!r}"  # type: ignore[attr-defined]
         step = StepFunction(getattr(self, method), name, self.run_eagerly, keep_results)
         if not self._replicated():

@@ -26,6 +26,7 @@ from .data_adapter import unpack_x_y_sample_weight
 from .epochs import EpochIterator, make_adapter
 from .keras_tensor import KerasTensor
 from .replicated_step import check_variables
+from .scheduled_step import ScheduledStep
 from .symbolic import infer_specs, map_leaves
 from .worker_data import for_workers
 
@@ -142,6 +143,8 @@ def _run_epoch(
             after(index, logs)
             if stops(model):
                 break
+    if isinstance(step, ScheduledStep):
+        step.finish()
     if index < 0 and not begin:
         raise ValueError(
             "The data gave no batch in this epoch; check that it is not empty, and that a "
