@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import abc
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class ThreadCommunicator(Communicator):
         rank: this one's number.
         cross_device_ops: who makes the sums.
         compression: of the gradients on their way, or None.
+        helper: runs functions on a thread of its own, which then reduces gradients while the
+            replicas compute; None to leave it to those that wait.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class ThreadCommunicator(Communicator):
         rank: int,
         cross_device_ops: CrossDeviceOps,
         compression: str | None = None,
+        helper: Callable[[Callable[[], None]], Any] | None = None,
     ):
         self.rank = rank
         self.size = meeting.size
         self._meeting = meeting
         self._ops = cross_device_ops
         self._compression = None if compression is None else Compression(compression)
+        self._helper = helper
         self._since: dict[int, float] = {}  # when reductions began, for a timeline
 
     def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
@@ -98,7 +103,9 @@ class ThreadCommunicator(Communicator):
             work = meeting.works.get(number)
             if work is None:
                 work = meeting.works[number] = _Work(meeting.size, self._ops, mean)
-            work.post(self.rank, sent, dtypes, meeting)
+            ready = work.post(self.rank, sent, dtypes, meeting)
+        if ready and compress and self._helper is not None:
+            self._helper(functools.partial(_help, work.sum, meeting))
         return number
 
     def finish(self, number: int) -> list[Any]:
@@ -109,9 +116,7 @@ class ThreadCommunicator(Communicator):
         with recorded("waiting", what, self.rank):
             with meeting.condition:
                 meeting.wait_until(self.rank, what, lambda: work.sum is not None)
-            if work.sum.help():
-                with meeting.condition:
-                    meeting.condition.notify_all()
+            _help(work.sum, meeting)
             with meeting.condition:
                 meeting.wait_until(self.rank, what, lambda: work.sum.done)
                 work.taken += 1
@@ -143,6 +148,20 @@ class ThreadCommunicator(Communicator):
         self._meeting.meet(self.rank, what, None, lambda given: given)
 
 
+def _help(total: Any, meeting: Meeting) -> None:
+    """Take part in a sum, and tell those that wait when it is made, or fails."""
+    try:
+        last = total.help()
+    except BaseException as error:
+        with meeting.condition:
+            if any(work.sum is total for work in meeting.works.values()):
+                meeting.abort(error)
+        raise
+    if last:
+        with meeting.condition:
+            meeting.condition.notify_all()
+
+
 class _Work:
     """A reduction that the replicas post their arrays to, one after the other."""
 
@@ -154,12 +173,12 @@ class _Work:
         self.sum: Any = None
         self.taken = 0
 
-    def post(self, rank: int, arrays: list[Any], dtypes: list[Any], meeting: Meeting) -> None:
-        """Take one replica's arrays; the last ones make the sum ready to be computed."""
+    def post(self, rank: int, arrays: list[Any], dtypes: list[Any], meeting: Meeting) -> bool:
+        """Take one replica's arrays; whether they were the last, so that a sum can be made."""
         self._posted[rank] = arrays
         self._left -= 1
         if self._left:
-            return
+            return False
         try:
             check_alike(self._posted, "all_reduce")
             shared = isinstance(self._ops, SharedMemoryAllReduce)
@@ -172,6 +191,7 @@ class _Work:
             raise
         self._posted = []
         meeting.condition.notify_all()
+        return True
 
 
 class _ByOne:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from ..ops import api as hr, nest
+from ..ops import api as hr, nest, workers
 from ..ops.context import current, same_on_all_replicas
 from ..ops.errors import UntraceableError
 from ..ops.function import Function, functions_run_eagerly
@@ -63,6 +64,10 @@ class MirroredExtended(StrategyExtended):
         self.local_replicas = len(devices)
         self.sharded_optimizer = shard_optimizer and len(devices) > 1
         self._steps = CompiledSteps()
+        overlap = options.overlap
+        if overlap is None:
+            overlap = workers.count() > len(devices) > 1
+        self._helper = ThreadPoolExecutor(1, "headrace-reduce") if overlap else None
         self._meeting = Meeting(len(devices), options.timeout_seconds)
         self._threads = ReplicaThreads(self._meeting)
         self.replicas: list[ReplicaContext]
@@ -76,7 +81,11 @@ class MirroredExtended(StrategyExtended):
 
     def _communicator(self, rank: int) -> ThreadCommunicator:
         return ThreadCommunicator(
-            self._meeting, rank, self.cross_device_ops, self.options.compression
+            self._meeting,
+            rank,
+            self.cross_device_ops,
+            self.options.compression,
+            None if self._helper is None else self._helper.submit,
         )
 
     @property

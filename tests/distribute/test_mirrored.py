@@ -434,6 +434,22 @@ def test_a_failing_replica_stops_those_that_wait_for_it(run):
     assert int(strategy.reduce("SUM", x, axis=None)) == 3
 
 
+@pytest.mark.parametrize("overlap", [False, True], ids=["waiting", "beside"])
+def test_a_sum_that_fails_stops_all_replicas(overlap):
+    class Broken(hr.distribute.CrossDeviceOps):
+        def combine(self, arrays):
+            raise KeyError("no sum")
+
+    options = CommunicationOptions(overlap=overlap)
+    strategy = mirrored(cross_device_ops=Broken(), communication_options=options)
+    with strategy.scope():
+        v = hr.Variable([1.0, 2.0])
+        optimizer = hr.keras.optimizers.SGD(0.1)
+    step = compiled(strategy, lambda: optimizer.apply_gradients([(v.read_value(), v)]))
+    with pytest.raises(KeyError, match="no sum"):
+        step()
+
+
 def test_replicas_that_could_only_wait_for_ever_are_an_error():
     strategy = mirrored()
 

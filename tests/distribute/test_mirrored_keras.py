@@ -315,9 +315,10 @@ def test_single_batches():
 # -- gradients on their way -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("overlap", [False, True], ids=["waiting", "beside"])
 @pytest.mark.parametrize("first", [0, 1, 1 << 20])
-def test_the_size_of_buckets_changes_nothing(first):
-    options = CommunicationOptions(bytes_per_pack=64, bytes_of_first_pack=first)
+def test_neither_the_size_of_buckets_nor_who_reduces_them_changes_anything(first, overlap):
+    options = CommunicationOptions(64, bytes_of_first_pack=first, overlap=overlap)
     alone, together = pair(dense, mirrored(communication_options=options))
     for model in (alone, together):
         model.fit(X, Y, batch_size=64, verbose=0, shuffle=False)
