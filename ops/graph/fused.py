@@ -32,7 +32,7 @@ from . import llvm
 from .graph import Origin
 from .loop_code import kept_rows, kernel_code
 from .loops import LoopNest, Step, loop_nest, start_of
-from .scalar_code import is_exact
+from .scalar_code import Unsupported, is_exact
 
 __all__ = ["MIN_SIZE", "Fused", "Plan", "Program"]
 
@@ -390,7 +390,10 @@ class Program:
             if variant in self._kernels and not now:
                 return
             self._kernels.setdefault(variant)
-            name, ir = self.ir(*variant)
+            try:
+                name, ir = self.ir(*variant)
+            except Unsupported:
+                return  # a chain for GPUs, whose array form serves here
 
             def done(address: int) -> None:
                 self._kernels[variant] = _KERNEL(address)

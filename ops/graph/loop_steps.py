@@ -6,7 +6,9 @@ says of which class its result is there (see `loops`), and writes its steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..dtypes import DType
@@ -14,13 +16,32 @@ from .graph import Node
 from .loops import Step, joined
 from .scalar_code import can_cast, is_exact, supports
 
-__all__ = ["Group", "is_exact_call", "is_fusible", "is_heavy", "refusal"]
+__all__ = ["Group", "for_gpus", "is_exact_call", "is_fusible", "is_heavy", "refusal"]
 
 _MAX_STEPS = 64
 _MAX_INPUTS = 14
 
 Dims = tuple[Any, ...]
 Build = Callable[["Builder", Node, list[int]], int]
+
+
+class _Target(threading.local):
+    """What kernels are made for: CPUs, or GPUs, which know 16-bit floats, too."""
+
+    gpus = False
+
+
+_target = _Target()
+
+
+@contextmanager
+def for_gpus(wanted: bool = True) -> Iterator[None]:
+    """In the block, calls fit a chain if CUDA kernels can hold them."""
+    before, _target.gpus = _target.gpus, wanted
+    try:
+        yield
+    finally:
+        _target.gpus = before
 
 
 class Rule(NamedTuple):
@@ -244,7 +265,7 @@ def _over(node: Node, rank: int) -> str | None:
 
 def _reduced_dtype(node: Node) -> bool:
     dtype = node.outputs[0].dtype
-    if dtype.name in ("float32", "float64"):
+    if dtype.name in ("float32", "float64") or (_target.gpus and dtype.is_floating):
         return True
     return dtype.name in ("int32", "int64") and node.type != "Mean"
 
@@ -351,8 +372,13 @@ def _build_axis(kind: str) -> Build:
 # -- softmax ----------------------------------------------------------------------------------
 
 
+def _in_registers(dtype: DType) -> bool:
+    """Whether kernels have exponentials and roots of the dtype."""
+    return dtype.name == "float32" or (_target.gpus and dtype.is_floating)
+
+
 def _rows_fit(group: Group, node: Node) -> str | None:
-    if node.outputs[0].dtype.name != "float32":
+    if not _in_registers(node.outputs[0].dtype):
         return None
     fits = all(group.letter(t) == "f" and t.shape.dims == group.space for t in node.inputs)
     return "f" if fits else None
@@ -389,7 +415,7 @@ def _factor_fits(group: Group, node: Node) -> str | None:
 
 def _norm_grad_fits(group: Group, node: Node) -> str | None:
     g, h, factor = node.inputs
-    if node.outputs[0].dtype.name != "float32" or group.letter(factor) != "c":
+    if not _in_registers(node.outputs[0].dtype) or group.letter(factor) != "c":
         return None
     fits = all(group.letter(t) == "f" and t.shape.dims == group.space for t in (g, h))
     return "f" if fits else None
@@ -459,6 +485,8 @@ def _rule(node: Node) -> Rule | None:
     found = _RULES.get(node.type)
     if found is not None:
         return found
+    if _target.gpus:
+        return _rule_for_gpus(node)
     if node.type == "Cast":
         return _CAST if can_cast(node.inputs[0].dtype, node.outputs[0].dtype) else None
     text = _text(node)
@@ -469,6 +497,19 @@ def _rule(node: Node) -> Rule | None:
         return None
     dtypes = tuple(t.dtype for t in node.inputs)
     return _MAP if supports(text, dtypes, node.outputs[0].dtype, numbers) else None
+
+
+def _rule_for_gpus(node: Node) -> Rule | None:
+    from ..cuda import prelude, scalar_text  # only where there is a GPU
+
+    dtypes = tuple(t.dtype for t in node.inputs)
+    if node.type == "Cast":
+        return _CAST if all(map(prelude.can_hold, (*dtypes, node.outputs[0].dtype))) else None
+    text, numbers = _text(node), _numbers(node)
+    if not text or numbers is None:
+        return None
+    held = scalar_text.supports(text, dtypes, node.outputs[0].dtype, numbers)
+    return _MAP if held else None
 
 
 def is_fusible(node: Node) -> bool:

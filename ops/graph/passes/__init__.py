@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...devices import devices
 from ..graph import Graph
+from ..loop_steps import for_gpus
 from .broadcast_gradients import broadcast_gradients
 from .common_subexpressions import common_subexpressions
 from .dead_nodes import dead_nodes
@@ -33,7 +35,11 @@ PASSES: list[Pass] = [
 
 def fuse_on_one_device(graph: Graph) -> Graph:
     """`fuse_loops`, where no scope of a device was opened in the function."""
-    return graph if len({node.device for node in graph.nodes}) > 1 else fuse_loops(graph)
+    if len({node.device for node in graph.nodes}) > 1:
+        return graph
+    backend = devices.backend
+    with for_gpus(backend is not None and backend.native):
+        return fuse_loops(graph)
 
 
 # Of graphs whose calls are placed one by one: without what makes kernels for CPUs only.
