@@ -217,11 +217,11 @@ def test_a_variable_is_never_written_over():
 STEPS = {
     "exp": lambda v, w: hr.exp(-hr.abs(v)),
     "add": lambda v, w: v + w,
-    "row": lambda v, w: v * w[:1],
+    "row": lambda v, w: v * hr.tanh(w[:1]),
     "mean": lambda v, w: v - hr.reduce_mean(v, -1, keepdims=True),
     "top": lambda v, w: v - hr.reduce_max(v, -1, keepdims=True),
     "scale": lambda v, w: v * (1.0 / (1.0 + hr.reduce_sum(hr.abs(v)))),
-    "rows": lambda v, w: v + hr.expand_dims(hr.reduce_mean(v * w, -1), -1),
+    "rows": lambda v, w: v + hr.expand_dims(hr.reduce_mean(v * hr.tanh(w), -1), -1),
     "columns": lambda v, w: v - hr.reduce_mean(v, 0),
     "softmax": lambda v, w: hr.nn.softmax(v),
     # Without a jump at v = w, where the last digits decide about the branch.
@@ -241,11 +241,15 @@ STEPS = {
     st.booleans(),
 )
 def test_random_programs(steps, seed, open_rows):
-    def fn(x, y):
+    def every(x, y):
         values = [x, y]
         for name, which in steps:
             other = values[which % len(values)]
             values.append(STEPS[name](values[-1], other))
+        return values
+
+    def fn(x, y):
+        values = every(x, y)
         return values[-1], values[len(values) // 2], hr.reduce_sum(values[-1], 0)
 
     rows = None if open_rows else 60
@@ -254,6 +258,8 @@ def test_random_programs(steps, seed, open_rows):
     arrays = arguments("xx", (60, 50), seed)
     run(*arrays)
     llvm.wait()
+    # Differences of large values keep the error of those.
+    largest = max(float(np.abs(v).max()) for v in every(*[hr.constant(a) for a in arrays]))
     for g, w in zip(run(*arrays), plain(*arrays), strict=True):
         assert g.shape == w.shape
-        np.testing.assert_allclose(g, w, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(g, w, rtol=1e-3, atol=1e-3 * max(1.0, largest / 10))
