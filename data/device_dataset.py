@@ -36,7 +36,7 @@ class DeviceIterator(Iterator):
         self._copies: DeviceCopies | None = copies
         self._ring: DeviceRing | None = None
         self._closed = False
-        self._begin: State | None = None
+        self._begin: Any = None
 
     def __next__(self) -> Any:
         ring = self._ring
@@ -58,7 +58,8 @@ class DeviceIterator(Iterator):
         ring = self._ring
         if ring is None or self._source._unsaveable is not None:
             return self._source.state()
-        return self._begin if ring.state_after is None else ring.state_after
+        found: State = self._begin if ring.state_after is None else ring.state_after
+        return found
 
     def restore(self, state: State) -> None:
         """See `RawIterator.restore`."""

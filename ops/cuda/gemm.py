@@ -48,14 +48,14 @@ class _Algorithm(ctypes.Structure):
 
 
 class Problem(NamedTuple):
-    """A product as column-major matrices: c [m, n] = a [m, k] b [k, n], `count` of them.
+    """A product as column-major matrices: c [m, n] = a [m, k] b [k, n], `products` of them.
 
     Attributes:
         dtype: a name.
         m, n, k: sizes.
         transpose_a, transpose_b: whether the memory holds a (b) transposed.
         lead_a, lead_b, lead_c: elements between columns.
-        count: products.
+        products: how many.
         step_a, step_b, step_c: elements between the matrices of products; 0: the same.
         exact: no TF32.
     """
@@ -69,7 +69,7 @@ class Problem(NamedTuple):
     lead_a: int
     lead_b: int
     lead_c: int
-    count: int
+    products: int
     step_a: int
     step_b: int
     step_c: int
@@ -97,10 +97,10 @@ def problem_for(
 ) -> Problem | None:
     """What cuBLASLt is asked for a @ b of row-major arrays [..., n, k] and [..., k, m]; None if
     they must be copied first.  Leading axes are the same, or absent in one of them."""
-    layouts = layout_of(a), layout_of(b)
-    if layouts[0] is None or layouts[1] is None:
+    layout_a, layout_b = layout_of(a), layout_of(b)
+    if layout_a is None or layout_b is None:
         return None
-    (turned_a, lead_a), (turned_b, lead_b) = layouts
+    (turned_a, lead_a), (turned_b, lead_b) = layout_a, layout_b
     rows, k = a.shape[-2:] if not transpose_a else a.shape[:-3:-1]
     cols = b.shape[-2] if transpose_b else b.shape[-1]
     steps = []
@@ -160,8 +160,8 @@ class _Prepared:
                 rows, cols = cols, rows
             made = _new("MatrixLayout", kind, ctypes.c_uint64(rows), ctypes.c_uint64(cols),
                         ctypes.c_int64(lead))  # fmt: skip
-            if p.count > 1:
-                _set("MatrixLayout", made, _BATCH_COUNT, ctypes.c_int32(p.count))
+            if p.products > 1:
+                _set("MatrixLayout", made, _BATCH_COUNT, ctypes.c_int32(p.products))
                 _set("MatrixLayout", made, _BATCH_DISTANCE, ctypes.c_int64(step))
             return made
 

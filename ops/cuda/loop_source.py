@@ -254,8 +254,8 @@ class _Writer:
         self.put("}")
         self.values = before
         for ref in stored:
-            target = self.reuse.get(self.place[ref])
-            base = f"o{self.place[ref]}" if target is None else f"p{target}"
+            over = self.reuse.get(self.place[ref])
+            base = f"o{self.place[ref]}" if over is None else f"p{over}"
             self.put(f"store_pack<{self.pack}>({base} + {full}, o{self.place[ref]}_pack);")
 
     def finish_totals(self) -> None:
@@ -443,7 +443,7 @@ class _Writer:
             else:
                 params.append(f"{storage_type(self.dtype(ref))}* __restrict__ o{place}")
         params += ["const place rows", "const place cols", "const place count"]
-        place = "i64" if self.shape.wide else "int"
+        kind = "i64" if self.shape.wide else "int"
         lines, depth = [], 1
         for line in self.lines:
             depth -= line.startswith("}")
@@ -452,7 +452,7 @@ class _Writer:
             depth += line.count("{") - line.count("}") + line.startswith("}")
         head = f'extern "C" __global__ void __launch_bounds__({self.shape.block}) {name}('
         return "\n".join(
-            [PRELUDE, _TEAM, f"typedef {place} place;", f"{head}{', '.join(params)}) {{",
+            [PRELUDE, _TEAM, f"typedef {kind} place;", f"{head}{', '.join(params)}) {{",
              *lines, "}", *self.totals(name), ""]
         )  # fmt: skip
 

@@ -79,25 +79,28 @@ class Places:
 def watching_allocator(tape: MemoryTape, cupy: Any) -> Any:
     """An allocator for ``cupy.cuda.using_allocator``: the pool's, written down."""
     pool = cupy.get_default_memory_pool()
+    held: dict[int, Any] = {}  # address -> memory and its number on the tape
 
-    class Watched(cupy.cuda.memory.BaseMemory):  # type: ignore[misc,name-defined]
-        def __init__(self, size: int):
-            self._own = pool.malloc(size)
-            self._number = tape.allocated(size)
-            self.ptr, self.size = self._own.ptr, size
-            self.device_id = self._own.device_id
+    def allocate(size: int, device: int) -> int:
+        if not size:
+            return 0
+        memory = pool.malloc(size)
+        held[memory.ptr] = memory, tape.allocated(size)
+        return memory.ptr
 
-        def __del__(self) -> None:
-            tape.freed(self._number)
+    def free(address: int, device: int) -> None:
+        if address:
+            tape.freed(held.pop(address)[1])
 
-    return lambda size: cupy.cuda.MemoryPointer(Watched(size), 0)
+    return cupy.cuda.PythonFunctionAllocator(allocate, free).malloc
 
 
 def arena_allocator(places: Places, cupy: Any) -> tuple[Any, Any]:
     """The arena's memory and an allocator out of it."""
     room = cupy.cuda.alloc(max(places.arena.size_bytes, 1))
 
-    def allocate(size: int) -> Any:
-        return cupy.cuda.MemoryPointer(room.mem, room.ptr - room.mem.ptr + places.take(size))
+    def allocate(size: int, device: int) -> int:
+        return room.ptr + places.take(size) if size else 0
 
-    return room, allocate
+    made = cupy.cuda.PythonFunctionAllocator(allocate, lambda address, device: None)
+    return room, made.malloc

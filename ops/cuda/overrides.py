@@ -144,14 +144,15 @@ def _pools(op: str, call: Callable[..., Any]) -> None:
         return out if out is NotImplemented else from_channels_last(out, data_format)
 
 
-for _op, _call in {
+_POOLS: dict[str, Callable[..., Any]] = {
     "MaxPool": pooling.maximum,
     "MaxPool3D": pooling.maximum,
     "MaxPoolGrad": pooling.maximum_grad,
     "MaxPool3DGrad": pooling.maximum_grad,
     "AvgPool": pooling.average,
     "AvgPool3D": pooling.average,
-}.items():
+}
+for _op, _call in _POOLS.items():
     _pools(_op, _call)
 
 

@@ -193,7 +193,8 @@ def _found(sizes: Sizes) -> _Layer | None:
 
 
 def _sizes(kind: str, x: Any, h: Any) -> Sizes:
-    return Sizes(kind, *x.shape, h.shape[1], x.dtype.name)
+    batch, steps, features = x.shape
+    return Sizes(kind, batch, steps, features, h.shape[1], x.dtype.name)
 
 
 def _at(array: Any) -> ctypes.c_void_p:
@@ -252,7 +253,8 @@ def backward(
     layer = _found(sizes)
     assert layer is not None, "cuDNN made the outputs but cannot go back"
     xp = current().xp
-    packed = pack_weights(*weights, sizes)
+    kernel, recurrent, bias = weights
+    packed = pack_weights(kernel, recurrent, bias, sizes)
     length = packed.size
     packed = _padded_to(packed, layer.weights)
     x, h, y, g_out, g_last = (xp.ascontiguousarray(a) for a in (x, h, y, g_out, g_last))

@@ -28,8 +28,8 @@ def answer(problem, a, b):
         return found.T if turned else found
 
     p = problem
-    out = np.zeros(max(p.count - 1, 0) * p.step_c + p.n * p.lead_c)
-    for i in range(p.count):
+    out = np.zeros(max(p.products - 1, 0) * p.step_c + p.n * p.lead_c)
+    for i in range(p.products):
         left = matrix(a, p.m, p.k, p.lead_a, p.step_a, p.transpose_a, i)
         right = matrix(b, p.k, p.n, p.lead_b, p.step_b, p.transpose_b, i)
         at = np.arange(p.m)[:, None] + np.arange(p.n) * p.lead_c + i * p.step_c

@@ -7,7 +7,12 @@ from ptx_device import PtxDevice
 
 import headrace as hr
 from headrace.ops.cuda import compiled, device, loops, nvrtc, replay
-from headrace.ops.cuda.memory_tape import MemoryTape, Places
+from headrace.ops.cuda.memory_tape import (
+    MemoryTape,
+    Places,
+    arena_allocator,
+    watching_allocator,
+)
 from headrace.ops.graph import trace
 from headrace.ops.graph.explain import explain
 from headrace.ops.graph.fused import Program
@@ -289,3 +294,46 @@ def test_a_variable_on_the_host_stops_it(one_gpu, monkeypatch):
     fn = compiled.Replayed(graph, lambda x: [x], lambda place: ListRecorder())
     fn(np.zeros(4, "f4"))
     assert fn.told() == "not replayed as a CUDA graph: the variable mine:0 lies on the host"
+
+
+class FakeCupy:
+    """As much of CuPy's memory as the allocators ask for; an address per allocation."""
+
+    class Pointer:
+        def __init__(self, ptr):
+            self.ptr = ptr
+
+    class Allocator:
+        def __init__(self, malloc, free):
+            self.malloc, self.free = (lambda n: malloc(n, 0)), (lambda p: free(p, 0))
+
+    def __init__(self):
+        self.cuda, self.next = self, 1 << 20
+        self.made = []
+        self.get_default_memory_pool = lambda: self
+
+    def malloc(self, size):
+        self.next += 4096
+        return self.Pointer(self.next)
+
+    alloc = malloc
+
+    def PythonFunctionAllocator(self, malloc, free):
+        self.made.append(self.Allocator(malloc, free))
+        return self.made[-1]
+
+
+def test_allocators_write_down_and_serve():
+    cupy, tape = FakeCupy(), MemoryTape()
+    malloc = watching_allocator(tape, cupy)
+    first, empty = malloc(300), malloc(0)
+    assert empty == 0
+    cupy.made[0].free(first)
+    cupy.made[0].free(empty)
+    second = malloc(200)
+    assert first != second
+    buffers = tape.buffers()
+    assert [b.size_bytes for b in buffers] == [300, 200]
+    assert buffers[0].last < buffers[1].first
+    room, serve = arena_allocator(Places(buffers), cupy)
+    assert [serve(300), serve(0), serve(200)] == [room.ptr, 0, room.ptr]
