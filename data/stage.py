@@ -33,6 +33,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..ops.context import placing
+from ..ops.devices import HOST, at
 from ..ops.errors import CancelledError, OpError
 from ..ops.profiling import profiling
 from .autotune import Tuner
@@ -119,7 +121,11 @@ class Stage(ABC):
         try:
             if self._pending is not None:
                 raise self._take_pending().take()
-            block = self._next(max_rows, need_rows)
+            if placing.on:  # datasets run on the host
+                with at(HOST):
+                    block = self._next(max_rows, need_rows)
+            else:
+                block = self._next(max_rows, need_rows)
         except Exception as error:
             if self._held is not None:
                 self._held.errors += 1

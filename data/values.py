@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ops import nest, operators  # noqa: F401  gives tensors their operators
 from ..ops.composite import Composite
+from ..ops.context import placing
 from ..ops.convert import convert_to_tensor
 from ..ops.errors import UntraceableError
 from ..ops.placement import to_host
@@ -74,10 +75,14 @@ def spec_of(value: Any) -> Any:
 
 
 def to_raw(value: Any) -> Any:
-    """The raw array of a tensor, on the host; composites stay as they are."""
+    """The raw array of a tensor, composites as they are; on the host."""
     if isinstance(value, Tensor) and not isinstance(value, SymbolicTensor):
         raw = value._value
         return np.asarray(raw) if isinstance(raw, np.generic) else to_host(raw)
+    if placing.on and isinstance(value, Composite):
+        parts = value._components()
+        if not any(isinstance(part, SymbolicTensor) for part in parts):
+            return value._type_spec.from_components([part.cpu() for part in parts])
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .array_basics import reshape, shape
 from .array_join import concat
-from .array_module import array_module, beside, together
+from .array_module import array_module, beside, is_on_device, together
 from .context import placing
 from .primitive import Primitive
 from .tensor_shape import TensorShape
@@ -36,7 +36,7 @@ def _looped_impl(
     given = dict(attrs)
 
     def call(*row: Any) -> Any:
-        if placing.on:
+        if any(map(is_on_device, row)):
             return placing.run(primitive, row, given)
         return primitive.host(*row, **given)
 

@@ -10,8 +10,11 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
+from .array_module import is_on_device
 from .devices import devices
 from .errors import ResourceExhaustedError
+from .tensor import SymbolicTensor, Tensor
+from .variable import Variable
 
 __all__ = ["guarded", "live_arrays"]
 
@@ -43,9 +46,6 @@ def guarded(backend: Any, place: int, what: str, work: Callable[[], Any]) -> Any
 def live_arrays(place: int) -> list[tuple[int, str]]:
     """Size in bytes and description of what lies on a GPU, the largest first; arrays that share
     memory are counted once."""
-    from .tensor import SymbolicTensor, Tensor
-    from .variable import Variable
-
     backend = devices.backend
     if backend is None:
         return []
@@ -57,8 +57,8 @@ def live_arrays(place: int) -> list[tuple[int, str]]:
     ):
         if isinstance(each, SymbolicTensor):
             continue
-        array = getattr(each, "_value", None)
-        if not isinstance(array, backend.array) or array.device.id != place:
+        array: Any = getattr(each, "_value", None)
+        if not is_on_device(array) or array.device.id != place:
             continue
         start = array.data.ptr
         name = f"variable {each.name!r}" if isinstance(each, Variable) else "tensor"
