@@ -148,7 +148,7 @@ def _built(plan: Plan, device: int) -> _Built | None:
         if plan.exact:
             graph.deselect_numeric_notes([cudnn.numerical_note.TENSOR_CORE])
         if plan.steady:
-            graph.deselect_behavior_notes([cudnn.behavior_note.NONDETERMINISTIC])
+            graph.deselect_numeric_notes([cudnn.numerical_note.NONDETERMINISTIC])
         graph.check_support()
         graph.build_plans()
     except cudnn.cudnnGraphNotSupportedError:

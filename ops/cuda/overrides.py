@@ -284,8 +284,8 @@ def _gru_grad(*arrays: Any, for_inputs: bool) -> Any:
 
 
 def _is_reserve(array: Any) -> bool:
-    """Whether the kept gates are cuDNN's bytes."""
-    return array.ndim == 1 and array.dtype == np.uint8
+    """Whether the kept gates are cuDNN's own."""
+    return array.ndim == 1
 
 
 def _on_gpu(array: Any) -> bool:

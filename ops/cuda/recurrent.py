@@ -3,8 +3,8 @@
 cuDNN keeps a layer's weights in one piece: the matrices of the inputs, gate by gate and
 transposed, then those of the state, then the biases.  LSTM's gates are in Keras's order (i, f,
 g, o); GRU's are r, z, g where Keras has z, r, g.  What the forward pass keeps for the way back
-is opaque: it stands in the place of the primitive's kept gates, as a vector of bytes, by which
-the way back knows it.
+is opaque: it stands in the place of the primitive's kept gates, as a vector, by which the way
+back knows it.
 
 A call is cuDNN's if there is no mask (with one, steps that are left out repeat the state, which
 cuDNN does not), and dtype and sizes are its own.  All others take the generic form.
@@ -211,7 +211,7 @@ def _room(size: int) -> Any:
 def forward(
     kind: str, x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any = None
 ) -> Any:
-    """The outputs [batch, steps, units], the last states, and the bytes kept for `backward`;
+    """The outputs [batch, steps, units], the last states, and a vector kept for `backward`;
     NotImplemented where cuDNN does not do it."""
     sizes = _sizes(kind, x, h)
     layer = _found(sizes)
@@ -227,14 +227,14 @@ def forward(
     y = xp.empty((*x.shape[:2], sizes.units), x.dtype)
     last_h = xp.empty(h.shape, x.dtype)
     last_c = None if c is None else xp.empty(h.shape, x.dtype)
-    workspace, reserve = _room(layer.workspace), _room(layer.reserve)
+    workspace, reserve = _room(layer.workspace), _room(-(-layer.reserve // 16) * 16)
     _call(
         "cudnnRNNForward", _handles.get(), layer.rnn, _TRAINING, None, layer.x, _at(x),
         layer.y, _at(y), layer.state, _at(h), _at(last_h), layer.state, _at(c), _at(last_c),
         ctypes.c_size_t(layer.weights), _at(weights), ctypes.c_size_t(layer.workspace),
         _at(workspace), ctypes.c_size_t(layer.reserve), _at(reserve),
     )  # fmt: skip
-    return y, last_h, last_c, reserve
+    return y, last_h, last_c, reserve.view(x.dtype)
 
 
 def backward(
