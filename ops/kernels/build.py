@@ -52,7 +52,7 @@ _SOURCES = {
     "elementary": ("elementary_code",),
     "taps": ("products", "taps_code"),
     "matmul": ("products", "matmul_code"),
-    "recurrent": ("recurrent_code", "gru_code", "vector_math"),
+    "recurrent": ("products", "recurrent_code", "gru_code", "vector_math"),
     "pooled": ("pooled_code",),
     "strided": ("products", "winograd_code", "strided_code"),
     "winograd": ("products", "pooled_code", "winograd_code", "winograd_pool_code"),

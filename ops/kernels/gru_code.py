@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from .code import Code, Value
 from .recurrent_code import (
-    HEIGHT,
     add_to_state,
     add_to_weights,
     clear,
     copy_floats,
+    height_of,
     multiply,
     named,
+    whole_blocks,
     zeros,
 )
 from .vector_math import sigmoid, tanh
@@ -46,7 +47,7 @@ def _write_forward(code: Code) -> None:
 
     Weights [units / W, features + 1 + units + 1, 3 W]; scratch: two left operands.
     """
-    width, line = code.width, 4 * code.width
+    width, line, height = code.width, 4 * code.width, height_of(code.width)
     with code.function("gru_forward", "parameters", "first", "last", "scratch") as (
         parameters,
         first,
@@ -55,7 +56,7 @@ def _write_forward(code: Code) -> None:
     ):
         p = named(code, parameters)
         features, units, state_at = p["features"], p["units"], p["state_at"]
-        rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
+        rows = whole_blocks(code, last - first)
         other = scratch + rows * p["line"]
         _begin(code, p, rows, scratch)
         _begin(code, p, rows, other)
@@ -69,16 +70,16 @@ def _write_forward(code: Code) -> None:
             with code.loop(first, last) as row:
                 at = p["x"] + row * p["x_row"] + t * p["x_step"]
                 copy_floats(code, at, source + (row - first) * p["line"], features)
-            with code.loop(0, units, width) as u, code.loop(0, rows, HEIGHT) as block:
+            with code.loop(0, units, width) as u, code.loop(0, rows, height) as block:
                 sums = zeros(code)
-                left = [source + (block + r) * p["line"] for r in range(HEIGHT)]
+                left = [source + (block + r) * p["line"] for r in range(height)]
                 inner = features + units + 2
                 weights = p["w"] + u * inner * (_GATES * 4)
                 multiply(code, sums, left, weights, features + 1, (0, 1, 2))
                 states = [at + state_at * 4 for at in left]
                 weights = weights + (features + 1) * (_GATES * line)
                 multiply(code, sums, states, weights, units + 1, (0, 1, 3))
-                for r in range(HEIGHT):
+                for r in range(height):
                     row = first + block + r
                     with code.when(row < last):
                         z, reset, ahead, behind = (s.get() for s in sums[r])
@@ -115,7 +116,7 @@ def _write_backward(code: Code) -> None:
     ):
         p = named(code, parameters)
         features, units, state_at = p["features"], p["units"], p["state_at"]
-        rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
+        rows = whole_blocks(code, last - first)
         left = scratch + rows * p["z_line"]
         clear(code, scratch, rows * p["z_line"] // 4)
         _begin(code, p, rows, left)

@@ -97,7 +97,8 @@ def _direct_parameters(x: np.ndarray, shape: tuple[int, ...], at: Windows, **mor
     padded = at.pad(x)
     row = padded.shape[2] * shape[2]
     taps = np.arange(shape[0])[:, None] * row + np.arange(shape[1] * shape[2])
-    offsets = np.zeros(-(-taps.size // pooled_code.TAPS) * pooled_code.TAPS, np.int64)
+    at_once = pooled_code.taps_of(vector_width())
+    offsets = np.zeros(-(-taps.size // at_once) * at_once, np.int64)
     offsets[: taps.size] = taps.reshape(-1) * 4
     kept = (padded, offsets)
     found = calls.parameters(
@@ -136,11 +137,12 @@ def _filter_direct(x: Any, shape: tuple[int, ...], g: Any, index: Any, at: Windo
     run = kernel("pooled_gradient")
     assert run
     panel, taps = 2 * vector_width(), math.prod(shape[:3])
-    groups = -(-taps // pooled_code.TAPS)
+    at_once = pooled_code.taps_of(vector_width())
+    groups = -(-taps // at_once)
     parameters, kept = _direct_parameters(x, shape, at, g=g, index=index)
     where = memory.address(parameters)
     cuts = calls.cuts(len(x), 1, 4 * g.size * taps, 1)
-    totals = [memory.zeros((shape[3] // panel, groups, pooled_code.TAPS + 1, panel))
+    totals = [memory.zeros((shape[3] // panel, groups, at_once + 1, panel))
               for _ in cuts]  # fmt: skip
 
     def part(first: int, last: int, total: np.ndarray) -> None:
@@ -151,7 +153,7 @@ def _filter_direct(x: Any, shape: tuple[int, ...], g: Any, index: Any, at: Windo
     total = totals[0]
     for more in totals[1:]:
         total += more
-    of_taps = total[:, :, :-1].reshape((-1, groups * pooled_code.TAPS, panel))[:, :taps]
+    of_taps = total[:, :, :-1].reshape((-1, groups * at_once, panel))[:, :taps]
     return (
         np.ascontiguousarray(of_taps.transpose(1, 0, 2)).reshape(shape),
         total[:, 0, -1].reshape(-1),

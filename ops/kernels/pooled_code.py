@@ -14,14 +14,23 @@ from collections.abc import Sequence
 
 from .code import Code, Value
 
-__all__ = ["PARAMETERS", "TAPS", "spread", "winner", "write_pooled"]
+__all__ = ["PARAMETERS", "spread", "taps_of", "winner", "write_pooled"]
 
 PARAMETERS = (
     "x", "w", "bias", "out", "index", "g", "offsets", "height", "width", "channels",
     "tap_rows", "row_taps", "taps", "pool_height", "pool_width", "filters",
 )  # fmt: skip
-TAPS = 9  # whose gradients stay in registers
 NOBODY = 4
+
+
+def taps_of(width: int) -> int:
+    """Taps whose gradients stay in registers."""
+    return 9 if width == 16 else 5
+
+
+def _pixels_of(width: int) -> int:
+    """Pooled pixels whose numbers stay in registers."""
+    return 2 if width == 16 else 1
 
 
 def winner(code: Code, values: Sequence[Value]) -> tuple[Value, Value]:
@@ -52,12 +61,13 @@ def _named(code: Code, address: Value) -> dict[str, Value]:
 
 
 def _write_forward(code: Code) -> None:
-    """``pooled_forward(parameters, first, last, unused)``: images from first to last, two
-    pooled pixels and a panel of 2 W filters at a time.
+    """``pooled_forward(parameters, first, last, unused)``: images from first to last, a
+    panel of 2 W filters at a time.
 
     Weights [panels, taps, 2 W].
     """
     width, line = code.width, 4 * code.width
+    pixels = _pixels_of(width)
     with code.function("pooled_forward", "parameters", "first", "last", "unused") as (
         parameters,
         first,
@@ -69,15 +79,15 @@ def _write_forward(code: Code) -> None:
         with (
             code.loop(first, last) as image,
             code.loop(0, p["pool_height"]) as row,
-            code.loop(0, p["pool_width"], 2) as start,
+            code.loop(0, p["pool_width"], pixels) as start,
             code.loop(0, p["filters"], 2 * width) as f,
         ):
-            # The last pair overlaps the one before if their number is odd.
-            column = code.least(start, p["pool_width"] - 2)
+            # The last ones overlap those before where their number is odd.
+            column = code.least(start, p["pool_width"] - pixels)
             base = p["x"] + (image * p["height"] + row * 2) * row_bytes + column * 2 * pixel
             sums = [
                 [[code.variable(code.load(p["bias"] + (f + v * width) * 4), code.vector)
-                  for v in range(2)] for _ in range(4)]
+                  for v in range(2)] for _ in range(2 * pixels)]
                 for _ in range(2)
             ]  # fmt: skip
             weights = code.variable(p["w"] + f * p["taps"] * 4)
@@ -88,14 +98,14 @@ def _write_forward(code: Code) -> None:
                     columns = [code.load(at + v * line) for v in range(2)]
                     weights.set(at + 2 * line)
                     for i in range(2):
-                        for k in range(4):
+                        for k in range(2 * pixels):
                             place = corner + row_bytes * i + pixel * k + j * 4
                             factor = code.splat(code.load(place, "float"))
                             for v in range(2):
                                 total = sums[i][k][v]
                                 total.set(code.fma(factor, columns[v], total.get()))
             place = (image * p["pool_height"] + row) * p["pool_width"] + column
-            for q in range(2):
+            for q in range(pixels):
                 for v in range(2):
                     four = [sums[i][2 * q + k][v].get() for i in range(2) for k in range(2)]
                     best, index = winner(code, four)
@@ -106,13 +116,13 @@ def _write_forward(code: Code) -> None:
 
 def _write_gradient(code: Code) -> None:
     """``pooled_gradient(parameters, first, last, unused, total)``: adds to `total` [filters /
-    2 W, groups of `TAPS` taps, TAPS + 1, 2 W] the gradients of the weights, and behind them
+    2 W, groups of `taps_of` taps, one more, 2 W] the gradients of the weights, and behind them
     that of the bias, from images from first to last.
 
     `offsets` holds the places of all taps in the data, in bytes from a window's corner, filled
     up to whole groups.
     """
-    width, line = code.width, 4 * code.width
+    width, line, at_once = code.width, 4 * code.width, taps_of(code.width)
     with code.function("pooled_gradient", "parameters", "first", "last", "unused", "total") as (
         parameters,
         first,
@@ -122,21 +132,22 @@ def _write_gradient(code: Code) -> None:
     ):
         p = _named(code, parameters)
         pixel, row_bytes = p["channels"] * 4, p["width"] * p["channels"] * 4
-        groups = (p["taps"] + (TAPS - 1)) // TAPS
+        groups = (p["taps"] + (at_once - 1)) // at_once
         with (
             code.loop(first, last) as image,
             code.loop(0, p["pool_height"]) as row,
             code.loop(0, p["filters"], 2 * width) as f,
             code.loop(0, groups) as group,
         ):
-            target = total + (f // (2 * width) * groups + group) * ((TAPS + 1) * 2 * line)
+            target = total + (f // (2 * width) * groups + group) * ((at_once + 1) * 2 * line)
             sums = [
                 [code.variable(code.load(target + (j * 2 + v) * line), code.vector)
                  for v in range(2)]
-                for j in range(TAPS + 1)
+                for j in range(at_once + 1)
             ]  # fmt: skip
             offsets = [
-                code.load(p["offsets"] + (group * TAPS + j) * 8, "i64") for j in range(TAPS)
+                code.load(p["offsets"] + (group * at_once + j) * 8, "i64")
+                for j in range(at_once)
             ]
             base = p["x"] + (image * p["height"] + row * 2) * row_bytes
             start = (image * p["pool_height"] + row) * p["pool_width"]
@@ -152,13 +163,13 @@ def _write_gradient(code: Code) -> None:
                     )
                     parts.append(spread(code, g, index))
                     kept = code.select(index < NOBODY, g, 0.0, code.vector)
-                    sums[TAPS][v].set(sums[TAPS][v].get() + kept)
+                    sums[at_once][v].set(sums[at_once][v].get() + kept)
                 for k in range(4):
                     there = corner + row_bytes * (k // 2) + pixel * (k % 2)
-                    for j in range(TAPS):
+                    for j in range(at_once):
                         factor = code.splat(code.load(there + offsets[j], "float"))
                         for v in range(2):
                             sums[j][v].set(code.fma(factor, parts[v][k], sums[j][v].get()))
-            for j in range(TAPS + 1):
+            for j in range(at_once + 1):
                 for v in range(2):
                     code.store(target + (j * 2 + v) * line, sums[j][v].get())

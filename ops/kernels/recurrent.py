@@ -12,7 +12,7 @@ import numpy as np
 
 from . import calls, memory
 from .build import kernel, vector_width
-from .recurrent_code import HEIGHT, PARAMETERS
+from .recurrent_code import DEEP, PARAMETERS, height_of
 
 __all__ = ["gru", "gru_grad", "lstm", "lstm_grad"]
 
@@ -49,7 +49,10 @@ def lstm(
     def part(first: int, last: int) -> None:
         run(where, first, last, memory.scratch(2 * _padded(last - first) * line))
 
-    calls.spread(part, calls.cuts(batch, HEIGHT, steps * batch * inner * _GATES * units, 1))
+    calls.spread(
+        part,
+        calls.cuts(batch, height_of(vector_width()), steps * batch * inner * _GATES * units, 1),
+    )
     return True
 
 
@@ -83,7 +86,9 @@ def lstm_grad(
         of_sums=0 if of_sums is None else of_sums, z_line=z_line, total_line=z_line,
     )  # fmt: skip
     where = memory.address(parameters)
-    cuts = calls.cuts(batch, HEIGHT, 2 * steps * batch * inner * _GATES * units, 1)
+    cuts = calls.cuts(
+        batch, height_of(vector_width()), 2 * steps * batch * inner * _GATES * units, 1
+    )
     totals = [memory.zeros((_whole(inner), z_line // 4)) for _ in cuts]
 
     def part(first: int, last: int, total: np.ndarray) -> None:
@@ -129,7 +134,9 @@ def gru(
     def part(first: int, last: int) -> None:
         run(where, first, last, memory.scratch(2 * _padded(last - first) * line))
 
-    calls.spread(part, calls.cuts(batch, HEIGHT, steps * batch * rows.size, 1))
+    calls.spread(
+        part, calls.cuts(batch, height_of(vector_width()), steps * batch * rows.size, 1)
+    )
     return True
 
 
@@ -164,7 +171,7 @@ def gru_grad(
         total_line=z_line, state_at=state_at,
     )  # fmt: skip
     where = memory.address(parameters)
-    cuts = calls.cuts(batch, HEIGHT, 8 * steps * batch * inner * units, 1)
+    cuts = calls.cuts(batch, height_of(vector_width()), 8 * steps * batch * inner * units, 1)
     totals = [memory.zeros((_whole(inner), z_line // 4)) for _ in cuts]
 
     def part(first: int, last: int, total: np.ndarray) -> None:
@@ -196,7 +203,7 @@ def _turned(recurrent: np.ndarray) -> np.ndarray:
 
 def _whole(rows: int) -> int:
     """So many rows of the weights' gradients in whole blocks."""
-    return -(-rows // 8) * 8
+    return -(-rows // DEEP) * DEEP
 
 
 def _of_inputs(x: Any, features: int, units: int, inner: int, line: int) -> dict[str, Any]:
@@ -207,7 +214,7 @@ def _of_inputs(x: Any, features: int, units: int, inner: int, line: int) -> dict
 
 
 def _padded(rows: int) -> int:
-    return -(-rows // HEIGHT) * HEIGHT
+    return -(-rows // height_of(vector_width())) * height_of(vector_width())
 
 
 def _line(inner: int) -> int:

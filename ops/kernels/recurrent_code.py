@@ -2,7 +2,7 @@
 
 A row's inputs, its state and a one stand beside each other, so that the products with both
 weights and the bias are one product.  Its result stays in registers for the gates: a block is
-`HEIGHT` rows x the four gates of as many units as a vector has floats.  The gradients of all
+`height_of` rows x the four gates of as many units as a vector has floats.  The gradients of all
 weights are added up step by step, while a step's numbers are in the cache.
 
 Parameters of the kernels, in this order (addresses and distances in bytes, sizes in elements):
@@ -14,19 +14,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .code import Code, Value, Variable
+from .products import gradient_rows
 from .vector_math import sigmoid, tanh
 
-__all__ = ["HEIGHT", "PARAMETERS", "add_to_state", "add_to_weights", "clear", "copy_floats",
-           "multiply", "named", "write_recurrent", "zeros"]  # fmt: skip
+__all__ = ["DEEP", "PARAMETERS", "add_to_state", "add_to_weights", "clear", "copy_floats",
+           "height_of", "multiply", "named", "whole_blocks", "write_recurrent",
+           "zeros"]  # fmt: skip
 
 PARAMETERS = (
     "x", "x_row", "x_step", "features", "units", "inner", "line", "w", "h0", "c0", "gates",
     "memory", "out", "step_rows", "steps", "g", "g_row", "g_step", "dh", "dc", "of_sums",
     "z_line", "total_line", "state_at",
 )  # fmt: skip
-HEIGHT = 6
+DEEP = 8  # rows of the weights' gradients come in multiples of it
 _GATES = 4
-_DEEP = 8  # rows of a block of the weights' gradients
+
+
+def height_of(width: int) -> int:
+    """Rows of a block: as many as the machine has registers for."""
+    return 6 if width == 16 else 3
 
 
 def write_recurrent(code: Code) -> None:
@@ -63,9 +69,18 @@ def _begin(code: Code, p: dict[str, Value], rows: Value, target: Value) -> None:
         code.store(place, code.of(1.0, "float"))
 
 
+def whole_blocks(code: Code, rows: Value) -> Value:
+    """`rows`, filled up to whole blocks."""
+    height = height_of(code.width)
+    return (rows + (height - 1)) // height * height
+
+
 def zeros(code: Code) -> list[list[Variable]]:
-    """The sums of a block, `HEIGHT` rows x 4 vectors."""
-    return [[code.variable(0.0, code.vector) for _ in range(4)] for _ in range(HEIGHT)]
+    """The sums of a block, `height_of` rows x 4 vectors."""
+    return [
+        [code.variable(0.0, code.vector) for _ in range(4)]
+        for _ in range(height_of(code.width))
+    ]
 
 
 def multiply(
@@ -101,13 +116,14 @@ def add_to_state(
     """The state's gradient from `deep` gradients of sums per row: written to `dh`, or added if
     `again`."""
     width, units = code.width, p["units"]
-    with code.loop(0, units, 4 * width) as u, code.loop(0, rows, HEIGHT) as block:
+    height = height_of(width)
+    with code.loop(0, units, 4 * width) as u, code.loop(0, rows, height) as block:
         sums = zeros(code)
-        z_rows = [z + (block + r) * p["z_line"] for r in range(HEIGHT)]
+        z_rows = [z + (block + r) * p["z_line"] for r in range(height_of(width))]
         multiply(code, sums, z_rows, p["w"] + u * deep * 4, deep)
         for v in range(4):
             with code.when(u + v * width < units):
-                for r in range(HEIGHT):
+                for r in range(height_of(width)):
                     row = first + block + r
                     with code.when(row < last):
                         at = p["dh"] + (row * units + u + v * width) * 4
@@ -128,8 +144,9 @@ def add_to_weights(
     """Add to `total` the products of `count` left operands with their gradients of sums, for
     ranges of the latter and of the former."""
     width, line = code.width, 4 * code.width
+    block_rows = gradient_rows(width)
     pairs = columns[1] - columns[0]
-    with code.loop(0, pairs, 2 * width) as start, code.loop(*deep, _DEEP) as row:
+    with code.loop(0, pairs, 2 * width) as start, code.loop(*deep, block_rows) as row:
         # Where the number of vectors is odd, the second of the last pair is another range's.
         column = columns[0] + start
         target = total + row * p["total_line"] + column * 4
@@ -137,20 +154,20 @@ def add_to_weights(
         sums = [
             [code.variable(code.load(target + p["total_line"] * d + v * line), code.vector)
              for v in range(2)]
-            for d in range(_DEEP)
+            for d in range(block_rows)
         ]  # fmt: skip
         with code.loop(0, count) as r:
             place = z + r * p["z_line"] + column * 4
             vectors = [code.load(place + v * line) for v in range(2)]
             at = left + r * p["line"] + row * 4
-            for d in range(_DEEP):
+            for d in range(block_rows):
                 factor = code.splat(code.load(at + d * 4, "float"))
                 for v in range(2):
                     sums[d][v].set(code.fma(factor, vectors[v], sums[d][v].get()))
-        for d in range(_DEEP):
+        for d in range(block_rows):
             code.store(target + p["total_line"] * d, sums[d][0].get())
         with code.when(both):
-            for d in range(_DEEP):
+            for d in range(block_rows):
                 code.store(target + p["total_line"] * d + line, sums[d][1].get())
 
 
@@ -168,7 +185,7 @@ def _write_forward(code: Code) -> None:
     ):
         p = named(code, parameters)
         features, units, inner = p["features"], p["units"], p["inner"]
-        rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
+        rows = whole_blocks(code, last - first)
         other = scratch + rows * p["line"]
         _begin(code, p, rows, scratch)
         _begin(code, p, rows, other)
@@ -185,11 +202,11 @@ def _write_forward(code: Code) -> None:
             before = code.select(
                 t > 0, p["memory"] + (t - 1) * p["step_rows"] * units * 4, p["c0"], "i64"
             )
-            with code.loop(0, units, width) as u, code.loop(0, rows, HEIGHT) as block:
+            with code.loop(0, units, width) as u, code.loop(0, rows, height_of(width)) as block:
                 sums = zeros(code)
-                left = [source + (block + r) * p["line"] for r in range(HEIGHT)]
+                left = [source + (block + r) * p["line"] for r in range(height_of(width))]
                 multiply(code, sums, left, p["w"] + u * inner * _GATES * 4, inner)
-                for r in range(HEIGHT):
+                for r in range(height_of(width)):
                     row = first + block + r
                     with code.when(row < last):
                         i, f, g, o = (s.get() for s in sums[r])
@@ -226,7 +243,7 @@ def _write_backward(code: Code) -> None:
     ):
         p = named(code, parameters)
         features, units, inner = p["features"], p["units"], p["inner"]
-        rows = (last - first + (HEIGHT - 1)) // HEIGHT * HEIGHT
+        rows = whole_blocks(code, last - first)
         left = scratch + rows * p["z_line"]
         clear(code, scratch, rows * p["z_line"] // 4)
         _begin(code, p, rows, left)
