@@ -48,7 +48,8 @@ def local_ray():
         why_not = _why_not(_PROBE)
         if why_not is not None:
             pytest.skip(f"Ray does not start on this machine: {why_not}")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="headrace",
-                 logging_level=logging.CRITICAL, object_store_memory=512 << 20)  # fmt: skip
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                 namespace="headrace", logging_level=logging.CRITICAL,
+                 object_store_memory=512 << 20)  # fmt: skip
     yield ray
     ray.shutdown()

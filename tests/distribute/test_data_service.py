@@ -14,7 +14,7 @@ import pytest
 
 import headrace as hr
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 service = hr.data.experimental.service
 Policy = service.ShardingPolicy
 

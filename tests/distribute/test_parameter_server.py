@@ -9,7 +9,7 @@ import pytest
 
 import headrace as hr
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 partitioners = hr.distribute.experimental.partitioners
 coordinator = hr.distribute.coordinator
 

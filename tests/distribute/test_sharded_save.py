@@ -10,7 +10,7 @@ import pytest
 
 import headrace as hr
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 RUNNERS = pytest.mark.parametrize("runner", [None, "ray"])
 
 
