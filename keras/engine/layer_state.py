@@ -11,6 +11,7 @@ from ...ops import api as hr, dtypes
 from ...ops.context import init_scope
 from ...ops.variable import Variable
 from .context import current
+from .loading import check_size
 from .tracking import is_metric, is_variable, unique, walk_attributes
 
 __all__ = ["LayerState", "StatefulLayer"]
@@ -158,6 +159,7 @@ class StatefulLayer:
                 f"dimensions). Received: shape={shape} for variable {name!r} of layer "
                 f'"{self.name}"'
             )
+        check_size(shape, self.name)
         with init_scope():
             value = init(shape, dtype=found) if callable(init) else init
             variable = hr.Variable(

@@ -47,6 +47,9 @@ _FAMILIES = (
     "initializers", "regularizers", "constraints", "activations", "dtype_policies", "callbacks",
     "utils",
 )  # fmt: skip
+_FUNCTION_FAMILIES = frozenset(
+    ("losses", "metrics", "initializers", "regularizers", "constraints", "activations")
+)
 _ENGINE_MODULES = {"Functional": "keras.src.models.functional", "InputLayer": "keras.layers"}
 
 
@@ -244,7 +247,7 @@ def _deserialize(config: Any, safe_mode: bool, module_objects: Any = None) -> An
     found = _find(name, module, config.get("registered_name"), module_objects)
     if not inspect.isclass(found):
         return found
-    if not hasattr(found, "from_config"):
+    if not hasattr(found, "from_config"):  # registered by the user
         return found(**(inner or {}))
     obj = _from_config(found, dict(inner or {}), safe_mode)
     build = config.get("build_config")
@@ -290,29 +293,38 @@ def _deserialize_special(name: str, inner: Any, config: dict[str, Any], safe_mod
 
 
 def _find(name: str, module: str | None, registered: str | None, module_objects: Any) -> Any:
-    """The class or function called `name`: registered, one of ours, or importable."""
+    """The class or function called `name`: registered by the user, or one of ours.
+
+    Nothing else is imported: a file could name ``subprocess.Popen``, and its arguments.
+    """
     for key in (registered, name):
         found = get_registered_object(key, module_objects=module_objects)
         if found is not None:
             return found
-    if module is None or module == "keras" or module.startswith("keras."):
+    if module is None or module.split(".")[0] in ("keras", "builtins"):
         wanted = (module or "keras").removeprefix("keras").lstrip(".").removeprefix("src.")
         first = [f for f in _FAMILIES if f == wanted]
         if (wanted, name) in OPERATIONS:
             return OPERATIONS[wanted, name]
         for family in (*first, *_FAMILIES):
             found = getattr(_import(f"{_ROOT}.{family}"), name, None)
-            if found is not None:
+            if _describes_models(found, family):
                 return found
-    else:
-        found = getattr(_import(module), name, None)
-        if found is not None:
-            return found
     raise ValueError(
         f"Could not locate class or function '{name}' (module={module!r}, "
         f"registered_name={registered!r}). If it is a custom one, decorate it with "
         "`@keras.utils.register_keras_serializable()` or pass it in `custom_objects`."
     )
+
+
+def _describes_models(found: Any, family: str) -> bool:
+    """Whether a config may name it: a class that is made of configs, or a function of a model,
+    such as an activation; not what else lies in our modules."""
+    if not (getattr(found, "__module__", None) or "").startswith(f"{_ROOT}."):
+        return False
+    if inspect.isclass(found):
+        return hasattr(found, "from_config")
+    return callable(found) and family in _FUNCTION_FAMILIES
 
 
 def _import(module: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from ...ops.errors import DataLossError
 from .weights_file import objects_of
 
-__all__ = ["assets_of", "read_assets"]
+__all__ = ["assets_of", "check_ratio", "read_assets"]
 
 _FOLDER = "assets"
 _MOST_BYTES = 2 << 30
@@ -57,6 +57,19 @@ def read_assets(model: Any, archive: zipfile.ZipFile) -> None:
             obj.load_assets(folder)
 
 
+def check_ratio(info: zipfile.ZipInfo) -> None:
+    """Refuse what is small in the archive and would fill the memory.
+
+    Raises:
+        DataLossError: it is more than 1 GiB, and 200 times what is stored.
+    """
+    if info.file_size > max(1 << 30, 200 * info.compress_size):
+        raise DataLossError(
+            f"{info.filename} would be {info.file_size} bytes, packed into "
+            f"{info.compress_size}: no weights can be packed so"
+        )
+
+
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str) -> None:
     name = os.path.basename(info.filename)
     if name in ("", ".", "..") or "\\" in name:
@@ -65,5 +78,6 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str) -> No
         raise DataLossError(
             f"{info.filename} would be {info.file_size} bytes; assets may be {_MOST_BYTES}"
         )
+    check_ratio(info)
     with archive.open(info) as source, open(os.path.join(folder, name), "wb") as target:
         target.write(source.read(_MOST_BYTES))

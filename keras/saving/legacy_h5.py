@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from ...ops.errors import DataLossError, NotFoundError
+from ..engine.loading import sizes_of_file
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .atomic import replacing
 
-__all__ = ["load_h5_model", "load_h5_weights", "save_h5_model"]
+__all__ = ["load_h5_model", "load_h5_weights", "parsed_config", "save_h5_model"]
 
 _HEADER_BYTES = 64512  # HDF5's limit for an attribute
 _KERAS_VERSION = "3.15.1"
@@ -77,13 +78,18 @@ def load_h5_model(
                 f"No model config found in the file at {filepath}: it may hold weights only, "
                 "which `model.load_weights()` reads."
             )
-        model = deserialize_keras_object(
-            json.loads(_text(config)), custom_objects=custom_objects, safe_mode=safe_mode
-        )
+        with sizes_of_file(os.path.getsize(filepath)):
+            model = deserialize_keras_object(
+                parsed_config(config, filepath),
+                custom_objects=custom_objects,
+                safe_mode=safe_mode,
+            )
+        if not hasattr(model, "layers"):
+            raise DataLossError(f"the config in {filepath} describes no model: {model!r}")
         _read_layers(model, _group(file, "model_weights", filepath), False, filepath)
         training = file.attrs.get("training_config")
         if compile and training is not None:
-            arguments = json.loads(_text(training))
+            arguments = parsed_config(training, filepath)
             model.compile(
                 **{
                     name: deserialize_keras_object(
@@ -123,6 +129,23 @@ def load_h5_weights(
         if "layer_names" not in file.attrs and "model_weights" in file:
             group = file["model_weights"]
         _read_layers(model, group, skip_mismatch, filepath, by_name)
+
+
+def parsed_config(text: Any, origin: Any) -> dict[str, Any]:
+    """The dictionary that `text`, JSON, stands for.
+
+    Raises:
+        DataLossError: it is no JSON, or something else.
+    """
+    try:
+        found = json.loads(_text(text))
+    except (ValueError, RecursionError) as e:
+        raise DataLossError(f"the config in {origin} is no readable JSON: {e}") from e
+    if not isinstance(found, dict):
+        raise DataLossError(
+            f"the config in {origin} must be a dictionary, got a {type(found).__name__}"
+        )
+    return found
 
 
 # -- writing -----------------------------------------------------------------------------------

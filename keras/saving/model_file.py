@@ -7,15 +7,17 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 from ...ops.errors import DataLossError, NotFoundError
+from ..engine.loading import sizes_of_file
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
-from .assets import assets_of, read_assets
+from .assets import assets_of, check_ratio, read_assets
 from .atomic import replacing
 from .behind import finish
-from .legacy_h5 import load_h5_model, save_h5_model
+from .legacy_h5 import load_h5_model, parsed_config, save_h5_model
 from .weights_file import objects_of, read_state, state_of, write_state
 
 __all__ = ["load_model", "model_writer", "save_model"]
@@ -23,6 +25,7 @@ __all__ = ["load_model", "model_writer", "save_model"]
 # The Keras version whose layout the files follow; Keras itself only shows it.
 _KERAS_VERSION = "3.15.1"
 _PARTS = ("metadata.json", "config.json", "model.weights.h5")
+_MOST_JSON_BYTES = 256 << 20
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
@@ -87,6 +90,16 @@ def _writer(
     return write
 
 
+def _read(archive: zipfile.ZipFile, part: str) -> bytes:
+    info = archive.getinfo(part)
+    if part.endswith(".json") and info.file_size > _MOST_JSON_BYTES:
+        raise DataLossError(
+            f"{part} would be {info.file_size} bytes; it may be {_MOST_JSON_BYTES}"
+        )
+    check_ratio(info)
+    return archive.read(part)
+
+
 def load_model(
     filepath: Any,
     custom_objects: dict[str, Any] | None = None,
@@ -119,16 +132,23 @@ def load_model(
         return load_h5_model(path, custom_objects, compile, safe_mode)
     try:
         with zipfile.ZipFile(path) as archive:
-            _, config, weights = (archive.read(part) for part in _PARTS)
-    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+            _, config, weights = (_read(archive, part) for part in _PARTS)
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as e:
         raise DataLossError(f"{path} is no complete `.keras` file: {e}") from e
-    described = json.loads(config)
+    described = parsed_config(config, path)
     if not compile:
         described.pop("compile_config", None)
-    model = deserialize_keras_object(
-        described, custom_objects=custom_objects, safe_mode=safe_mode
-    )
-    with h5py.File(io.BytesIO(weights), "r") as file:
+    with sizes_of_file(len(weights)):
+        model = deserialize_keras_object(
+            described, custom_objects=custom_objects, safe_mode=safe_mode
+        )
+    if not hasattr(model, "save_own_variables"):
+        raise DataLossError(f"the config in {path} describes no model: {model!r}")
+    try:
+        file = h5py.File(io.BytesIO(weights), "r")
+    except OSError as e:
+        raise DataLossError(f"{path} holds no readable HDF5 file of weights: {e}") from e
+    with file:
         read_state(model, file, origin=path)
     with zipfile.ZipFile(path) as archive:
         read_assets(model, archive)

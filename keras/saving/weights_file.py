@@ -309,6 +309,7 @@ def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str =
     Raises:
         ValueError: the file does not fit and `skip_mismatch` is False.
     """
+    _check_own(file, origin)
     problems: list[tuple[Any, str]] = []
     for path, obj in objects_of(model):
         group = file.get(f"{path}/vars".lstrip("/"))
@@ -335,6 +336,29 @@ def read_state(model: Any, file: Any, skip_mismatch: bool = False, origin: str =
         )
 
 
+def _check_own(file: Any, origin: str) -> None:
+    """Refuse a file that leads to others, which nobody asked to be read.
+
+    Raises:
+        DataLossError: it has a link or a dataset outside of itself.
+    """
+    import h5py
+
+    def leads_away(name: bytes, link: Any) -> str | None:
+        away = link.type in (h5py.h5l.TYPE_EXTERNAL, h5py.h5l.TYPE_SOFT)
+        return f"the link {name.decode(errors='replace')!r}" if away else None
+
+    def lies_elsewhere(name: str, found: Any) -> str | None:
+        away = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
+        return f"the dataset {name!r}" if away else None
+
+    found = file.id.links.visit(leads_away, info=True) or file.visititems(lies_elsewhere)
+    if found:
+        raise DataLossError(
+            f"{found} of {origin or 'the file'} leads to another file, which is not read"
+        )
+
+
 def _misfit(layer: Any, group: Any) -> str | None:
     if type(layer).save_own_variables is not StatefulLayer.save_own_variables:
         return None  # what it stores is its own affair
@@ -352,6 +376,8 @@ def _misfit(layer: Any, group: Any) -> str | None:
         )
     for i, variable in enumerate(variables):
         shape = tuple(group[str(i)].shape) if str(i) in group else None
+        if shape is not None and group[str(i)].dtype.kind not in "biufcV":
+            return f"Variable {variable.name} is stored as {group[str(i)].dtype}, no number."
         if shape != tuple(variable.shape):
             return (
                 "The shape of the target variable and the shape of the target value "
@@ -368,4 +394,11 @@ def _read_optimizer(optimizer: Any, group: Any, model: Any) -> None:
         return
     if not optimizer.built and len(group) > len(optimizer.variables):
         optimizer.build(model.trainable_variables)
+    for i, variable in enumerate(optimizer.variables):
+        stored = group.get(str(i))
+        if stored is not None and tuple(stored.shape) != tuple(variable.shape):
+            raise ValueError(
+                f"Variable {variable.name} of optimizer '{optimizer.name}' has the shape "
+                f"{tuple(variable.shape)}, but the file holds one of {tuple(stored.shape)}"
+            )
     optimizer.load_own_variables(_Store(group))
