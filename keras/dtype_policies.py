@@ -69,6 +69,10 @@ class DTypePolicy:
         """Name of the type layers create variables in."""
         return self._variable
 
+    def at(self, path: str | None) -> DTypePolicy:
+        """The policy of the layer at `path`: this one."""
+        return self
+
     def convert_input(self, x: Any, autocast: bool, dtype: Any) -> Any:
         """`x` as a tensor; floats of another type than `dtype` are cast with `autocast`."""
         want = dtypes.as_dtype(dtype)
@@ -146,6 +150,10 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):  # type: ignore[type-arg]
     def variable_dtype(self) -> str:
         """The default policy's."""
         return self._default_policy.variable_dtype
+
+    def at(self, path: str | None) -> DTypePolicy:
+        """The policy of the layer at `path`."""
+        return self._default_policy if path is None else self[path]
 
     def __getitem__(self, key: str) -> DTypePolicy:
         if key in self._policy_map:

@@ -17,11 +17,13 @@ class CallContext(threading.local):
     Attributes:
         entry: the layer that was called first, or None outside of calls.
         training: the flag it was called with, inherited by the layers inside.
+        inner: the innermost layer that is being called or built, or None.
         has_losses: whether any layer of this thread has ever called `add_loss`.
     """
 
     entry: Any = None
     training: bool | None = None
+    inner: Any = None
     has_losses: bool = False
 
 

@@ -16,6 +16,7 @@ from ...ops.context import init_scope
 from .. import dtype_policies
 from ..utils.naming import auto_name
 from .call_signature import signature_of
+from .context import current
 from .layer_call import CallableLayer, default, is_default
 from .layer_state import LayerState
 from .serialization import deserialize_keras_object, serialize_keras_object
@@ -237,8 +238,15 @@ def _around_build(build: Any) -> Any:
 
     @functools.wraps(build)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with init_scope():
-            result = build(self, *args, **kwargs)
+        around = current.inner
+        if self._engine.path is None:
+            self._engine.note_path(self, around)
+        current.inner = self
+        try:
+            with init_scope():
+                result = build(self, *args, **kwargs)
+        finally:
+            current.inner = around
         shapes = {**dict(zip(names, args, strict=False)), **kwargs}
         self._engine.build_shapes = shapes
         self.built = True

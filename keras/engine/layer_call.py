@@ -69,7 +69,7 @@ class CallableLayer(StatefulLayer):
         if symbolic:
             return self._symbolic_call(signature, args, kwargs)
 
-        entry, outer = current.entry, current.training
+        entry, outer, around = current.entry, current.training, current.inner
         training = self._resolve_training(signature, args, kwargs, outer)
         previous_mask = None
         if masks.any_mask():
@@ -78,6 +78,9 @@ class CallableLayer(StatefulLayer):
             current.entry = self
             self._clear_losses()
         current.training = training
+        if engine.path is None:
+            engine.note_path(self, around)
+        current.inner = self
         try:
             if self.input_spec is not None and args:
                 assert_input_compatibility(self.input_spec, args[0], self.name)
@@ -94,7 +97,7 @@ class CallableLayer(StatefulLayer):
             _explain(error, self, signature, args, kwargs)
             raise
         finally:
-            current.entry, current.training = entry, outer
+            current.entry, current.training, current.inner = entry, outer, around
         if self.activity_regularizer is not None:
             for output in nest.flatten(outputs):
                 self.add_loss(_per_row(self.activity_regularizer(output), output))
@@ -198,7 +201,7 @@ class CallableLayer(StatefulLayer):
             )
 
     def _symbolic_call(self, signature: Any, args: Any, kwargs: Any) -> Any:
-        entry, outer = current.entry, current.training
+        entry, outer, around = current.entry, current.training, current.inner
         recorded = dict(kwargs)
         if not signature.has_training and not signature.accepts_any:
             kwargs.pop("training", None)
@@ -206,6 +209,9 @@ class CallableLayer(StatefulLayer):
             assert_input_compatibility(self.input_spec, args[0], self.name)
         current.entry = entry or self
         current.training = kwargs.get("training", outer)
+        if self._engine.path is None:
+            self._engine.note_path(self, around)
+        current.inner = self
         try:
             if not self.built:
                 self._build_on(signature.bind(args, kwargs))
@@ -217,7 +223,7 @@ class CallableLayer(StatefulLayer):
             _explain(error, self, signature, args, kwargs)
             raise
         finally:
-            current.entry, current.training = entry, outer
+            current.entry, current.training, current.inner = entry, outer, around
         if entry is None:
             self._clear_losses()
         outputs = record_call(self, args, recorded, outputs)

@@ -29,11 +29,12 @@ class LayerState:
         nodes: calls on placeholders.
         build_shapes: what `build` was called with.
         input_shape: batch shape given to the constructor, or None.
+        path: names of the layers it was first called or built inside, and its own.
     """
 
     __slots__ = (
         "args", "build_shapes", "initialized", "input_shape", "kwargs", "losses", "nodes",
-        "regularized", "variables",
+        "path", "regularized", "variables",
     )  # fmt: skip
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]):
@@ -46,6 +47,12 @@ class LayerState:
         self.nodes: list[Any] = []
         self.build_shapes: dict[str, Any] | None = None
         self.input_shape: Any = None
+        self.path: str | None = None
+
+    def note_path(self, layer: Any, around: Any) -> None:
+        """Note that `layer` is first called or built inside the layer `around`, or alone."""
+        outer = None if around is None or around is layer else around._engine.path
+        self.path = f"{outer}/{layer.name}" if outer else layer.name
 
     def init_arguments(self, cls: type) -> dict[str, Any]:
         """The constructor's arguments by name.
@@ -93,17 +100,23 @@ class StatefulLayer:
     @property
     def dtype(self) -> str:
         """Alias of `variable_dtype`."""
-        return self.dtype_policy.variable_dtype
+        return self.dtype_policy.at(self._engine.path).variable_dtype
 
     @property
     def variable_dtype(self) -> str:
         """Name of the dtype of the weights."""
-        return self.dtype_policy.variable_dtype
+        return self.dtype_policy.at(self._engine.path).variable_dtype
 
     @property
     def compute_dtype(self) -> str:
         """Name of the dtype of the computation."""
-        return self.dtype_policy.compute_dtype
+        return self.dtype_policy.at(self._engine.path).compute_dtype
+
+    @property
+    def path(self) -> str | None:
+        """Names of the layers it lies in and its own, ``"model/dense"``; None before it was
+        called or built."""
+        return self._engine.path
 
     # -- creating -------------------------------------------------------------------------
 
@@ -172,6 +185,13 @@ class StatefulLayer:
                 aggregation=aggregation
                 or ("mean" if found.is_floating else "only_first_replica"),
             )
+        if self._engine.path is None:  # a weight that the constructor makes
+            around = current.inner
+            prefix = around._engine.path if around is not None else None
+            own = f"{prefix}/{self.name}" if prefix else self.name
+        else:
+            own = self._engine.path
+        variable.path = f"{own}/{name or 'variable'}"
         self._engine.variables.append(variable)
         if regularizer is not None:
             self._engine.regularized.append((variable, regularizers.get(regularizer)))

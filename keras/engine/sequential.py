@@ -6,6 +6,7 @@ from typing import Any
 
 from . import masks
 from .call_signature import is_tensor_like, shapes_of
+from .context import current
 from .function_graph import FunctionGraph
 from .input_layer import Input, InputLayer
 from .keras_tensor import KerasTensor
@@ -104,8 +105,15 @@ class Sequential(Model):
         if self._input_layer is None or not self._stack:
             return
         inputs = x = self._input_layer.output
-        for layer in self._stack:
-            x = layer(x)
+        around = current.inner
+        if self._engine.path is None:
+            self._engine.note_path(self, around)
+        current.inner = self
+        try:
+            for layer in self._stack:
+                x = layer(x)
+        finally:
+            current.inner = around
         self._set_graph(FunctionGraph(inputs, x, self.name))
         self.input_spec = None  # sizes other than the first input's are the layers' affair
 

@@ -227,3 +227,46 @@ def test_a_map_of_policies_finds_layers_by_path():
         found["encoder/dense"]
     with pytest.raises(ValueError, match="already"):
         found["decoder"] = "float32"
+
+
+@pytest.mark.peers
+def test_paths_of_layers_weights_and_slots_are_keras(real):
+    def paths(k):
+        k.utils.clear_session()
+        L = k.layers
+
+        class Own(k.Model):
+            def __init__(self):
+                super().__init__(name="own")
+                self.head = L.Dense(2)
+                self.body = k.Sequential([L.Dense(3)])
+
+            def call(self, x):
+                return self.head(self.body(x))
+
+        inner = k.Sequential([k.Input((4,)), L.Dense(2)])
+        outer = k.Sequential([k.Input((4,)), inner, L.BatchNormalization()])
+        inputs = k.Input((3, 2))
+        functional = k.Model(inputs, L.Bidirectional(L.LSTM(2))(inputs))
+        own = Own()
+        own(np.ones((1, 2), "f"))
+        heads = L.MultiHeadAttention(2, 2)
+        heads.build((1, 3, 4), (1, 3, 4))
+        optimizer = k.optimizers.Adam()
+        optimizer.build(inner.trainable_variables)
+        found = [w.path for m in (inner, outer, functional, own, heads) for w in m.weights]
+        found += [m.path for m in (inner, inner.layers[0], own, own.body.layers[0])]
+        slots = [v.name.split("/")[-1].split(":")[0] for v in optimizer.variables]
+        return found, slots
+
+    assert paths(keras) == paths(real)
+
+
+def test_layers_find_their_policy_in_a_map_by_path():
+    policies = keras.dtype_policies.DTypePolicyMap(
+        "float32", {"multi_head/query": keras.dtype_policies.DTypePolicy("mixed_bfloat16")}
+    )
+    layer = keras.layers.MultiHeadAttention(2, 2, dtype=policies, name="multi_head")
+    layer.build((1, 3, 4), (1, 3, 4))
+    by_name = {s.name: s.compute_dtype for s in layer._sublayers()}
+    assert by_name["query"] == "bfloat16" and by_name["key"] == "float32"
