@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .array_module import array_module
+from .array_module import array_module, beside
 from .context import current, placing
 from .dtypes import DType, as_dtype
 from .quiet import quietly
@@ -140,7 +140,9 @@ def to_tensor(value: Any, dtype: DType | None) -> Tensor:
         return Tensor.of(np.array(value.as_datatype_enum, np.int32))
     if hasattr(value, "__cuda_array_interface__"):
         # Copied: a tensor must not change when the user's array does.
-        return _cast_or_refuse(Tensor.of(as_raw(value).copy()), dtype)
+        own = as_raw(value)
+        with beside(own):
+            return _cast_or_refuse(Tensor.of(own.copy()), dtype)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return Tensor.of(_from_numpy(np.asarray(value), dtype))
     if isinstance(value, (int, float)):
@@ -314,7 +316,8 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
 def _constant(value: Any, dtype: Any, shape: Any) -> Tensor:
     want = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Tensor) and not is_symbolic(value) and want not in (None, value.dtype):
-        tensor = Tensor.of(value._value.astype(want.np_dtype))  # type: ignore[union-attr]
+        with beside(value._value):
+            tensor = Tensor.of(value._value.astype(want.np_dtype))  # type: ignore[union-attr]
     else:
         tensor = to_tensor(value, None) if want is None else _explicit(value, want)
     if shape is None or is_symbolic(tensor):
@@ -330,7 +333,8 @@ def _constant(value: Any, dtype: Any, shape: Any) -> Tensor:
         one = raw.reshape(())
         if isinstance(one, StringArray):
             return Tensor.of(one.map_offsets(lambda a: np.broadcast_to(a, dims)))
-        return Tensor.of(array_module(one).full(dims, one))
+        with beside(one):
+            return Tensor.of(array_module(one).full(dims, one))
     raise TypeError(
         f"Eager execution of hr.constant with unsupported shape. Tensor {value!r} has "
         f"{raw.size} elements, but got `shape` {TensorShape(dims)} with {size} elements)."

@@ -94,8 +94,10 @@ class Backend:
         """An array of any device on device `index`."""
         if array.device.id == index:
             return array
+        with self.on(array.device.id):
+            whole = self.module.ascontiguousarray(array)  # others do not go between devices
         with self.on(index):
-            return self.module.array(array)
+            return self.module.array(whole)
 
     def adopt(self, value: Any) -> Any:
         """An array over foreign device memory, not copied (``__cuda_array_interface__``)."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .array_module import is_on_device
+from .array_module import beside, is_on_device
 from .context import current, init_scope, placing, recording
 from .convert import register_conversion, to_tensor
 from .devices import HOST
@@ -129,7 +129,8 @@ class Variable(Operators):
         if placing.on:
             raw = placing.value(raw)
         # The variable owns its array: an optimizer may write into it.
-        self._value = raw if isinstance(raw, StringArray) else raw.copy()
+        with beside(raw):
+            self._value = raw if isinstance(raw, StringArray) else raw.copy()
         self._dtype = tensor.dtype
         self._shape = tensor.shape if shape is None else TensorShape(shape)
         self._trainable = True if trainable is None else bool(trainable)
@@ -277,7 +278,8 @@ class Variable(Operators):
         # a buffer that belongs to something else may never be written.
         writeable = is_on_device(value) or value.flags.writeable
         if sys.getrefcount(value) > 3 or not writeable or value.base is not None:
-            value = value.copy()
+            with beside(value):
+                value = value.copy()
             self._value = value
         return value
 

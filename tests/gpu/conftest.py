@@ -28,8 +28,8 @@ class Gpus(NamedTuple):
         xp: CuPy or its double.
         count: how many there are.
         real: whether they are GPUs.
-        tolerance: of float32 values and gradients against the CPU's, relative and absolute;
-            None for the double, which gives the CPU's own numbers.  A GPU adds in another
+        tolerances: of values and gradients against the CPU's by dtype, relative and absolute;
+            none for the double, which gives the CPU's own numbers.  A GPU adds in another
             order and has its own exp and log, a few units in the last place; TensorFloat-32 is
             off in these tests.
     """
@@ -37,7 +37,13 @@ class Gpus(NamedTuple):
     xp: Any
     count: int
     real: bool
-    tolerance: float | None
+    tolerances: dict[str, float]
+
+
+TOLERANCES = {
+    "float64": 1e-7, "complex128": 1e-7, "float32": 2e-4, "complex64": 2e-4, "float16": 1e-2,
+    "bfloat16": 4e-2,
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -45,7 +51,7 @@ def double():
     from device_checks import doubled
 
     with doubled() as found:
-        yield Gpus(found.cupy, 2, False, None)
+        yield Gpus(found.cupy, 2, False, {})
 
 
 @contextlib.contextmanager
@@ -57,7 +63,7 @@ def cuda():
     devices.use(backend)
     hr.config.experimental.enable_tensor_float_32_execution(False)
     try:
-        yield Gpus(backend.module, backend.count, True, 2e-4)
+        yield Gpus(backend.module, backend.count, True, TOLERANCES)
     finally:
         hr.config.experimental.enable_tensor_float_32_execution(True)
         devices.use(*before)

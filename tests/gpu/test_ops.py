@@ -42,7 +42,7 @@ def test_values_and_gradients_are_the_cpus(gpus, wanted, module, scope):
 
     def check(case):
         with hr.device(scope):
-            compare(case, wanted[module, case.id], outcome(case))
+            compare(case, wanted[module, case.id], outcome(case), gpus.tolerances)
 
     assert not failures(module, check)
 
@@ -50,7 +50,7 @@ def test_values_and_gradients_are_the_cpus(gpus, wanted, module, scope):
 @pytest.mark.parametrize("module", MODULES)
 def test_traced_ops_give_the_same(gpus, wanted, module):
     def check(case):
-        compare(case, wanted[module, case.id][:1], (traced_outcome(case),))
+        compare(case, wanted[module, case.id][:1], (traced_outcome(case),), gpus.tolerances)
 
     assert not failures(module, check)
 
@@ -61,6 +61,6 @@ def test_float32_is_the_cpus_within_the_tolerance(gpus, module):
         if any(np.asarray(a).dtype == np.float64 for a in case.args):
             with hr.device("cpu:0"):
                 want = outcome(case, "float32")
-            compare(case, want, outcome(case, "float32"), gpus.tolerance)
+            compare(case, want, outcome(case, "float32"), gpus.tolerances)
 
     assert not failures(module, check)

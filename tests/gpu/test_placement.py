@@ -71,6 +71,22 @@ def test_a_call_runs_where_its_inputs_are(two_gpus):
         assert (x * 2).device == GPU
 
 
+def test_all_of_it_works_on_the_second_gpu(two_gpus):
+    with hr.device("gpu:1"):
+        v = hr.Variable([[1.0, 2.0], [3.0, 4.0]])
+        x = hr.constant([[1.0, 1.0]])
+    optimizer = hr.keras.optimizers.SGD(0.5, momentum=0.9)
+    for _ in range(2):
+        with hr.GradientTape() as tape:
+            loss = hr.reduce_sum(x @ v)
+        optimizer.apply_gradients([(tape.gradient(loss, v), v)])
+    assert v.device.endswith("GPU:1") and loss.device.endswith("GPU:1")
+    np.testing.assert_allclose(v.numpy(), [[-0.45, 0.55], [1.55, 2.55]], rtol=1e-5)
+    assert hr.transpose(v).gpu(0).numpy().tolist() == v.numpy().T.tolist()  # not contiguous
+    assert hr.constant(hr.transpose(v), hr.float64).device.endswith("GPU:1")
+    assert hr.Variable(v).numpy().tolist() == v.numpy().tolist()
+
+
 def test_inputs_are_copied_to_the_call():
     with hr.device("cpu:0"):
         x = hr.constant([1.0, 2.0])

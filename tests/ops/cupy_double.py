@@ -223,6 +223,10 @@ class ndarray:
         return _unpickled, (self._a,)
 
     def copy(self, order="C"):
+        """On the current device, whichever holds the array."""
+        flags = self._a.flags
+        if self._index != current.device and not (flags.c_contiguous or flags.f_contiguous):
+            raise NotImplementedError("CuPy cannot copy non-contiguous array between devices.")
         return _device(self._a.copy(order))
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
@@ -431,7 +435,7 @@ def _function(where, name, params, form):
 
 def _any_host(value, where):
     if isinstance(value, ndarray):
-        return value._a  # from any device: CuPy copies
+        return value.copy()._a if value._index != current.device else value._a
     if isinstance(value, (list, tuple)) and any(isinstance(v, ndarray) for v in value):
         return [_any_host(v, where) for v in value]
     face = getattr(value, "_double", None)

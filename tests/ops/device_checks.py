@@ -88,12 +88,14 @@ def traced_outcome(case):
     return values(hr.function(lambda *args: case.fn(*args))(*tensors))
 
 
-def compare(case, want, got, tolerance=None):
-    """Assert that a device gives what the CPU gave."""
+def compare(case, want, got, tolerances=None):
+    """Assert that a device gives what the CPU gave, within the tolerance for the dtype."""
     for what, theirs, ours in zip(("value", "gradient"), want, got, strict=False):
         assert len(theirs) == len(ours)
         for w, g in zip(theirs, ours, strict=True):
-            same(g, w, tolerance or case.tolerance, f"{case.id}: {what}")
+            tolerance = (tolerances or {}).get(w.dtype.name)
+            tolerance = max(tolerance or 0, case.tolerance or 0) or None
+            same(g, w, tolerance, f"{case.id}: {what}")
 
 
 def places(result):
