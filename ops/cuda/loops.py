@@ -29,7 +29,7 @@ class _Made(NamedTuple):
 
 def run(program: Program, arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The results of a chain for arrays on a device; None where it has no kernel for them."""
-    plan = program.plan([a.shape for a in arrays], 1)
+    plan = _plan(program, tuple([a.shape for a in arrays]))
     if plan is None:
         return None
     device = current()
@@ -57,6 +57,15 @@ def run(program: Program, arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
     except Unsupported:
         return None
     return _launch(program, plan, given, made, found, device)
+
+
+def _plan(program: Program, shapes: tuple[tuple[int, ...], ...]) -> Plan | None:
+    known = program.__dict__.setdefault("_cuda_plans", {})
+    if shapes not in known:
+        if len(known) >= 256:
+            known.clear()
+        known[shapes] = program.plan(list(shapes), 1)
+    return known[shapes]
 
 
 def _made(program: Program, plan: Plan, arrays: Any, outs: Any, device: Device) -> _Made:

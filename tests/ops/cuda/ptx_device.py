@@ -1,6 +1,11 @@
-"""A device whose kernels run as PTX on the CPU, on NumPy arrays, every access checked."""
+"""A device whose kernels run as PTX on the CPU, on NumPy arrays, every access checked.
+
+On a machine with a GPU, ``HEADRACE_KERNELS_ON_GPU=1 pytest tests/ops/cuda`` runs the same tests
+there: every launch copies its arrays to the device and back.
+"""
 
 import functools
+import os
 
 import numpy as np
 import ptx_machine
@@ -53,3 +58,51 @@ class PtxDevice(device.Device):
 def _span(array):
     low, high = np.lib.array_utils.byte_bounds(array)
     return low, high - low
+
+
+class GpuDevice(device.Device):
+    """A GPU for tests that have NumPy arrays: they are copied there and back at each launch."""
+
+    def __init__(self, arch=None, processors=2):
+        self.own = device.CupyDevice(0)
+        self.arch, self.processors, self.xp = self.own.arch, processors, np
+        self.launches, self.kernels = [], set()
+
+    def address(self, array):
+        return array.__array_interface__["data"][0]
+
+    def constant(self, values):
+        return values.copy()
+
+    def launch(self, kernel, grid, block, args, shared=0, touched=()):
+        import cupy
+
+        self.kernels.add(kernel)
+        self.launches.append((kernel.name, grid, block))
+        rooms, moved = [], {}  # (host array, its copy); addresses there
+        for a in (*touched, *(a for a in args if not isinstance(a, np.generic))):
+            at = self.address(a)
+            if at in moved:
+                continue
+            values = np.ascontiguousarray(a)
+            table = bool(touched) and a.dtype == np.uint64 and not any(a is t for t in touched)
+            if table:  # of addresses
+                flat = [moved.get(int(v), int(v)) for v in values.reshape(-1)]
+                values = np.array(flat, np.uint64)
+            # As far from a multiple of 256 as on the host, so that packs are as wide.
+            room = cupy.empty(a.nbytes + 256, np.uint8)[at % 256 :][: a.nbytes]
+            room.set(values.reshape(-1).view(np.uint8))
+            moved[at] = room.data.ptr
+            rooms.append((None if table else a, room))
+        given = [
+            a if isinstance(a, np.generic) else np.uint64(moved[self.address(a)]) for a in args
+        ]
+        self.own.launch(kernel, grid, block, given, shared)
+        cupy.cuda.Device(0).synchronize()
+        for a, room in rooms:
+            if a is not None and a.flags.writeable:
+                np.copyto(a, room.get().view(a.dtype).reshape(a.shape))
+
+
+if os.environ.get("HEADRACE_KERNELS_ON_GPU") == "1":
+    PtxDevice = GpuDevice  # type: ignore[misc]
