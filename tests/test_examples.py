@@ -32,6 +32,7 @@ SAID = {
     "custom_training": (["steps a second", "radii are off"], []),
     "transfer": (["from scratch", "frozen base"], []),
     "two_tower": (["recall at ten", "nearest to one of their topic"], []),
+    "tabular": (["always the mean", "'bicycle': 'cargo'"], []),
     "time_series": (["as the day before", "in 12 hours"], []),
     "digits": (["label", "tf_record", "accuracy", "bottleneck", "again"], []),
 }
@@ -52,6 +53,7 @@ LEAVES = {
     "transformer": ["writer.keras"],
     "transfer": ["reader.keras"],
     "time_series": ["forecast.keras"],
+    "tabular": ["journeys.keras"],
 }
 
 
