@@ -34,11 +34,10 @@ def failures(module, check):
     return "\n".join(found)
 
 
-@pytest.mark.parametrize("scope", [None, "gpu:0", "gpu:1"])
+@pytest.mark.parametrize("placed", ["by-default", "on-the-last-gpu"])
 @pytest.mark.parametrize("module", MODULES)
-def test_values_and_gradients_are_the_cpus(gpus, wanted, module, scope):
-    if scope == "gpu:1" and gpus.count < 2:
-        pytest.skip("there is one GPU only")
+def test_values_and_gradients_are_the_cpus(gpus, wanted, module, placed):
+    scope = f"gpu:{gpus.count - 1}" if placed == "on-the-last-gpu" else None
 
     def check(case):
         with hr.device(scope):
