@@ -99,7 +99,7 @@ def test_the_graph_is_grouped_by_layer(tmp_path):
     fit(model, tmp_path, epochs=1)
     names = [n.name for n in graph_of(tmp_path / "train").node]
     for scope in (f"{model.name}/hidden/", f"gradient_tape/{model.name}/top/", "loss/",
-                  f"{model.optimizer.name}/", "hidden/kernel"):  # fmt: skip
+                  f"{model.optimizer.name}/", f"{model.name}/hidden/kernel"):  # fmt: skip
         assert any(n.startswith(scope) for n in names), (scope, names)
     ((_, _, layers),) = [v for v in values(tmp_path / "train") if v[0] == "keras"]
     described = json.loads(layers.tensor.string_val[0])
