@@ -32,7 +32,7 @@ def launcher():
     return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
-def run_job(folder, count, script, *arguments, limit_s=90, env=None):
+def run_job(folder, count, script, *arguments, limit_s=140, env=None):
     """What a script printed, run by `count` processes.
 
     Returns:
