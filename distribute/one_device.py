@@ -24,26 +24,27 @@ class OneReplica(StrategyExtended):
 
     @property
     def worker_devices(self) -> tuple[str, ...]:
+        """See `StrategyExtended.worker_devices`."""
         return self._devices
 
     def call_for_each_replica(
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
+        """See `StrategyExtended.call_for_each_replica`."""
         with entered(self.replica.strategy, self.replica):
             return fn(*args, **kwargs)
 
-    def all_reduce(self, reduce_op: ReduceOp | str, value: Any) -> Any:
-        ReduceOp.of(reduce_op)
-        return value
-
     def reduce_to(self, reduce_op: ReduceOp | str, value: Any, destinations: Any = None) -> Any:
+        """See `StrategyExtended.reduce_to`."""
         ReduceOp.of(reduce_op)
         return value
 
     def local_results(self, value: Any) -> tuple[Any, ...]:
+        """See `StrategyExtended.local_results`."""
         return (value,)
 
     def variable_created_in_scope(self, v: Any) -> bool:
+        """See `StrategyExtended.variable_created_in_scope`."""
         return True  # one replica never wraps variables, so any will do
 
 
