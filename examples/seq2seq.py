@@ -79,7 +79,7 @@ def main(out: Path) -> None:
     """Trains on some dates, and writes others."""
     out.mkdir(parents=True, exist_ok=True)
     hr.keras.utils.set_random_seed(1)
-    read, written = dates(5_000, seed=1)
+    read, written = dates(4_000, seed=1)
     target = ids(written, WRITTEN)
     before = np.concatenate([np.full((len(target), 1), START), target[:, :-1]], axis=1)
 

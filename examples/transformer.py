@@ -18,7 +18,7 @@ import numpy as np
 import headrace as hr
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/data.md", "docs/arrow.md", "docs/graphs.md")
-LENGTH, WIDTH, HEADS, BLOCKS, BATCH, STEPS = 32, 64, 4, 1, 16, 600
+LENGTH, WIDTH, HEADS, BLOCKS, BATCH, STEPS = 32, 64, 4, 1, 16, 450
 
 
 @hr.keras.saving.register_keras_serializable("headrace-examples")

@@ -63,6 +63,7 @@ def test_every_example_is_tried():
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # some train for ten seconds, on a machine of their own
 @pytest.mark.parametrize("name", SAID)
 def test_example(name, tmp_path):
     for module in NEEDS.get(name, ()):
