@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from .. import settings
 from .array_adapter import ArrayAdapter, is_array_data
 from .data_adapter import (
     DataAdapter,
@@ -15,7 +16,15 @@ from .data_adapter import (
     is_dataset,
 )
 
-__all__ = ["EpochIterator", "make_adapter"]
+__all__ = ["EpochIterator", "limited", "make_adapter"]
+
+
+def limited(name: str, value: int | None, most: int | None) -> int | None:
+    """`value`, at most the limit that `keras.config` has; a warning says where it is less."""
+    if not most or (value is not None and value <= most):
+        return value
+    warnings.warn(f"Limiting {name} to {most}", stacklevel=5)
+    return most
 
 
 def make_adapter(
@@ -74,6 +83,7 @@ class EpochIterator:
     def __init__(self, adapter: DataAdapter, steps: int | None = None):
         if steps is not None and steps <= 0:
             raise ValueError(f"steps_per_epoch must be positive or None, got {steps}")
+        steps = limited("steps_per_epoch", steps, settings.max_steps_per_epoch())
         self.adapter = adapter
         self.steps = steps
         self._open: Iterator[Any] | None = None

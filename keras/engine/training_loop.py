@@ -20,10 +20,11 @@ from ...ops.convert import convert_to_tensor as to_tensor
 from ...ops.profiling import now_ns, profiling
 from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
+from .. import settings
 from ..callbacks.callback_list import CallbackList
 from .array_adapter import split_validation
 from .data_adapter import unpack_x_y_sample_weight
-from .epochs import EpochIterator, make_adapter
+from .epochs import EpochIterator, limited, make_adapter
 from .keras_tensor import KerasTensor
 from .replicated_step import check_variables
 from .scheduled_step import ScheduledStep
@@ -59,6 +60,7 @@ def fit(
         )
     strategy = model.distribute_strategy
     verbose = _verbosity(verbose, strategy)
+    epochs = limited("epochs", epochs, settings.max_epochs())  # type: ignore[assignment]
     adapter = make_adapter(x, y, sample_weight, batch_size, shuffle, class_weight)
     data = EpochIterator(for_workers(adapter, strategy), steps_per_epoch)
     validation = None
@@ -327,7 +329,9 @@ def _verbosity(verbose: Any, strategy: Any) -> int:
     """What to show; of several workers only the chief shows anything."""
     if not strategy.extended.is_chief:
         return 0
-    return 1 if verbose == "auto" else int(verbose)
+    if verbose == "auto":
+        return 1 if settings.is_interactive_logging_enabled() else 2
+    return int(verbose)
 
 
 def symbolic_build(model: Any, batch: Any) -> None:

@@ -1,5 +1,6 @@
 """Global settings and dtype policies."""
 
+import numpy as np
 import pytest
 
 import headrace as hr
@@ -67,3 +68,26 @@ def test_global_policy():
 def test_unknown_policies(name, kind):
     with pytest.raises(kind, match=r"mixed_bfloat16|mixed precision"):
         dtype_policies.DTypePolicy(name)
+
+
+def test_limits_of_fit_and_the_kind_of_progress(capsys):
+    config = keras.config
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((8, 1), "f")
+    try:
+        config.set_max_epochs(2)
+        config.set_max_steps_per_epoch(3)
+        config.disable_interactive_logging()
+        with pytest.warns(UserWarning, match="Limiting"):
+            history = model.fit(x, x, batch_size=1, epochs=5)
+        lines = capsys.readouterr().out
+    finally:
+        config.set_max_epochs(None)
+        config.set_max_steps_per_epoch(None)
+        config.enable_interactive_logging()
+    assert history.epoch == [0, 1] and int(model.optimizer.iterations) == 6
+    assert "3/3" in lines and "\r" not in lines and "\x08" not in lines
+    assert config.backend() == "headrace" and not config.is_nnx_enabled()
+    with pytest.raises(ValueError, match="keras package"):
+        config.set_backend("jax")
