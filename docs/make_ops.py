@@ -78,8 +78,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("config.experimental.ClusterDeviceFilters", COLLECTIVES),
     ("config.experimental.*mlir_bridge", XLA),
     ("config.experimental.*device_policy", DESIGN + "one device runs one operation"),
-    ("config.experimental.get_memory_usage", "deprecated there; `get_memory_info`"),
-    ("config.experimental.reset_memory_stats", "the system counts a CPU's memory"),
     ("config.optimizer.*", "passes are `ops/graph/passes`; `fn.explain()` shows them"),
     ("debugging.*traceback_filtering*", "tracebacks are short: there is nothing to filter"),
     ("debugging.*log_device_placement", "there is one device to be placed on"),
