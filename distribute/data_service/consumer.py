@@ -123,6 +123,7 @@ class _DataServiceStage(Stage):
         self.pure = True
         self._dispatcher: Dispatcher | None = None
         self._ready: Block | None = None
+        self._more: deque[Block] = deque()  # of the chunk at hand, behind `_ready`
         self._reset()
 
     def _reset(self) -> None:
@@ -141,6 +142,8 @@ class _DataServiceStage(Stage):
     # -- delivering --------------------------------------------------------------------------
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
+        if self._ready is None and self._more:
+            self._ready = self._more.popleft()
         if self._ready is None:
             if self._over:
                 return None
@@ -184,7 +187,9 @@ class _DataServiceStage(Stage):
         reader.behind = chunk.after
         block = None
         if chunk.rows:
-            block = Block(list(chunk.columns), chunk.rows, self.structure)
+            blocks = [Block(list(c), n, self.structure) for c, n in chunk.parts if n]
+            block, *more = blocks
+            self._more.extend(more)
         if chunk.error is not None:
             error: Any = unpack_error(chunk.error)
             if not isinstance(error, Exception):
@@ -319,7 +324,8 @@ class _DataServiceStage(Stage):
             self._lease(limit - sum(len(r.asked) for r in readers))
             return
         for reader in readers:
-            share = max(1, limit // len(readers))
+            # A trainer is given what comes next, to whichever of its requests is first.
+            share = 1 if self.node.trainer is not None else max(1, limit // len(readers))
             while len(reader.asked) < share:
                 reader.asked.append((reader.next, self._request(reader, reader.next)))
                 reader.next += 1
@@ -473,8 +479,10 @@ class _DataServiceStage(Stage):
     def _restart(self) -> None:
         self._release_job()
         self._ready = None
+        self._more.clear()
         self._over = False
 
     def _close(self) -> None:
         self._release_job()
         self._ready = None
+        self._more.clear()

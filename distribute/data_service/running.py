@@ -31,6 +31,7 @@ from .shipping import pack_error
 __all__ = ["Books", "Chunk", "Hint", "RunningTask", "plan_of_task"]
 
 _GOAL_BYTES, _GOAL_S, _MOST_ROWS = 8 << 20, 0.1, 1 << 16
+_SMALL_BYTES = 1 << 20  # blocks smaller than that are put together
 _KEPT_CHUNKS, _CACHE_BYTES = 32, 256 << 20
 ROUNDS_AHEAD, ROUND_WAIT_S = 8, 2.0
 
@@ -47,8 +48,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         number: which chunk; where there are no more, how many there are.
-        columns: one per component.
-        rows: how many.
+        parts: (columns, one per component; number of rows) of each block.
+        rows: how many in all.
         error: packed error of the row behind them, or None.
         after: the position behind the chunk.
         ended: whether there are no more; it is empty then.
@@ -56,7 +57,7 @@ class Chunk(NamedTuple):
     """
 
     number: int
-    columns: tuple[Any, ...] = ()
+    parts: tuple[tuple[tuple[Any, ...], int], ...] = ()
     rows: int = 0
     error: bytes | None = None
     after: Hint | None = None
@@ -83,11 +84,16 @@ def plan_of_task(
 
 
 class _Made(NamedTuple):
-    """A chunk with its rows as a block."""
+    """A chunk with its rows in blocks."""
 
-    block: Block | None
+    blocks: list[Block]
     error: bytes | None
     after: Hint
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take."""
+        return sum(b.nbytes for b in self.blocks)
 
 
 class RunningTask:
@@ -155,11 +161,12 @@ class RunningTask:
             made = self._reached(number, hint)
             if made is None:
                 return Chunk(self._number, ended=True)
-            block = made.block
-            if block is not None:
-                rounds = block.num_rows // self._consumers
-                block = block[: rounds * self._consumers][consumer :: self._consumers]
-            return _reply(number, made._replace(block=block))
+            blocks = []
+            if made.blocks:
+                whole = Block.concat(made.blocks)
+                rounds = whole.num_rows // self._consumers
+                blocks = [whole[: rounds * self._consumers][consumer :: self._consumers]]
+            return _reply(number, made._replace(blocks=blocks))
 
     def _behind(self, number: int) -> tuple[int, ...]:
         return tuple(c for c, n in self._asked.items() if number - n > ROUNDS_AHEAD)
@@ -175,10 +182,9 @@ class RunningTask:
             if made is None:
                 return Chunk(self._number, ended=True)
             self._trainers[trainer] = number + 1
-            held = sum(m.block.nbytes for m in self._kept.values() if m.block is not None)
+            held = sum(m.nbytes for m in self._kept.values())
             while held > _CACHE_BYTES and len(self._kept) > 1:
-                block = self._kept.popitem(last=False)[1].block
-                held -= 0 if block is None else block.nbytes
+                held -= self._kept.popitem(last=False)[1].nbytes
             return _reply(number, made)
 
     def close(self) -> None:
@@ -236,33 +242,44 @@ class RunningTask:
             rows += block.num_rows
         if not blocks and error is None:
             return None
-        joined = Block.concat(blocks) if blocks else None
-        if self._size is None and joined is not None:
-            self._decide(joined, time.perf_counter() - began)
+        # An error comes behind all rows: they are one block then.
+        blocks = [Block.concat(blocks)] if error is not None and blocks else _joined(blocks)
+        if self._size is None and blocks:
+            self._decide(sum(b.nbytes for b in blocks), rows, time.perf_counter() - began)
         self._number += 1
-        return _Made(joined, error, Hint(self._number, self._iterator.state()))
+        return _Made(blocks, error, Hint(self._number, self._iterator.state()))
 
-    def _decide(self, block: Block, took_s: float) -> None:
+    def _decide(self, size_bytes: int, num_rows: int, took_s: float) -> None:
         """Settle how large chunks become, once one shows it."""
         if self._number == 0:
             took_s = 0.0  # it opened files and compiled functions
-        size_bytes = max(1, block.nbytes)
+        size_bytes = max(1, size_bytes)
         own = max(1, self._consumers)
         grown = 4 ** min(self._number, 9)
         if 4 * size_bytes < _GOAL_BYTES and 2 * took_s < _GOAL_S and 4 * grown < _MOST_ROWS:
             return
-        rows = block.num_rows // own
+        rows = num_rows // own
         fit = min(_GOAL_BYTES / size_bytes, _GOAL_S / max(took_s, 1e-9)) * rows
         decided = (self._number, max(1, min(int(fit), _MOST_ROWS)))
         self._size = tuple(self._books.settle("size", decided))
 
 
+def _joined(blocks: list[Block]) -> list[Block]:
+    """The rows in few blocks; large ones are not copied for that."""
+    groups: list[list[Block]] = []
+    size_bytes = _SMALL_BYTES
+    for block in blocks:
+        if size_bytes >= _SMALL_BYTES:
+            groups.append([])
+            size_bytes = 0
+        groups[-1].append(block)
+        size_bytes += block.nbytes
+    return [Block.concat(group) for group in groups]
+
+
 def _reply(number: int, made: _Made) -> Chunk:
-    block = made.block
-    if block is None:
-        return Chunk(number, error=made.error, after=made.after)
-    columns = tuple(map(_compact, block.columns))
-    return Chunk(number, columns, block.num_rows, made.error, made.after)
+    parts = tuple((tuple(map(_compact, b.columns)), b.num_rows) for b in made.blocks)
+    return Chunk(number, parts, sum(n for _, n in parts), made.error, made.after)
 
 
 def _compact(column: Any) -> Any:

@@ -131,6 +131,7 @@ def unpack_error(data: bytes) -> BaseException:
 
 def packer_class(cloudpickle: Any) -> Any:
     """The class of picklers by which plans and functions travel."""
+
     class Packer(cloudpickle.Pickler):
         """cloudpickle, with Headrace's own objects as plain data."""
 

@@ -224,20 +224,25 @@ def test_coordinated_reads_go_in_rounds(target):
                 num_consumers=1)  # fmt: skip
 
 
-def test_trainers_share_what_is_cached(target):
-    ds = hr.data.Dataset.range(10**9).repeat()
-    ds = ds.map(lambda x: 1000 * x + hr.random.uniform([], 0, 1000, hr.int64))
+def test_trainers_share_what_is_cached(local_ray):
+    dispatcher = service.DispatchServer()
+    alone = worker(dispatcher.target)  # so that elements have one order
+    target = dispatcher.target
+    ds = hr.data.Dataset.range(10**9).repeat().map(lambda x: (x, hr.random.uniform([])))
     caches = [service.CrossTrainerCache(name) for name in "ab"]
     seen = []
     for cache in caches:
         made = through(ds, target, Policy.OFF, job_name="cached", cross_trainer_cache=cache)
-        seen.append(numbers(made.take(500)))
-    assert len(set(seen[0]) & set(seen[1])) > 100  # drawn once, for both
+        seen.append([(int(x), float(r)) for x, r in made.take(500).as_numpy_iterator()])
+    assert seen[0] == seen[1]  # drawn once, for both
+    assert [x for x, _ in seen[0]] == list(range(500))
     with pytest.raises(hr.errors.InvalidArgumentError, match="to be infinite"):
         through(hr.data.Dataset.range(3), target, Policy.OFF, job_name="c",
                 cross_trainer_cache=caches[0])  # fmt: skip
     with pytest.raises(ValueError, match="non-empty trainer ID"):
         service.CrossTrainerCache("")
+    alone.stop()
+    dispatcher.stop()
 
 
 # -- deaths -----------------------------------------------------------------------------------
