@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import types
 import urllib.parse
 import urllib.request
 import warnings
@@ -49,6 +50,8 @@ class TensorBoardClient:
     """A TensorBoard on loopback."""
 
     def __init__(self, logdir):
+        # Without TensorFlow, whose C++ the server's threads would be in when the process ends.
+        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
         from tensorboard import program
 
         board = program.TensorBoard()
