@@ -80,7 +80,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("config.experimental.*device_policy", DESIGN + "one device runs one operation"),
     ("config.optimizer.*", "passes are `ops/graph/passes`; `fn.explain()` shows them"),
     ("debugging.*traceback_filtering*", "tracebacks are short: there is nothing to filter"),
-    ("debugging.*log_device_placement", "there is one device to be placed on"),
+    ("debugging.*log_device_placement", "`Tensor.device` tells where each value is"),
     ("debugging.experimental.*dump_debug_info", "`enable_check_numerics` finds such values"),
     # files
     ("io.*proto", "messages are decoded by the `protobuf` package"),
