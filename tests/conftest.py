@@ -3,12 +3,13 @@
 import gzip
 import json
 import os
+import subprocess
 import sys
 import time
-import types
 import urllib.parse
 import urllib.request
 import warnings
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -46,21 +47,37 @@ def _no_seed_left_behind():
         random_ops._seeds.set(None)
 
 
+# A process of its own, without TensorFlow, whose C++ the server's threads would be in when the
+# process of the tests ends.  It ends with its input.
+_BOARD = """
+import os, sys, types
+sys.modules["tensorboard.compat.notf"] = types.ModuleType("notf")
+from tensorboard import program
+board = program.TensorBoard()
+board.configure(argv=["tensorboard", "--logdir", sys.argv[1], "--port", "0", "--host",
+                      "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"])
+print(board.launch(), flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
 class TensorBoardClient:
     """A TensorBoard on loopback."""
 
-    def __init__(self, logdir):
-        # Without TensorFlow, whose C++ the server's threads would be in when the process ends.
-        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
-        from tensorboard import program
+    started: ClassVar[list] = []
 
-        board = program.TensorBoard()
-        # The Python reader: the data server is a process that would outlive the test.
-        board.configure(
-            argv=["tensorboard", "--logdir", str(logdir), "--port", "0",
-                  "--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"]
+    def __init__(self, logdir):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _BOARD, str(logdir)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
-        self.url = board.launch()
+        self.started.append(self)
+        self.url = self._process.stdout.readline().strip()
+        assert self.url.startswith("http"), "TensorBoard did not start"
+
+    def close(self):
+        self._process.communicate("", timeout=60)
 
     def get(self, path, **query):
         at = f"{self.url}data/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
@@ -94,4 +111,6 @@ class TensorBoardClient:
 @pytest.fixture(scope="session")
 def tensorboard_client():
     """Starts a TensorBoard on loopback for a folder and speaks with it."""
-    return TensorBoardClient
+    yield TensorBoardClient
+    while TensorBoardClient.started:
+        TensorBoardClient.started.pop().close()
