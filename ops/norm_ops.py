@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import batch_loop, batch_rules
+from .array_basics import cast
 from .array_module import array_module
+from .array_shape import transpose
 from .elementwise import rsqrt
 from .errors import InvalidArgumentError
 from .kernels import normalization as compiled
@@ -146,11 +148,17 @@ def _norm_grad_impl(
 
 
 def _norm_grad_vjp(op: Any, gdx: Any, gdscale: Any, gdoffset: Any) -> Any:
-    """By the derivative of the formula written in ops (second order is rare)."""
     g, x, scale, _, _ = op.inputs
-    rank = x.shape.rank
-    axes = list(range(rank - 1))
-    epsilon = op.attrs["epsilon"]
+    found = _second_order(g, x, scale, gdx, gdscale, gdoffset, op.attrs["epsilon"])
+    return (*found, None, None)
+
+
+def _second_order(
+    g: Any, x: Any, scale: Any, gdx: Any, gdscale: Any, gdoffset: Any, epsilon: float
+) -> tuple[Any, Any, Any]:
+    """Gradients for `g`, `x` and `scale` of the backward pass over [..., channels]: the
+    derivative of its formula written in ops (second order is rare)."""
+    axes = list(range(x.shape.rank - 1))
     mean = reduce_mean(x, axes)
     c = x - mean
     inverse = rsqrt(reduce_mean(c * c, axes) + epsilon)
@@ -169,7 +177,7 @@ def _norm_grad_vjp(op: Any, gdx: Any, gdscale: Any, gdoffset: Any) -> Any:
     along_h = -scale * inverse * (g * uh + gdx * gh) + gdscale * g
     dot = reduce_sum(gdx * project(g), axes) * scale
     dx = inverse * project(along_h) - h * (inverse * inverse) * dot / _rows(x)
-    return dg, dx, dscale, None, None
+    return dg, dx, dscale
 
 
 def _rows(x: Any) -> Any:
@@ -302,11 +310,36 @@ def _fused_grad_shape(g: Any, x: Any, scale: Any, *rest: Any, **_: Any) -> Any:
     return TensorSpec(x.shape, x.dtype), vector, vector, none, none
 
 
+def _fused_grad_vjp(op: Any, gdx: Any, gdscale: Any, gdoffset: Any, *_: Any) -> Any:
+    """Gradients for y_backprop, x and scale, as TensorFlow's: when training the statistics
+    depend on x; otherwise they are constants."""
+    g, x, scale, mean, variance, _ = op.inputs
+    rank, dtype, epsilon = x.shape.rank, x.dtype, op.attrs["epsilon"]
+    swap = channels_first(op.attrs["data_format"])
+    g, x, gdx = (
+        cast(transpose(t, [0, *range(2, rank), 1]) if swap else t, scale.dtype)
+        for t in (g, x, gdx)
+    )
+    if op.attrs["is_training"]:
+        dg, dx, dscale = _second_order(g, x, scale, gdx, gdscale, gdoffset, epsilon)
+    else:
+        inverse = rsqrt(variance + epsilon)
+        dg = gdx * (scale * inverse) + gdscale * (x - mean) * inverse + gdoffset
+        dx = g * (gdscale * inverse)
+        dscale = reduce_sum(gdx * g, list(range(rank - 1))) * inverse
+    dg, dx = (
+        cast(transpose(t, [0, rank - 1, *range(1, rank - 1)]) if swap else t, dtype)
+        for t in (dg, dx)
+    )
+    return dg, dx, dscale, None, None, None
+
+
 FusedBatchNormGradV3 = Primitive(
     "FusedBatchNormGradV3",
     "y_backprop: T, x: T, scale: U, reserve_space_1: U, reserve_space_2: U, reserve_space_3: U",
     impl=_fused_grad_impl,
     shape=_fused_grad_shape,
+    vjp=_fused_grad_vjp,
     batch=batch_loop.looped,
     types={"T": FLOATS, "U": FLOATS},
     defaults={"epsilon": 1e-4, "data_format": "NHWC", "is_training": True},
