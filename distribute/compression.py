@@ -48,7 +48,7 @@ class Compression:
         with np.errstate(over="ignore", invalid="ignore"):
             near: Any = meant
             if self._largest is not None:  # what overflows is sent in the next steps
-                clipped: Any = np.clip(np.asarray(meant), -self._largest, self._largest)
+                clipped = meant.clip(-self._largest, self._largest)
                 near = np.where(np.isinf(meant), meant, clipped)
             sent = near.astype(self.dtype)
             error = meant - sent.astype(array.dtype)
