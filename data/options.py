@@ -9,7 +9,8 @@ Which part of the engine obeys what:
 * `deterministic`: order of parallel stages (`executor`);
 * `threading.private_threadpool_size`, `autotune.cpu_budget`: number of threads (`autotune`);
 * `autotune`: how many threads stages get and how far they read ahead (`autotune`);
-* `experimental_optimization.<rule>`: the rewrite rules (`rules`).
+* `experimental_optimization.<rule>`: the rewrite rules (`rules`);
+* `fetch_to_device`: a model's training (`keras.engine.device_input`).
 
 The others are accepted and kept because scripts set them; they change nothing yet.
 """
@@ -325,6 +326,11 @@ class Options(OptionsBase):
     experimental_threading = _Option(ThreadingOptions, "Deprecated; use `threading`.")
     experimental_warm_start = _Option(
         bool, "Start background threads with the iterator, not with its first `next`."
+    )
+    fetch_to_device = _Option(
+        bool,
+        "Whether `fit`, `evaluate` and `predict` copy batches to the model's GPU ahead of "
+        "their steps. Default True. Headrace only.",
     )
     framework_type = _Option(list, "Accepted for compatibility.")
     threading = _Option(ThreadingOptions, "Threads.", ThreadingOptions)

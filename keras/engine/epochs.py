@@ -15,6 +15,7 @@ from .data_adapter import (
     SequenceAdapter,
     is_dataset,
 )
+from .device_input import through_ring
 
 __all__ = ["EpochIterator", "limited", "make_adapter"]
 
@@ -87,7 +88,22 @@ class EpochIterator:
         self.adapter = adapter
         self.steps = steps
         self._open: Iterator[Any] | None = None
+        self._model: Any = None
         self.first = 0  # number of the first batch of the next epoch
+
+    def feed(self, model: Any) -> EpochIterator:
+        """This, with the batches of every pass (also of one that is open) where `model`'s steps
+        want them."""
+        self._model = model
+        if self._open is not None:
+            self._open = through_ring(self._open, self.adapter, model)
+        return self
+
+    def _pass(self) -> Iterator[Any]:
+        batches = self.adapter.epoch()
+        if self._model is None:
+            return batches
+        return through_ring(batches, self.adapter, self._model)
 
     def resume(self, epoch: int, batch: int) -> None:
         """Make the next epoch number `epoch`, from its batch `batch` on."""
@@ -97,7 +113,7 @@ class EpochIterator:
         elif epoch:
             self._open = None
             self.adapter.begin_later_pass(epoch)
-        iterator = self._open or self.adapter.epoch()
+        iterator = self._open or self._pass()
         for _ in range(skipped):
             next(iterator, None)
         self._open = iterator
@@ -110,7 +126,7 @@ class EpochIterator:
 
     def peek(self) -> Any:
         """The next batch, which the next epoch will still deliver."""
-        iterator = self._open or self.adapter.epoch()
+        iterator = self._open or self._pass()
         try:
             first = next(iterator)
         except StopIteration:
@@ -122,7 +138,7 @@ class EpochIterator:
         return first
 
     def __iter__(self) -> Iterator[Any]:
-        iterator = self._open or self.adapter.epoch()
+        iterator = self._open or self._pass()
         self._open = None
         first, self.first = self.first, 0
         if self.steps is None:
@@ -133,7 +149,7 @@ class EpochIterator:
             batch = next(iterator, _END)
             if batch is _END:
                 self.adapter.on_epoch_end()
-                iterator = self.adapter.epoch() if _repeats(self.adapter) else iter(())
+                iterator = self._pass() if _repeats(self.adapter) else iter(())
                 batch = next(iterator, _END)
                 if batch is _END or not _repeats(self.adapter):
                     warnings.warn(

@@ -81,6 +81,9 @@ def fit(
     check_variables(model)
     if model._replicated() and model.built:  # before there are replicas
         model._build_optimizer()
+    for each in (data, validation):
+        if each is not None:
+            each.feed(model)
     step = model.make_train_function()
     model.stop_training = False
     model._initial_epoch = model._initial_batch = None
@@ -266,7 +269,7 @@ def evaluate(
         steps=data.num_batches,
         model=model,
     )
-    return _run_evaluation(model, data, hooks)
+    return _run_evaluation(model, data.feed(model), hooks)
 
 
 def predict(
@@ -286,6 +289,7 @@ def predict(
         steps=data.num_batches,
         model=model,
     )
+    data.feed(model)
     step = model.make_predict_function()
     hooks.on_predict_begin()
     parts: list[list[Any]] = []
