@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.batch_loop import uneven
 from ..ops.context import tracing
 from ..ops.errors import UnimplementedError
 from ..ops.graph import Graph, Node, batch_graph
@@ -49,7 +50,7 @@ def row_part_runner(graph: Graph, leaves: Sequence[Any]) -> Runner | None:
     if not all(spec is None or isinstance(spec, TensorSpec) for spec in leaves):
         return None
     nodes = _alive(graph)
-    alone = {n.type for n in nodes if n.primitive.batch is None and not _is_source(n)}
+    alone = {n.type for n in nodes if n.primitive.batch in (None, uneven) and not _is_source(n)}
     while alone:
         part = _parts(nodes, alone)
         if part is None:

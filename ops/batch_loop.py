@@ -2,6 +2,7 @@
 
 `folded` puts the block axis of the inputs that have such an axis into it; where an input that
 has none (a filter) carries the block axis, `looped` runs element by element inside one call.
+`uneven` is for results whose sizes depend on values: these are not stacked.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from .array_basics import reshape, shape
 from .array_join import concat
 from .array_module import array_module, beside, is_on_device, together
 from .context import placing
+from .errors import UnimplementedError
 from .primitive import Primitive
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
-__all__ = ["folded", "looped", "merge_block", "split_block"]
+__all__ = ["folded", "looped", "merge_block", "split_block", "uneven"]
 
 
 def looped(ctx: Any, *tensors: Any, **attrs: Any) -> Any:
@@ -66,6 +68,21 @@ _Looped = Primitive(
     impl=_looped_impl,
     shape=lambda *tensors, specs, **_: specs,
 )
+
+
+def uneven(ctx: Any, *tensors: Any, **attrs: Any) -> Any:
+    """`looped` where the call's results have known sizes; otherwise it runs row by row, as a
+    row part of `Dataset.map` or in `map_fn`.
+
+    Raises:
+        UnimplementedError: a result's size is not known.
+    """
+    if all(s.shape.is_fully_defined() for s in ctx.out_specs):
+        return looped(ctx, *tensors, **attrs)
+    name = ctx.primitive.name
+    raise UnimplementedError(
+        f"primitive {name} has results whose sizes differ from row to row", op=name
+    )
 
 
 def merge_block(x: Any) -> Any:

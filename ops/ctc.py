@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
-from .array_basics import cast
+from . import batch_rules, dtypes
+from .array_basics import cast, reshape, shape
 from .array_gather import where
 from .array_index import getitem
 from .array_join import concat
 from .array_shape import expand_dims, transpose
+from .batch_loop import merge_block, split_block
+from .block_axis import broadcast_to_block
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .primitive import Primitive
@@ -134,11 +136,15 @@ def loss_and_gradient(
 # -- the raw op: sparse labels, blanks last ---------------------------------------------------
 
 
-def _dense_labels(indices: Any, values: Any, n: int, op: str) -> tuple[Any, Any]:
+def _check_places(indices: Any, n: int, op: str) -> None:
     if len(indices) and (int(indices[:, 0].min()) < 0 or int(indices[:, 0].max()) >= n):
         raise InvalidArgumentError(
             f"labels_indices must name a batch of [0, {n}) [Op:{op}]", op=op
         )
+
+
+def _dense_labels(indices: Any, values: Any, n: int, op: str) -> tuple[Any, Any]:
+    _check_places(indices, n, op)
     rows = indices[:, 0]
     lengths = np.bincount(rows, minlength=n).astype(np.int64)
     order = np.argsort(rows, kind="stable")
@@ -225,6 +231,47 @@ def _ctc_shape(logits: Any, indices: Any, values: Any, times: Any, **_: Any) -> 
     return TensorSpec([n], logits.dtype), TensorSpec(logits.shape, logits.dtype)
 
 
+def _block_batch(ctx: Any, *tensors: Any, **attrs: Any) -> Any:
+    """The block axis joins that of the examples, in the recursions' second axis."""
+    like = next(t for t, b in zip(tensors, ctx.batched, strict=True) if b)
+    tensors = tuple(
+        t if b else broadcast_to_block(t, like)
+        for t, b in zip(tensors, ctx.batched, strict=True)
+    )
+    times = tensors[-1]
+    merged = []
+    for arg, t in zip(ctx.primitive.args, tensors, strict=True):
+        if arg.name in ("inputs", "logits"):
+            t = transpose(t, [1, 0, 2, 3])
+            sizes = shape(t)
+            t = reshape(t, concat([sizes[:1], sizes[1:2] * sizes[2:3], sizes[3:]], 0))
+        elif arg.name == "labels_indices":
+            t = _MergedPlaces(t, times)
+        else:
+            t = merge_block(t)
+        merged.append(t)
+    loss, gradient = ctx.primitive.call_flat(tuple(merged), attrs)
+    sizes = shape(gradient)
+    gradient = reshape(gradient, concat([sizes[:1], shape(times), sizes[2:]], 0))
+    return split_block(loss, times), transpose(gradient, [1, 0, 2, 3])
+
+
+def _merged_places_impl(indices: Any, times: Any) -> Any:
+    count, n = times.shape
+    _check_places(indices.reshape((-1, 2)), n, "CTCLoss")
+    moved = indices + np.arange(count)[:, None, None] * np.array([n, 0])
+    return moved.reshape((-1, 2))
+
+
+_MergedPlaces = Primitive(
+    "_CTCMergedPlaces",
+    "labels_indices: int64, sequence_length: int32",
+    impl=_merged_places_impl,
+    shape=lambda *_: TensorSpec([None, 2], dtypes.int64),
+    vjp=lambda op, g: (None, None),
+)
+
+
 def _first_order_only(op: Any, g: Any) -> Any:
     raise LookupError(
         "Gradient explicitly disabled. Reason: the second derivative of ctc_loss is not "
@@ -244,6 +291,7 @@ _Once = Primitive(
     impl=lambda x: x,
     shape=lambda x: TensorSpec(x.shape, x.dtype),
     vjp=_first_order_only,
+    batch=batch_rules.unary,
 )
 
 CTCLoss = Primitive(
@@ -252,6 +300,7 @@ CTCLoss = Primitive(
     impl=_ctc_impl,
     shape=_ctc_shape,
     vjp=lambda op, g, _: (_scaled(op.outputs[1], g), None, None, None),
+    batch=_block_batch,
     types={"T": (dtypes.float32, dtypes.float64)},
     check_first=True,
     defaults={
@@ -304,6 +353,7 @@ _DenseCTCLoss = Primitive(
     impl=_dense_impl,
     shape=_dense_shape,
     vjp=lambda op, g, _: (None, _scaled(op.outputs[1], g), None, None),
+    batch=_block_batch,
     check_first=True,
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .batch_loop import folded, uneven
 from .convert import to_tensor
 from .ctc import collapsed
 from .errors import InvalidArgumentError
@@ -111,6 +112,7 @@ CTCGreedyDecoder = Primitive(
     impl=_greedy_impl,
     shape=_greedy_shape,
     vjp=lambda op, *gs: (None, None),
+    batch=uneven,
     types=_FLOATS,
     check_first=True,
     defaults={"merge_repeated": False, "blank_index": -1},
@@ -274,6 +276,7 @@ CTCBeamSearchDecoder = Primitive(
     impl=_beam_impl,
     shape=_beam_shape,
     vjp=lambda op, *gs: (None, None),
+    batch=uneven,
     types=_FLOATS,
     check_first=True,
     defaults={"merge_repeated": True},
@@ -330,6 +333,7 @@ _UniqueLabels = Primitive(
     impl=_unique_impl,
     shape=lambda x: (TensorSpec(x.shape, dtypes.int64), TensorSpec(x.shape, dtypes.int32)),
     vjp=lambda op, *gs: (None,),
+    batch=folded(0),
 )
 
 
@@ -354,6 +358,7 @@ _Collapse = Primitive(
         TensorSpec(lengths.shape, lengths.dtype),
     ),
     vjp=lambda op, *gs: (None, None),
+    batch=uneven,
 )
 
 

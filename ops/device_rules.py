@@ -98,7 +98,7 @@ HOST: dict[str, str] = {
         Lu TridiagonalSolve TridiagonalMatMul BandedTriangularSolve MatrixExponential
         MatrixLogarithm MatrixSquareRoot IsotonicRegression _BlockMeans IgammaGradA FresnelSin
         FresnelCos Dawsn Spence CTCBeamSearchDecoder CTCGreedyDecoder CTCLoss _DenseCTCLoss
-        _CTCUniqueLabels _CollapseRepeated ApproxTopK Eig""",
+        _CTCMergedPlaces _CTCUniqueLabels _CollapseRepeated ApproxTopK Eig""",
     "no atomic product": "SegmentProd UnsortedSegmentProd",
     "positions of ragged and sparse values are worked out on the host": """
         _RowIds _RowIndices _RowSlices _LengthsToSplits _MaskedLengths _PaddedLengths

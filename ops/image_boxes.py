@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .batch_loop import merge_block, split_block, uneven
+from .block_axis import broadcast_to_block
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -142,6 +144,7 @@ def _hard_shape(boxes: Any, scores: Any, *_: Any, **__: Any) -> TensorSpec:
 
 
 _NONE = {"check_first": True, "vjp": lambda op, *gs: (None,) * len(op.inputs)}
+_UNEVEN = _NONE | {"batch": uneven}
 
 NonMaxSuppression = Primitive(
     "NonMaxSuppression",
@@ -149,7 +152,7 @@ NonMaxSuppression = Primitive(
     impl=_hard_impl,
     shape=_hard_shape,
     defaults={"iou_threshold": 0.5},
-    **_NONE,
+    **_UNEVEN,
 )
 NonMaxSuppressionV2 = Primitive(
     "NonMaxSuppressionV2",
@@ -157,7 +160,7 @@ NonMaxSuppressionV2 = Primitive(
     impl=_hard_impl,
     shape=_hard_shape,
     types={"T": _HALF},
-    **_NONE,
+    **_UNEVEN,
 )
 NonMaxSuppressionV3 = Primitive(
     "NonMaxSuppressionV3",
@@ -165,7 +168,7 @@ NonMaxSuppressionV3 = Primitive(
     impl=_hard_impl,
     shape=_hard_shape,
     types={"T": _HALF},
-    **_NONE,
+    **_UNEVEN,
 )
 
 
@@ -173,6 +176,13 @@ def _padded(values: np.ndarray, size: int) -> np.ndarray:
     out = np.zeros(size, values.dtype)
     out[: len(values)] = values
     return out
+
+
+def _kept_shape(boxes: Any, scores: Any, most: Any, padded: bool) -> TensorSpec:
+    """Of the places of kept boxes: of known size where they are padded to a known one."""
+    spec = _hard_shape(boxes, scores)
+    size = constant_value(most) if padded else None
+    return spec if size is None or size < 0 else TensorSpec([int(size)], spec.dtype)
 
 
 def _v4_impl(
@@ -187,10 +197,13 @@ NonMaxSuppressionV4 = Primitive(
     "NonMaxSuppressionV4",
     "boxes: T, scores: T, max_output_size: int32, iou_threshold: Tt, score_threshold: Tt",
     impl=_v4_impl,
-    shape=lambda *xs, **_: (_hard_shape(*xs), TensorSpec([], dtypes.int32)),
+    shape=lambda boxes, scores, most, *_, pad_to_max_output_size: (
+        _kept_shape(boxes, scores, most, pad_to_max_output_size),
+        TensorSpec([], dtypes.int32),
+    ),
     types={"T": _HALF},
     defaults={"pad_to_max_output_size": False},
-    **_NONE,
+    **_UNEVEN,
 )
 
 
@@ -212,19 +225,20 @@ def _v5_impl(
     return (*found, count)
 
 
+def _v5_shape(boxes: Any, scores: Any, most: Any, *_: Any, pad_to_max_output_size: bool) -> Any:
+    kept = _kept_shape(boxes, scores, most, pad_to_max_output_size)
+    return kept, TensorSpec(kept.shape, scores.dtype), TensorSpec([], dtypes.int32)
+
+
 NonMaxSuppressionV5 = Primitive(
     "NonMaxSuppressionV5",
     "boxes: T, scores: T, max_output_size: int32, iou_threshold: T, score_threshold: T, "
     "soft_nms_sigma: T",
     impl=_v5_impl,
-    shape=lambda boxes, scores, *xs, **_: (
-        _hard_shape(boxes, scores),
-        TensorSpec([None], scores.dtype),
-        TensorSpec([], dtypes.int32),
-    ),
+    shape=_v5_shape,
     types={"T": _HALF},
     defaults={"pad_to_max_output_size": False},
-    **_NONE,
+    **_UNEVEN,
 )
 
 
@@ -252,7 +266,7 @@ NonMaxSuppressionWithOverlaps = Primitive(
     "score_threshold: float32",
     impl=_overlaps_impl,
     shape=_overlaps_shape,
-    **_NONE,
+    **_UNEVEN,
 )
 
 
@@ -344,22 +358,38 @@ def _batch_impl(
     return out.reshape((*lead, size)), counts.reshape(lead)
 
 
-def _batch_shape(boxes: Any, scores: Any, *_: Any, **__: Any) -> Any:
+def _batch_shape(boxes: Any, scores: Any, most: Any, *_: Any, **__: Any) -> Any:
     if boxes.shape.rank is None:
         return TensorSpec(None, dtypes.int32), TensorSpec(None, dtypes.int32)
-    lead = boxes.shape[:-2]
+    lead, size = boxes.shape[:-2], constant_value(most)
+    known = None if size is None or size < 0 else int(size)
     return (
-        TensorSpec(lead.concatenate(TensorShape([None])), dtypes.int32),
+        TensorSpec(lead.concatenate(TensorShape([known])), dtypes.int32),
         TensorSpec(lead, dtypes.int32),
     )
 
 
-_NonMaxSuppressionBatch = Primitive(
+def _batch_batch(ctx: Any, boxes: Any, scores: Any, *limits: Any, **attrs: Any) -> Any:
+    """The block axis is one more axis in front of the boxes'."""
+    if any(ctx.batched[2:]):
+        return uneven(ctx, boxes, scores, *limits, **attrs)
+    boxes, scores = _both_batched(ctx, boxes, scores)
+    return _NonMaxSuppressionBatch.call_flat((boxes, scores, *limits), attrs)
+
+
+def _both_batched(ctx: Any, boxes: Any, scores: Any) -> tuple[Any, Any]:
+    if not ctx.batched[0]:
+        return broadcast_to_block(boxes, scores), scores
+    return boxes, scores if ctx.batched[1] else broadcast_to_block(scores, boxes)
+
+
+_NonMaxSuppressionBatch: Primitive = Primitive(
     "_NonMaxSuppressionBatch",
     "boxes: T, scores: T, max_output_size: int32, iou_threshold: float32, "
     "score_threshold: float32",
     impl=_batch_impl,
     shape=_batch_shape,
+    batch=_batch_batch,
     **_NONE,
 )
 
@@ -479,13 +509,24 @@ def _combined_shape(
     )
 
 
-CombinedNonMaxSuppression = Primitive(
+def _combined_batch(ctx: Any, boxes: Any, scores: Any, *limits: Any, **attrs: Any) -> Any:
+    """The block axis joins that of the images."""
+    if any(ctx.batched[2:]):
+        return uneven(ctx, boxes, scores, *limits, **attrs)
+    boxes, scores = _both_batched(ctx, boxes, scores)
+    merged = (merge_block(boxes), merge_block(scores), *limits)
+    found = CombinedNonMaxSuppression.call_flat(merged, attrs)
+    return tuple(split_block(t, scores) for t in found)
+
+
+CombinedNonMaxSuppression: Primitive = Primitive(
     "CombinedNonMaxSuppression",
     "boxes: float32, scores: float32, max_output_size_per_class: int32, max_total_size: int32, "
     "iou_threshold: float32, score_threshold: float32",
     impl=_combined_impl,
     shape=_combined_shape,
     defaults={"pad_per_class": False, "clip_boxes": True},
+    batch=_combined_batch,
     **_NONE,
 )
 

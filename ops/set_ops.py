@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .batch_loop import looped, uneven
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
@@ -166,6 +167,7 @@ def _declare(name: str, inputs: str, first_sparse: bool, second_sparse: bool) ->
         impl=impl,
         shape=shape,
         vjp=lambda op, *gs: (None,) * len(op.inputs),
+        batch=uneven,
         types={"T": _TYPES},
         defaults={"validate_indices": True},
     )
@@ -205,12 +207,18 @@ def _size_shape(indices: Any, values: Any, shape: Any, *, validate_indices: bool
     return TensorSpec(TensorShape([None] * (rank - 1) if rank else None), dtypes.int32)
 
 
+def _size_batch(ctx: Any, *tensors: Any, **attrs: Any) -> Any:
+    one_size = not ctx.batched[2] and ctx.out_specs[0].shape.rank is not None
+    return (looped if one_size else uneven)(ctx, *tensors, **attrs)
+
+
 SetSize = Primitive(
     "SetSize",
     "set_indices: int64, set_values: T, set_shape: int64",
     impl=_size_impl,
     shape=_size_shape,
     vjp=lambda op, g: (None, None, None),
+    batch=_size_batch,
     types={"T": _TYPES},
     defaults={"validate_indices": True},
 )
