@@ -27,13 +27,13 @@ def _signs(y_true: Any) -> Any:
 def hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(max(1 - y_true * y_pred, 0))`` over the last axis."""
     y_true, y_pred = same_dtype(y_true, y_pred)
-    return hr.reduce_mean(hr.relu(1.0 - _signs(y_true) * y_pred), axis=-1)
+    return hr.reduce_mean(hr.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(max(1 - y_true * y_pred, 0) ** 2)`` over the last axis."""
     y_true, y_pred = same_dtype(y_true, y_pred)
-    return hr.reduce_mean(hr.square(hr.relu(1.0 - _signs(y_true) * y_pred)), axis=-1)
+    return hr.reduce_mean(hr.square(hr.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
 
 
 def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
@@ -41,7 +41,7 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
     y_true, y_pred = same_dtype(y_true, y_pred)
     positive = hr.reduce_sum(y_true * y_pred, axis=-1)
     negative = hr.reduce_max((1.0 - y_true) * y_pred, axis=-1)
-    return hr.relu(negative - positive + 1.0)
+    return hr.maximum(negative - positive + 1.0, 0.0)
 
 
 class Hinge(PlainLoss):
