@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, ragged_forms
 from .array_basics import cast, ones_like as dense_ones_like, reshape, size
 from .array_gather import gather
 from .array_index import getitem
@@ -277,6 +277,7 @@ _FORMS: dict[str, Callable[..., Any]] = {
     "reverse": _reverse,
     "boolean_mask": _boolean_mask,
     "unstack": _unstack,
+    **{name: getattr(ragged_forms, name) for name in ragged_forms.__all__},
 }
 
 
