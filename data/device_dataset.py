@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import nest
-from ..ops.devices import DeviceSpec, devices
+from ..ops.devices import DeviceSpec, at, devices
 from ..ops.errors import InvalidArgumentError
 from ..ops.tensor import Tensor
 from .device_copies import CupyCopies, DeviceCopies
 from .device_ring import DeviceRing
+from .functions import UserFunction
 from .iterator import Iterator, RawIterator
 from .node import Node
 from .stage import State
-from .transforms.on_device import OnDeviceNode
+from .transforms.on_device import OnDeviceMapNode, OnDeviceNode
 
 __all__ = ["DeviceIterator", "gpu_of", "iterator_on_device"]
 
@@ -30,7 +31,9 @@ class DeviceIterator(Iterator):
 
     def __init__(self, plan: Node, options: Any = None, raw: bool = False, copies: Any = None):
         assert isinstance(plan, OnDeviceNode)
-        self._source = RawIterator(plan, options)
+        self._tail = plan.tail if isinstance(plan, OnDeviceMapNode) else None
+        sent = plan.copied() if isinstance(plan, OnDeviceMapNode) else plan
+        self._source = RawIterator(sent, options)
         self._plan, self._raw = plan, raw
         self._context, self.run = self._source._context, self._source.run
         self._copies: DeviceCopies | None = copies
@@ -49,7 +52,13 @@ class DeviceIterator(Iterator):
             slots = self._plan.slots  # type: ignore[attr-defined]
             ring = self._ring = DeviceRing(self._source, self._copies, slots, state)
         element = next(ring)
+        if self._tail is not None:
+            element = self._mapped(self._tail, element)
         return element if self._raw else nest.map_structure(_tensor, element)
+
+    def _mapped(self, tail: UserFunction, element: Any) -> Any:
+        with at(self._plan.device):  # type: ignore[attr-defined]
+            return tail.output.pack(tail.run_row(tail.input.flatten(element)))
 
     def state(self) -> State:
         """See `RawIterator.state`: behind the element that was given last, whatever the ring

@@ -256,6 +256,9 @@ class OptimizationOptions(OptionsBase):
     decode_fusion = _Option(
         bool, "Crop and resize decoded images as bytes. Default True. Headrace only."
     )
+    device_cast = _Option(
+        bool, "Send bytes to a device and cast them there. Default True. Headrace only."
+    )
     map_vectorization = _Option(
         bool, "Run traced functions on whole blocks. Default True. Headrace only."
     )

@@ -21,6 +21,7 @@ from ..stats import short_line
 from . import (
     column_projection,
     decode_fusion,
+    device_cast,
     feature_projection,
     filter_fusion,
     filter_parallelization,
@@ -76,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     _rule(predicate_pushdown, "skip row groups that a filter drops"),
     _rule(shuffle_and_repeat_fusion, "fill the buffer for the next iteration in time"),
     _rule(decode_fusion, "crop and resize images as bytes"),
+    _rule(device_cast, "send bytes to a device and cast them there"),
     _rule(map_vectorization, "run functions on whole blocks"),
     _rule(parallel_file_reading, "read files ahead on other threads"),
     _rule(filter_parallelization, "run predicates on several threads"),

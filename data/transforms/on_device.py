@@ -2,19 +2,23 @@
 
 The node is the last of a plan.  Its stage hands blocks through on the host, so that state,
 statistics and `explain()` are as without it; the iterator of such a plan (`device_dataset`)
-sends each element through a `DeviceRing`, which reads ahead.
+sends each element through a `DeviceRing`, which reads ahead, and applies an `OnDeviceMapNode`'s
+function to it there.  Who asks for NumPy values gets that done on the host.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from ..block import Block
 from ..failures import Failures
+from ..functions import UserFunction
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
+from .map import MapNode
 
-__all__ = ["OnDeviceNode"]
+__all__ = ["OnDeviceMapNode", "OnDeviceNode"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +37,37 @@ class OnDeviceNode(UnaryNode):
 
     def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         return _OnDeviceStage(self, inputs, context)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnDeviceMapNode(OnDeviceNode):
+    """`tail` of every element, on the GPU; a traced function that only computes."""
+
+    tail: UserFunction
+    columnwise = False
+    label = "on_device"
+
+    @property
+    def failures(self) -> Failures:
+        """The function's."""
+        return self.tail.failures
+
+    def describe(self) -> str:
+        """With the function's name."""
+        return f"{self.label}({self.device}, {self.slots}, {self.tail.name})"
+
+    def copied(self) -> OnDeviceNode:
+        """The node that copies and no more."""
+        return OnDeviceNode(
+            self.input, self.device, self.slots, name=self.name, source=self.source
+        )
+
+    def _element_spec(self) -> Any:
+        return self.tail.output_spec
+
+    def _make_stage(self, inputs: list[Stage], context: Context) -> Stage:
+        on_host = MapNode(self.input, self.tail, name=self.name, source=self.source)
+        return on_host.make_stage(inputs, context)
 
 
 class _OnDeviceStage(Stage):

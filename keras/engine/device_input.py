@@ -58,7 +58,7 @@ def _may_read_ahead(adapter: DataAdapter, model: Any) -> bool:
 
 def _gpu_of(model: Any) -> int | None:
     """The GPU with the model's variables, if there is exactly one."""
-    values = [getattr(v, "_value", None) for v in model.variables]
+    values: list[Any] = [getattr(v, "_value", None) for v in model.variables]
     found = {v.device.id for v in values if is_on_device(v)}
     return found.pop() if len(found) == 1 else None
 

@@ -1,0 +1,63 @@
+"""Copies to CuPy's test double that are put off until work waits for them."""
+
+import threading
+
+import cupy_double
+import numpy as np
+
+from headrace.data.device_copies import DeviceCopies
+
+__all__ = ["Late"]
+
+
+class Late(DeviceCopies):
+    """Copies to the double, done when work waits for them and not before.
+
+    Attributes:
+        queued: how many copies have been queued, by all of these.
+        waits: False leaves out the steps' wait.
+    """
+
+    queued = 0
+    waits = True
+    changed = threading.Condition()
+
+    def __init__(self, index):
+        self._index = index
+        self._todo, self._lock = [], threading.Lock()
+
+    def pinned(self, size_bytes):
+        return np.full(size_bytes, 0xEE, np.uint8)
+
+    def allocate(self, shape, dtype):
+        with cupy_double.Device(self._index):
+            made = cupy_double.ndarray(shape, dtype)
+        made._a[...] = 77
+        return made
+
+    def copy(self, to, source):
+        memory = to._a
+        with self._lock:
+            self._todo.append(lambda: np.copyto(memory, source))
+        with Late.changed:
+            Late.queued += 1
+            Late.changed.notify_all()
+
+    def copied(self):
+        return len(self._todo)
+
+    def used(self):
+        return 0  # the double's work is done when it is called
+
+    def host_waits(self, event):
+        with self._lock:
+            for k in range(event):
+                self._todo[k]()
+                self._todo[k] = lambda: None
+
+    def copies_wait(self, event):
+        pass
+
+    def work_waits(self, event):
+        if Late.waits:
+            self.host_waits(event)
