@@ -13,6 +13,8 @@ from ..ops.errors import InvalidArgumentError
 from ..ops.random_ops import get_seed
 from .dataset_base import DatasetBase
 from .dataset_function import DatasetFunction
+from .device_dataset import gpu_of
+from .device_map import device_map
 from .functions import UserFunction, check_predicate
 from .node import UNKNOWN, user_line
 from .options import merge_options
@@ -58,6 +60,7 @@ class Transformations(DatasetBase):
         synchronous: bool | None = None,
         use_unbounded_threadpool: bool = False,
         name: str | None = None,
+        device: Any = None,
     ) -> Dataset:
         """`map_func` of every element.
 
@@ -74,6 +77,13 @@ class Transformations(DatasetBase):
             synchronous: accepted for compatibility.
             use_unbounded_threadpool: accepted for compatibility.
             name: of the transformation, in errors and `explain`.
+            device: such as "gpu:0": the elements are copied there while the device works on
+                earlier ones, and the function runs there.  Headrace only.  Only for the last
+                transformations: what follows without it has all of them run on the host.
+
+        Raises:
+            InvalidArgumentError: there is no such device, or the function cannot run there: it
+                was not traced, changes state, or draws random numbers.
 
         >>> import headrace as hr
         >>> list(hr.data.Dataset.range(3).map(lambda x: x * 2).as_numpy_iterator())
@@ -81,7 +91,10 @@ class Transformations(DatasetBase):
         """
         if deterministic is not None and num_parallel_calls is None:
             _warn(_NO_EFFECT)
+        gpu = None if device is None else gpu_of("device", device)
         function = self._function(map_func, "map")
+        if gpu is not None:
+            return device_map(self, function, gpu, name)
         return self._derive(
             MapNode,
             self._node,

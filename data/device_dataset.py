@@ -58,7 +58,7 @@ class DeviceIterator(Iterator):
 
     def _mapped(self, tail: UserFunction, element: Any) -> Any:
         with at(self._plan.device):  # type: ignore[attr-defined]
-            return tail.output.pack(tail.run_row(tail.input.flatten(element)))
+            return tail.output.pack(tail._run_row(tail.input.flatten(element), 0))
 
     def state(self) -> State:
         """See `RawIterator.state`: behind the element that was given last, whatever the ring

@@ -245,6 +245,10 @@ def prefetch_to_device(device: str, buffer_size: Any = None) -> Apply:
         raise ValueError(f"buffer_size must be positive, got {ahead}")
 
     def apply(dataset: Dataset) -> Dataset:
+        node = dataset._node
+        if isinstance(node, OnDeviceNode) and node.device == place:  # map(..., device=...)
+            more = dataclasses.replace(node, slots=ahead + 1)
+            return Dataset(more, dataset._own_options)
         ready = dataset.prefetch(-1)
         return ready._derive(OnDeviceNode, input=ready._node, device=place, slots=ahead + 1)
 

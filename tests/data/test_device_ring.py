@@ -282,3 +282,11 @@ def test_a_gpu_that_is_not_there_is_refused():
     if not hr.config.list_physical_devices("GPU"):
         with pytest.raises(hr.errors.InvalidArgumentError, match="There is no device GPU:0"):
             to("/gpu:0")
+
+
+def test_map_on_a_device():
+    numbers = Dataset.range(3)
+    assert list(numbers.map(lambda x: x * 2, device="cpu:0").as_numpy_iterator()) == [0, 2, 4]
+    if not hr.config.list_physical_devices("GPU"):
+        with pytest.raises(hr.errors.InvalidArgumentError, match="There is no device GPU:0"):
+            numbers.map(lambda x: x * 2, device="gpu:0")

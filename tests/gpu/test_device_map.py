@@ -49,3 +49,64 @@ def test_bytes_are_cast_on_the_gpu(scale):
     dataset = to_gpu(plain)
     assert "sends uint8" in dataset.explain()
     check(dataset, plain)
+
+
+def test_functions_run_on_the_gpu():
+    def scaled(x, y):
+        return hr.cast(x, hr.float32) / 255, y
+
+    def reduced(x, y):
+        return {"x": hr.reduce_max(x, axis=[1, 2]) * 2 - 1, "y": y}
+
+    plain = pixels().map(lambda x, y: (x[:, ::-1], y)).batch(4)
+    dataset = plain.map(scaled, device="gpu:0").map(reduced, device="/gpu:0")
+    want = plain.map(scaled).map(reduced)
+    assert dataset.element_spec == want.element_spec
+    check(dataset, want)
+    check(to_gpu(dataset), want)
+    assert "on_device(0, 3, scaled+reduced)" in dataset.explain()
+    more = dataset.apply(hr.data.experimental.prefetch_to_device("/gpu:0", 4))
+    assert "on_device(0, 5, scaled+reduced)" in more.explain()
+    check(to_gpu(plain).map(scaled, device="gpu:0"), plain.map(scaled))
+    host = [e["x"].tolist() for e in dataset.as_numpy_iterator()]
+    assert host == [e["x"].tolist() for e in want.as_numpy_iterator()]
+
+
+def test_the_cast_before_them_moves_there_too():
+    cast = pixels().map(lambda x, y: (hr.cast(x, hr.float32) / 255, y)).batch(4)
+    dataset = cast.map(lambda x, y: (hr.abs(x), y), device="gpu:0")
+    assert "sends uint8" in dataset.explain()
+    check(dataset, cast)
+
+
+def test_errors_name_what_failed_and_the_next_element_comes():
+    def checked(x):
+        return hr.debugging.check_numerics(x, "bad row")
+
+    rows = np.arange(6, dtype="f4")
+    rows[2] = np.nan
+    iterator = iter(Dataset.from_tensor_slices(rows).map(checked, device="gpu:0"))
+    assert [float(next(iterator)), float(next(iterator))] == [0, 1]
+    with pytest.raises(hr.errors.InvalidArgumentError, match="bad row"):
+        next(iterator)
+    assert [float(x) for x in iterator] == [3, 4, 5]
+
+
+def test_what_cannot_run_there_is_refused(gpus):
+    def refused(text, fn, device="gpu:0", dataset=None):
+        with pytest.raises(hr.errors.InvalidArgumentError, match=text):
+            (dataset or Dataset.range(3)).map(fn, device=device)
+
+    count = hr.Variable(0, dtype=hr.int64)
+    refused("There is no device GPU:17", lambda x: x, "gpu:17")
+    refused("must be a CPU or a GPU", lambda x: x, "tpu:0")
+    refused("'python' cannot run on device 'gpu:0': it was not traced", python)
+    refused("it changes state outside", lambda x: count.assign_add(x))
+    refused("it draws random numbers", lambda x: hr.random.uniform([]))
+    if gpus.count > 1:
+        there = Dataset.range(3).map(lambda x: x, device="gpu:1")
+        refused("the elements lie on gpu:1", lambda x: x, dataset=there)
+
+
+def python(x):
+    return x.numpy() + 1
