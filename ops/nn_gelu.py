@@ -79,8 +79,7 @@ def _squared(x: Any) -> Any:
 def _gelu_impl(x: Any) -> Any:
     out = _erf(x / x.dtype.type(_ROOT_2))
     out += x.dtype.type(1)
-    out *= x
-    out *= x.dtype.type(0.5)
+    out *= x * x.dtype.type(0.5)  # halved first: large values stay finite
     return out
 
 
@@ -101,38 +100,37 @@ def _gelu_slope_impl(x: Any) -> Any:
 _erf = special("erf")
 
 
-def _inner(x: Any) -> Any:
-    """tanh of the approximation's polynomial."""
-    t = x.dtype.type
+def _share(x: Any) -> Any:
+    """(1 + tanh(u)) / 2 of the approximation's polynomial u, as a sigmoid of 2 u: without the
+    sum, small shares keep their digits."""
+    t, xp = x.dtype.type, array_module(x)
     out = _squared(x)
     out *= t(_CUBIC)
     out += t(1)
     out *= x
-    out *= t(_INNER)
-    return array_module(x).tanh(out, out=out)
+    out *= t(-2 * _INNER)
+    xp.exp(out, out=out)
+    out += t(1)
+    return xp.reciprocal(out, out=out)
 
 
 def _gelu_tanh_impl(x: Any) -> Any:
-    out = _inner(x)
-    out += x.dtype.type(1)
+    out = _share(x)
     out *= x
-    out *= x.dtype.type(0.5)
     return out
 
 
 def _gelu_tanh_slope_impl(x: Any) -> Any:
     t = x.dtype.type
-    bent = _inner(x)
+    share = _share(x)
     growth = _squared(x)
     growth *= t(3 * _CUBIC)
     growth += t(1)
     growth *= x
-    growth *= t(_INNER)
-    growth *= t(1) - bent
+    growth *= t(2 * _INNER)
+    growth *= t(1) - share
     growth += t(1)
-    growth *= t(0.5)
-    bent += t(1)
-    growth *= bent
+    growth *= share
     return growth
 
 
@@ -217,14 +215,14 @@ _Gelu, _GeluSlope = _pair(
     f"0.5 * (1 + erf(a / {_ROOT_2})) + a * exp(-0.5 * (a * a)) * {_DENSITY}",
     _gelu_curve,
 )
-_BENT = f"tanh({_INNER} * (a * (1 + {_CUBIC} * (a * a))))"
+_TANH_SHARE = f"(1 / (1 + exp({-2 * _INNER} * (a * (1 + {_CUBIC} * (a * a))))))"
 _GeluTanh, _GeluTanhSlope = _pair(
     "_GeluTanh",
     _gelu_tanh_impl,
-    f"0.5 * a * (1 + {_BENT})",
+    f"a * {_TANH_SHARE}",
     _gelu_tanh_slope_impl,
-    f"0.5 * (1 + {_BENT})"
-    f" * (1 + {_INNER} * (a * (1 + {3 * _CUBIC} * (a * a))) * (1 - {_BENT}))",
+    f"{_TANH_SHARE}"
+    f" * (1 + {2 * _INNER} * (a * (1 + {3 * _CUBIC} * (a * a))) * (1 - {_TANH_SHARE}))",
     _gelu_tanh_curve,
 )
 _SHARE = "(1 / (1 + exp(-a)))"
