@@ -28,7 +28,6 @@ def rings(gpus, monkeypatch):
             made.append(self)
 
     monkeypatch.setattr(device_input, "CupyCopies", Seen)
-    monkeypatch.setattr(Late, "queued", 0)
     monkeypatch.setattr(Late, "waits", True)
     return made
 
@@ -122,11 +121,13 @@ def test_the_next_batch_is_copied_during_a_step(gpus, rings):
             if batch + 1 < n:
                 # The first batch was taken to build the model, and is sent like the others.
                 with Late.changed:
-                    if not Late.changed.wait_for(lambda: Late.queued >= 2 * batch + 4, MOST_S):
+                    if not Late.changed.wait_for(
+                        lambda: rings[0].queued >= 2 * batch + 4, MOST_S
+                    ):
                         late.append(batch)
 
     fitted(batches(n), epochs=1, callbacks=[Step()])
-    assert late == [] and Late.queued == 2 * n
+    assert late == [] and [ring.queued for ring in rings] == [2 * n]
 
 
 def test_python_per_element_does_not_run_ahead(rings):

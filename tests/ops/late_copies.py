@@ -14,16 +14,15 @@ class Late(DeviceCopies):
     """Copies to the double, done when work waits for them and not before.
 
     Attributes:
-        queued: how many copies have been queued, by all of these.
+        queued: how many copies have been queued.
         waits: False leaves out the steps' wait.
     """
 
-    queued = 0
     waits = True
     changed = threading.Condition()
 
     def __init__(self, index):
-        self._index = index
+        self._index, self.queued = index, 0
         self._todo, self._lock = [], threading.Lock()
 
     def pinned(self, size_bytes):
@@ -40,7 +39,7 @@ class Late(DeviceCopies):
         with self._lock:
             self._todo.append(lambda: np.copyto(memory, source))
         with Late.changed:
-            Late.queued += 1
+            self.queued += 1
             Late.changed.notify_all()
 
     def copied(self):
