@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ops import api as hr
 from ..backend import epsilon
+from ..engine.serialization import deserialize_keras_object
 from .confusion_matrix import are_evenly_spread, count_matrix
 from .metric import Metric
 
@@ -174,6 +175,11 @@ class AUC(Metric):
         if self._given_thresholds:
             config["thresholds"] = self._thresholds[1:-1]
         return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Metric:
+        """The metric that `config` describes; Keras writes label weights as a tensor."""
+        return cls(**deserialize_keras_object(config))
 
 
 def _interpolated_pr(tp: Any, fp: Any, fn: Any) -> Any:

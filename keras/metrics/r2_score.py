@@ -92,7 +92,8 @@ class R2Score(Metric):
             "count": weights,
         }
         for attribute, values in new.items():
-            getattr(self, attribute).assign_add(hr.reduce_sum(values, axis=0))
+            total = getattr(self, attribute)  # of floatx(), as Keras has it
+            total.assign_add(hr.cast(hr.reduce_sum(values, axis=0), total.dtype))
         self.num_samples.assign_add(hr.cast(hr.size(true), self.num_samples.dtype))
 
     def result(self) -> Any:
