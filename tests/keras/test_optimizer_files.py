@@ -25,6 +25,13 @@ def scaled(family):
     return family.LossScaleOptimizer(family.Adam(0.02), initial_scale=4.0, name="scaled")
 
 
+def scheduled(family):
+    return family.AdamW(
+        family.schedules.CosineDecay(0.01, 9, warmup_target=0.03, warmup_steps=3),
+        weight_decay=0.1, amsgrad=True, clipnorm=0.5, use_ema=True, ema_overwrite_frequency=4,
+    )  # fmt: skip
+
+
 MAKERS = {
     "SGD": plain("SGD", momentum=0.9),
     "RMSprop": plain("RMSprop", momentum=0.3, centered=True),
@@ -40,6 +47,8 @@ MAKERS = {
     "Muon": plain("Muon", exclude_layers=["last"]),
     "ScheduleFreeAdamW": plain("ScheduleFreeAdamW"),
     "accumulating": plain("Adam", gradient_accumulation_steps=2),
+    "Lamb": plain("Lamb", weight_decay=0.01),
+    "scheduled": scheduled,
     "MultiOptimizer": several,
     "LossScaleOptimizer": scaled,
 }
