@@ -1,5 +1,6 @@
 """Jobs of several MPI processes for tests: scripts run by `mpiexec`, bounded in time."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -19,11 +20,29 @@ from headrace import keras
 """
 
 
+PROBE = "from mpi4py import MPI; assert MPI.COMM_WORLD.allreduce(1) == 2"
+
+
 def needs_mpi():
-    """Skip where MPI is not installed."""
+    """Skip where MPI is not installed, or where the machine forbids what it needs."""
     pytest.importorskip("mpi4py")
     if launcher() is None:
         pytest.skip("no mpiexec")
+    why_not = _why_not()
+    if why_not is not None:
+        pytest.skip(f"MPI does not start on this machine: {why_not}")
+
+
+@functools.cache
+def _why_not(limit_s=60):
+    command = [launcher(), "-n", "2", sys.executable, "-c", PROBE]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            errors = process.communicate(timeout=limit_s)[1]
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            return f"no answer within {limit_s} s"
+    return errors.strip()[-300:] or "it failed" if process.returncode else None
 
 
 def launcher():
