@@ -26,6 +26,8 @@ __all__ = ["Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
 # What launchers set in the environment of the processes they start.
 _LAUNCHERS = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
 
+_PASSED_ON_S = 1.0  # what the launcher has to forward a process's last words
+
 
 def started_by_mpiexec() -> bool:
     """Whether an MPI launcher started this process."""
@@ -63,19 +65,30 @@ def abort_on_error(comm: Any) -> None:
 
     def hook(kind: Any, value: Any, trace: Any) -> None:
         if issubclass(kind, KeyboardInterrupt | Exception):
-            traceback.print_exception(kind, value, trace)
-            say(f"rank {comm.Get_rank()} failed; the job ends", comm)
-        sys.stderr.flush()
-        sys.stdout.flush()
-        comm.Abort(1)
+            said = "".join(traceback.format_exception(kind, value, trace))
+            say(f"rank {comm.Get_rank()} failed; the job ends", before=said)
+        end_job(comm)
 
     hook._headrace = True  # type: ignore[attr-defined]
     sys.excepthook = hook
 
 
-def say(text: str, comm: Any) -> None:
-    """Print a line that says who prints it."""
-    print(f"headrace: {text}", file=sys.stderr, flush=True)
+def say(text: str, before: str = "") -> None:
+    """Print, behind `before`, a line that says who prints it; all of it at once."""
+    sys.stderr.write(f"{before}headrace: {text}\n")
+    sys.stderr.flush()
+
+
+def end_job(comm: Any) -> None:
+    """End all processes, once what this one said has been passed on.
+
+    The launcher reads its processes' output from pipes and drops what is in them when the job
+    is aborted.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(_PASSED_ON_S)
+    comm.Abort(1)
 
 
 class Watch:
@@ -136,10 +149,9 @@ class Watch:
             say(
                 f"rank {rank} has waited {self._timeout_s:g} s in {what} (collective call "
                 f"{number}) for rank(s) {behind}, which have not arrived; the job ends. "
-                "CommunicationOptions(timeout_seconds=...) sets the time.",
-                self._comm,
+                "CommunicationOptions(timeout_seconds=...) sets the time."
             )
-            self._comm.Abort(1)
+            end_job(self._comm)
 
     def _behind(self, number: int) -> list[int]:
         """The ranks that have not reached call `number`, or do not answer."""
