@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import api as hr, nest, workers
-from ..ops.context import current, same_on_all_replicas
+from ..ops.context import current
 from ..ops.errors import UntraceableError
 from ..ops.function import Function, functions_run_eagerly
 from ..ops.variable_kinds import VariableAggregation
@@ -30,15 +30,16 @@ from .options import CommunicationOptions
 from .reduce_op import ReduceOp
 from .replica_context import CollectiveReplicaContext, ReplicaContext, merged
 from .replica_threads import ReplicaThreads
-from .strategy import InputContext, Strategy, StrategyExtended
+from .strategy import InputContext, Strategy
+from .synchronous import SynchronousExtended
 from .timeline import recorded
 from .values import DistributedValues, regroup, select
-from .variables import DistributedVariable, variable_class
+from .variables import DistributedVariable
 
 __all__ = ["MirroredExtended", "MirroredStrategy"]
 
 
-class MirroredExtended(StrategyExtended):
+class MirroredExtended(SynchronousExtended):
     """What `MirroredStrategy` does.
 
     Args:
@@ -70,7 +71,6 @@ class MirroredExtended(StrategyExtended):
         self._helper = ThreadPoolExecutor(1, "headrace-reduce") if overlap else None
         self._meeting = Meeting(len(devices), options.timeout_seconds)
         self._threads = ReplicaThreads(self._meeting)
-        self.replicas: list[ReplicaContext]
         if len(devices) == 1:
             self.replicas = [ReplicaContext(strategy, 0)]
         else:
@@ -238,34 +238,6 @@ class MirroredExtended(StrategyExtended):
         if nest.is_nested(value) and any(isinstance(v, DistributedValues) for v in leaves):
             return tuple(select(value, i) for i in range(self.local_replicas))
         return (value,) * (1 if len(self.replicas) == 1 else self.local_replicas)
-
-    # -- variables --------------------------------------------------------------------------
-
-    def variable_class(self, kwargs: Mapping[str, Any]) -> type:
-        """See `StrategyExtended.variable_class`."""
-        return variable_class(kwargs.get("synchronization"), None, kwargs.get("trainable"))
-
-    def variable_created_in_scope(self, v: Any) -> bool:
-        """See `StrategyExtended.variable_created_in_scope`."""
-        if len(self.replicas) == 1 and self._strategy.num_replicas_in_sync == 1:
-            return True
-        return getattr(v, "_strategy", None) is self._strategy
-
-    def update(
-        self,
-        var: Any,
-        fn: Callable[..., Any],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        group: bool = True,
-    ) -> Any:
-        """See `StrategyExtended.update`; `fn` is called for each replica's copy."""
-        results = []
-        for i, context in enumerate(self.replicas):
-            with entered(self._strategy, context), same_on_all_replicas():
-                own, named = select(tuple(args), i), select(dict(kwargs or {}), i)
-                results.append(fn(var, *own, **named))
-        return regroup(results) if group else tuple(results)
 
     # -- input ------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import api as hr, nest
-from ..ops.context import current, same_on_all_replicas
+from ..ops.context import current
 from ..ops.errors import FailedPreconditionError
 from ..ops.function import Function, functions_run_eagerly
 from ..ops.string_array import StringArray
@@ -30,10 +30,11 @@ from .mpi_communicator import MpiCommunicator
 from .options import CommunicationOptions
 from .reduce_op import ReduceOp
 from .replica_context import CollectiveReplicaContext, merged
-from .strategy import InputContext, Strategy, StrategyExtended
+from .strategy import InputContext, Strategy
+from .synchronous import SynchronousExtended
 from .timeline import recorded
-from .values import DistributedValues, regroup, select
-from .variables import DistributedVariable, variable_class
+from .values import DistributedValues, select
+from .variables import DistributedVariable
 from .worker_input import WorkerDataset, local_plan
 
 __all__ = ["MultiWorkerExtended", "MultiWorkerMirroredStrategy"]
@@ -43,7 +44,7 @@ class _Reading(threading.local):
     own = False
 
 
-class MultiWorkerExtended(StrategyExtended):
+class MultiWorkerExtended(SynchronousExtended):
     """What `MultiWorkerMirroredStrategy` does.
 
     Args:
@@ -184,32 +185,6 @@ class MultiWorkerExtended(StrategyExtended):
         if isinstance(value, (DistributedValues, DistributedVariable)):
             return tuple(value.values)
         return (value,)
-
-    # -- variables --------------------------------------------------------------------------
-
-    def variable_class(self, kwargs: Mapping[str, Any]) -> type:
-        """See `StrategyExtended.variable_class`."""
-        return variable_class(kwargs.get("synchronization"), None, kwargs.get("trainable"))
-
-    def variable_created_in_scope(self, v: Any) -> bool:
-        """See `StrategyExtended.variable_created_in_scope`."""
-        if self._strategy.num_replicas_in_sync == 1:
-            return True
-        return getattr(v, "_strategy", None) is self._strategy
-
-    def update(
-        self,
-        var: Any,
-        fn: Callable[..., Any],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        group: bool = True,
-    ) -> Any:
-        """See `StrategyExtended.update`."""
-        with entered(self._strategy, self.replicas[0]), same_on_all_replicas():
-            own, named = select(tuple(args), 0), select(dict(kwargs or {}), 0)
-            result = fn(var, *own, **named)
-        return regroup([result]) if group else (result,)
 
     # -- input ------------------------------------------------------------------------------
 

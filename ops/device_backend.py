@@ -58,10 +58,6 @@ class Backend:
             return contextlib.nullcontext()
         return cuda.Device(index)
 
-    def index_of(self, array: Any) -> int:
-        """The device that holds `array`."""
-        return array.device.id
-
     def holds(self, dtype: np.dtype) -> bool:
         """Whether devices have arrays of `dtype`."""
         return dtype.kind in "biufc" or dtype.name == "bfloat16"

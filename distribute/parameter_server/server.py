@@ -151,10 +151,6 @@ class ServerActor:
             self._optimizers[order.name] = order, optimizer
         return self._optimizers[order.name][1]
 
-    def pushes(self) -> int:
-        """How many updates were applied."""
-        return self._pushes
-
     # -- checkpoints ----------------------------------------------------------------------
 
     def save(self) -> None:
