@@ -28,7 +28,8 @@ def canonical_device(device: str) -> str:
     kind, number = match[1].upper(), int(match[2])
     if kind != "CPU":
         raise NotImplementedError(
-            f"device must be a CPU until the GPU backend lands, got {device!r}; use '/cpu:0'"
+            f"device must be a CPU, got {device!r}: strategies have no replicas on GPUs yet; "
+            "use '/cpu:0'"
         )
     return f"/device:{kind}:{number}"
 
