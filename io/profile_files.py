@@ -23,7 +23,10 @@ from typing import Any
 
 from ..ops.profiling import Span
 
-__all__ = ["chrome_trace", "write_profile", "xspace"]
+__all__ = ["HOST", "chrome_trace", "session_folder", "write_profile", "xspace"]
+
+HOST = "/host:CPU"
+"""The plane of what this process's threads did."""
 
 
 def write_profile(logdir: Any, spans: Iterable[Span], threads: dict[int, str]) -> str:
@@ -34,20 +37,29 @@ def write_profile(logdir: Any, spans: Iterable[Span], threads: dict[int, str]) -
         spans: what was recorded.
         threads: names of the threads.
     """
-    now = datetime.datetime.now()
-    folder = os.path.join(os.fspath(logdir), "plugins", "profile", f"{now:%Y_%m_%d_%H_%M_%S}")
-    number = 1
-    while os.path.exists(folder if number == 1 else f"{folder}_{number}"):
-        number += 1
-    folder = folder if number == 1 else f"{folder}_{number}"
-    os.makedirs(folder)
+    folder = session_folder(logdir)
     base = os.path.join(folder, socket.gethostname())
     lines = _lines(spans, threads)
     with open(f"{base}.xplane.pb", "wb") as file:
-        file.write(xspace(lines))
+        file.write(xspace({HOST: lines}))
     with gzip.open(f"{base}.trace.json.gz", "wt") as text:
         json.dump(chrome_trace(lines), text)
     return folder
+
+
+def session_folder(logdir: Any) -> str:
+    """A new folder under `logdir` for a session that begins now."""
+    now = datetime.datetime.now()
+    wanted = os.path.join(os.fspath(logdir), "plugins", "profile", f"{now:%Y_%m_%d_%H_%M_%S}")
+    number = 1
+    while True:
+        folder = wanted if number == 1 else f"{wanted}_{number}"
+        try:
+            os.makedirs(folder)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def _lines(spans: Iterable[Span], threads: dict[int, str]) -> dict[str, list[Span]]:
@@ -86,7 +98,7 @@ def _shown(name: str) -> str:
 def chrome_trace(lines: dict[str, list[Span]]) -> dict[str, object]:
     """The spans in the Trace Event Format; times are in microseconds."""
     found: list[dict[str, object]] = [
-        {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "/host:CPU"}}
+        {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": HOST}}
     ]
     for number, (line, spans) in enumerate(lines.items(), 1):
         at = {"pid": 1, "tid": number}
@@ -98,30 +110,36 @@ def chrome_trace(lines: dict[str, list[Span]]) -> dict[str, object]:
     return {"displayTimeUnit": "ns", "traceEvents": found}
 
 
-def xspace(lines: dict[str, list[Span]]) -> bytes:
-    """The spans as a serialized `XSpace` message with one plane, ``/host:CPU``.
+def xspace(planes: dict[str, dict[str, list[Span]]]) -> bytes:
+    """Planes, each with the spans of its lines, as a serialized `XSpace` message.
 
     `XSpace` is not among TensorBoard's messages, so its few fields are written here.
     """
+    found = [_bytes(1, _plane(i, *plane)) for i, plane in enumerate(planes.items(), 1)]
+    return b"".join(found) + _bytes(4, socket.gethostname().encode())
+
+
+def _plane(number: int, plane_name: str, lines: dict[str, list[Span]]) -> bytes:
+    """An `XPlane`."""
     every = [span for spans in lines.values() for span in spans]
     events = _numbered(span.name for span in every)
     stats = _numbered(key for span in every for key in span.stats or ())
-    plane = _int(1, 1) + _bytes(2, b"/host:CPU")
-    for number, (name, spans) in enumerate(lines.items(), 1):
+    plane = [_int(1, number), _bytes(2, plane_name.encode())]
+    for line_number, (name, spans) in enumerate(lines.items(), 1):
         # Times count from the session's start: the viewer shows nothing for epoch times.
-        line = [_int(1, number), _bytes(2, name.encode())]
+        line = [_int(1, line_number), _bytes(2, name.encode())]
         for span in spans:
             event = _int(1, events[span.name])
             event += _int(2, span.start_ns * 1000) + _int(3, span.duration_ns * 1000)
             for key, value in (span.stats or {}).items():
                 event += _bytes(4, _stat(stats[key], value))
             line.append(_bytes(4, event))
-        plane += _bytes(3, b"".join(line))
+        plane.append(_bytes(3, b"".join(line)))
     for field, names in ((4, events), (5, stats)):
         for name, key in names.items():
             metadata = _int(1, key) + _bytes(2, name.encode())
-            plane += _bytes(field, _int(1, key) + _bytes(2, metadata))
-    return _bytes(1, plane) + _bytes(4, socket.gethostname().encode())
+            plane.append(_bytes(field, _int(1, key) + _bytes(2, metadata)))
+    return b"".join(plane)
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import headrace as hr
-from headrace.io.profile_files import chrome_trace, xspace
+from headrace.io.profile_files import HOST, chrome_trace, xspace
 from headrace.ops.context import recording
 from headrace.ops.profiling import Span, profiling
 
@@ -138,7 +138,7 @@ LINES = {
 def test_a_profile_is_a_message_of_xprof(tf):
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    (plane,) = xplane_pb2.XSpace.FromString(xspace(LINES)).planes
+    (plane,) = xplane_pb2.XSpace.FromString(xspace({HOST: LINES})).planes
     assert plane.name == "/host:CPU" and [x.name for x in plane.lines] == list(LINES)
     (step,), (product,) = (line.events for line in plane.lines)
     assert plane.event_metadata[step.metadata_id].name == "train"
