@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .array_basics import reshape, shape as shape_of
 from .array_join import stack
+from .array_module import array_module
 from .array_pad import pad
 from .block_axis import broadcast_to_block
 from .convert import to_tensor
@@ -49,7 +48,7 @@ def _piece(x: Any, begin: Any, height: int, width: int) -> Any:
 def _impl(x: Any, begin: Any, *, height: int, width: int) -> Any:
     if begin.ndim == 1:
         return _piece(x, begin, height, width).copy()
-    out = np.empty((*x.shape[:-3], height, width, x.shape[-1]), x.dtype)
+    out = array_module(x).empty((*x.shape[:-3], height, width, x.shape[-1]), x.dtype)
     for row, image, place in zip(out, x, begin, strict=True):
         row[...] = _piece(image, place, height, width)
     return out

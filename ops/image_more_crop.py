@@ -245,7 +245,8 @@ CropAndResizeGradImage = Primitive(
 
 def _grad_boxes_impl(g: Any, image: Any, boxes: Any, index: Any, *, method: str) -> Any:
     _checked(boxes, index, len(image), "CropAndResizeGradBoxes")
-    out = np.zeros(boxes.shape, np.float32)
+    xp = array_module(g)
+    out = xp.zeros(boxes.shape, np.float32)
     if not len(index):
         return out
     height, width = image.shape[1:3]
@@ -260,7 +261,7 @@ def _grad_boxes_impl(g: Any, image: Any, boxes: Any, index: Any, *, method: str)
     ):
         along = slope.sum(axis)
         if count > 1:
-            share = np.arange(count, dtype=np.float32) * np.float32((size - 1) / (count - 1))
+            share = xp.arange(count, dtype=np.float32) * np.float32((size - 1) / (count - 1))
             out[:, k + 2] = along @ share
             out[:, k] = along @ (np.float32(size - 1) - share)
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
-from harness import _floats, _gradients, arrays_of, flat, same, values
+from harness import _floats, _gradients, _nested, arrays_of, flat, same, values
 
 from headrace.ops import api as hr
 from headrace.ops.device_backend import Backend
@@ -88,9 +88,24 @@ def traced_outcome(case):
     return values(hr.function(lambda *args: case.fn(*args))(*tensors))
 
 
+def second_outcome(case):
+    """Second gradients, where the case has them, of the float arguments."""
+    arrays = arrays_of(case.args)
+    floats = _floats(arrays)
+    if not (case.grad and case.second and floats):
+        return []
+    if not any(f.dtype.kind == "f" for f in values(case.fn(*[hr.constant(a) for a in arrays]))):
+        return []
+    try:
+        return _nested(hr, case.fn, arrays, floats, 2)
+    except LookupError:
+        return []  # a primitive that has first gradients only
+
+
 def compare(case, want, got, tolerances=None):
     """Assert that a device gives what the CPU gave, within the tolerance for the dtype."""
-    for what, theirs, ours in zip(("value", "gradient"), want, got, strict=False):
+    names = ("value", "gradient", "second gradient")
+    for what, theirs, ours in zip(names, want, got, strict=False):
         assert len(theirs) == len(ours)
         for w, g in zip(theirs, ours, strict=True):
             tolerance = (tolerances or {}).get(w.dtype.name)
@@ -103,4 +118,7 @@ def places(result):
     return [r.device for r in flat(result) if hasattr(r, "device")]
 
 
-__all__ = ["all_cases", "compare", "doubled", "np", "outcome", "places", "traced_outcome"]
+__all__ = [
+    "all_cases", "compare", "doubled", "np", "outcome", "places", "second_outcome",
+    "traced_outcome",
+]  # fmt: skip
