@@ -1,8 +1,8 @@
 """MpiCommunicator: a replica's means to meet the others when each is a process of its own.
 
-Gradients are packed into one buffer per bucket and reduced by a blocking Allreduce: on CPUs
-MPI makes no progress by itself, so a non-blocking one would only move the work.  With a core
-to spare, a thread makes the blocking calls while the backward pass goes on (`overlap`).
+Processes of one machine add gradients in shared memory (`node_sum`), others by Allreduce.
+Calls block: on CPUs MPI makes no progress by itself, so a non-blocking one would only move the
+work.  With a core to spare, a thread makes them while the backward pass goes on (`overlap`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..ops.errors import InvalidArgumentError
 from .communicator import Communicator
 from .compression import Compression
 from .mpi import Watch
+from .node_sum import NodeSum
 from .options import CommunicationOptions
 from .timeline import recorded
 
@@ -26,6 +27,14 @@ __all__ = ["MpiCommunicator"]
 _DEFAULT_TIMEOUT_S = 300.0
 _WORTH_PACKING = 1 << 18  # bytes
 _shelf = recycling.Shelf(64)  # buckets are of the same sizes in every step
+
+
+class _Channel:
+    """What the calls of one thread go through."""
+
+    def __init__(self, mpi: Any, comm: Any):
+        self.comm = comm.Dup()
+        self.node = NodeSum(mpi, self.comm)
 
 
 class MpiCommunicator(Communicator):
@@ -39,15 +48,16 @@ class MpiCommunicator(Communicator):
 
     def __init__(self, mpi: Any, comm: Any, options: CommunicationOptions):
         self._mpi = mpi
-        self._comm = comm.Dup()
+        self._main = _Channel(mpi, comm)
+        self._comm = self._main.comm
         self.rank = comm.Get_rank()
         self.size = comm.Get_size()
         name = options.compression
         self._compression = None if name is None else Compression(name)
         timeout = options.timeout_seconds
         self._watch = Watch(mpi, comm, _DEFAULT_TIMEOUT_S if timeout is None else timeout)
-        # A thread of its own has a communicator of its own: calls of two threads would mix.
-        self._side = comm.Dup() if options.overlap else None
+        # A thread of its own has a channel of its own: calls of two threads would mix.
+        self._side = _Channel(mpi, comm) if options.overlap else self._main
         self._thread = ThreadPoolExecutor(1, "headrace-mpi-reduce") if options.overlap else None
         self._begun: dict[int, Any] = {}
         self._number = 0
@@ -60,12 +70,10 @@ class MpiCommunicator(Communicator):
         number = self._number
         work: Any
         if self._thread is not None and compress:
-            work = self._thread.submit(
-                self._reduced, list(arrays), mean, compress, number, self._side
-            )
+            work = self._thread.submit(self._reduced, list(arrays), mean, compress, self._side)
         else:
             with recorded("waiting", "all-reduce", self.rank):
-                work = self._reduced(list(arrays), mean, compress, number, self._comm)
+                work = self._reduced(list(arrays), mean, compress, self._main)
         self._begun[number] = work
         return number
 
@@ -78,7 +86,7 @@ class MpiCommunicator(Communicator):
             return work.result()
 
     def _reduced(
-        self, arrays: list[Any], mean: bool, compress: bool, number: int, comm: Any
+        self, arrays: list[Any], mean: bool, compress: bool, channel: _Channel
     ) -> list[Any]:
         kind = arrays[0].dtype
         half = compress and self._compression is not None and kind.itemsize > 2
@@ -90,7 +98,7 @@ class MpiCommunicator(Communicator):
                 packed.append(i)
                 continue
             results[i] = _shelf.empty(a.shape, kind)
-            self._sum(np.ascontiguousarray(a), results[i], comm)
+            self._sum(np.ascontiguousarray(a), results[i], channel)
         if packed:
             ends = np.cumsum([arrays[i].size for i in packed])
             flat = _shelf.empty((int(ends[-1]),), kind)
@@ -99,11 +107,11 @@ class MpiCommunicator(Communicator):
             if half:
                 key = tuple(arrays[i].shape for i in packed)
                 (sent,) = self._compression.compress(key, [flat])  # type: ignore[union-attr]
-                flat = self._sum_of_halves(sent, kind, comm)
+                flat = self._sum_of_halves(sent, kind, channel)
             elif kind.itemsize == 2 or kind == np.bool_:
-                flat = self._sum_of_halves(flat, np.dtype(np.float32), comm).astype(kind)
+                flat = self._sum_of_halves(flat, np.dtype(np.float32), channel).astype(kind)
             else:
-                self._sum(self._mpi.IN_PLACE, flat, comm)
+                self._sum(flat, flat, channel)
             for i, end in zip(packed, ends, strict=True):
                 results[i] = flat[end - arrays[i].size : end].reshape(arrays[i].shape)
         if mean:
@@ -111,28 +119,36 @@ class MpiCommunicator(Communicator):
                 result *= kind.type(1 / self.size)
         return results
 
-    def _sum(self, source: Any, out: np.ndarray, comm: Any) -> None:
+    def _sum(self, source: np.ndarray, out: np.ndarray, channel: _Channel) -> None:
         with (
             recorded("communication", f"all-reduce {out.nbytes} bytes", self.rank),
             self._watch.meeting("an all-reduce"),
         ):
-            comm.Allreduce(source, out, self._mpi.SUM)
+            if channel.node.works:
+                channel.node.sum(source, out)
+            else:
+                given = self._mpi.IN_PLACE if source is out else source
+                channel.comm.Allreduce(given, out, self._mpi.SUM)
 
-    def _sum_of_halves(self, sent: np.ndarray, kind: Any, comm: Any) -> np.ndarray:
+    def _sum_of_halves(self, sent: np.ndarray, kind: Any, channel: _Channel) -> np.ndarray:
         """The sum of arrays of two-byte floats, which MPI cannot add: every rank gets a part of
         all, adds it with more bits, and sends the sum to all, in half the bits again."""
         wire = sent.dtype
-        part = -(-sent.size // self.size)
-        padded = np.zeros(part * self.size, wire)
-        padded[: sent.size] = sent
-        mine = np.empty_like(padded)
         with (
             recorded("communication", f"all-reduce {sent.nbytes} bytes", self.rank),
             self._watch.meeting("an all-reduce of two-byte floats"),
         ):
-            comm.Alltoall(padded.view(np.uint8), mine.view(np.uint8))
+            if channel.node.works and channel.node.one_machine:
+                total = _shelf.empty(sent.shape, wire)
+                channel.node.sum(sent, total, kind)
+                return total.astype(kind)
+            part = -(-sent.size // self.size)
+            padded = np.zeros(part * self.size, wire)
+            padded[: sent.size] = sent
+            mine = np.empty_like(padded)
+            channel.comm.Alltoall(padded.view(np.uint8), mine.view(np.uint8))
             total = mine.reshape(self.size, part).astype(kind).sum(0).astype(wire)
-            comm.Allgather(total.view(np.uint8), padded.view(np.uint8))
+            channel.comm.Allgather(total.view(np.uint8), padded.view(np.uint8))
         return padded[: sent.size].astype(kind)
 
     # -- the rest ---------------------------------------------------------------------------

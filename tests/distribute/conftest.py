@@ -1,14 +1,35 @@
-"""What tests of several processes share: a local Ray."""
+"""What tests of several processes share: a local Ray, and jobs of MPI processes."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
+
+# Test files are no package: helpers are loaded by their path.
+_spec = importlib.util.spec_from_file_location(
+    "headrace_mpi_jobs", Path(__file__).with_name("mpi_jobs.py")
+)
+jobs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(jobs)
+
+
+@pytest.fixture
+def run_job(tmp_path):
+    """Runs a script by so many MPI processes: `run(count, script, *arguments)`."""
+    jobs.needs_mpi()
+
+    def run(count, script, *arguments, **kwargs):
+        return jobs.run_job(tmp_path, count, script, *arguments, **kwargs)
+
+    return run
+
 
 _PROBE = """
 import ray
