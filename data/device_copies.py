@@ -6,24 +6,38 @@ as long as it may, so that a wait that is missing shows.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ..ops import device_memory
+from ..ops.devices import devices
 
 __all__ = ["CupyCopies", "DeviceCopies"]
 
 
 class DeviceCopies(ABC):
-    """A device's copy stream, and the stream of the work that reads what was copied."""
+    """A device's copy stream, and the streams of the work that reads what was copied."""
 
     @abstractmethod
     def pinned(self, size_bytes: int) -> np.ndarray:
         """Host memory, uint8, that copies read while the host goes on."""
 
     @abstractmethod
-    def allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        """An array on the device, its contents undefined."""
+    def allocate(self, size_bytes: int) -> Any:
+        """Memory on the device.  It is the copy stream's: dropped, it may be given out again
+        for copies that come later."""
+
+    @abstractmethod
+    def array(self, memory: Any, shape: tuple[int, ...], dtype: np.dtype, owner: Any) -> Any:
+        """An array over the first bytes of what `allocate` gave.
+
+        `owner` lives as long as anything refers to the memory by the array: the array itself,
+        its views, others' arrays that were made from it.
+        """
 
     @abstractmethod
     def copy(self, to: Any, source: np.ndarray) -> None:
@@ -34,8 +48,13 @@ class DeviceCopies(ABC):
         """An event behind the copies that are queued now."""
 
     @abstractmethod
-    def used(self) -> Any:
-        """An event behind the work that the calling thread's stream has queued now."""
+    def worker(self) -> Any:
+        """The stream of the calling thread's work."""
+
+    @abstractmethod
+    def used(self, workers: Sequence[Any]) -> list[Any] | None:
+        """Events behind the work that these streams have queued now; None where that cannot be
+        asked now (work is being recorded), but later."""
 
     @abstractmethod
     def host_waits(self, event: Any) -> None:
@@ -50,8 +69,15 @@ class DeviceCopies(ABC):
         """Later work of the calling thread's stream begins behind an event."""
 
 
+_streams: dict[int, Any] = {}
+_lock = threading.Lock()
+
+
 class CupyCopies(DeviceCopies):
-    """A GPU through CuPy; made on the thread, and under the stream, of the work.
+    """A GPU through CuPy.
+
+    All copies to a GPU share a stream that is never destroyed: CuPy's pool gives memory out
+    again to the stream it was taken for, and knows streams by their handles.
 
     Args:
         index: its number.
@@ -61,9 +87,11 @@ class CupyCopies(DeviceCopies):
         import cupy
 
         self._cupy, self._device = cupy, cupy.cuda.Device(index)
-        with self._device:
-            self._stream = cupy.cuda.Stream(non_blocking=True)
-            self._work = cupy.cuda.get_current_stream()
+        with _lock:
+            if index not in _streams:
+                with self._device:
+                    _streams[index] = cupy.cuda.Stream(non_blocking=True)
+        self._stream = _streams[index]
 
     def pinned(self, size_bytes: int) -> np.ndarray:
         """See `DeviceCopies`."""
@@ -72,14 +100,29 @@ class CupyCopies(DeviceCopies):
         # The array keeps `memory` alive.
         return np.frombuffer(memory, np.uint8, size_bytes)
 
-    def allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    def allocate(self, size_bytes: int) -> Any:
+        """See `DeviceCopies`.
+
+        Raises:
+            ResourceExhaustedError: the device's memory is used up.
+        """
+
+        def work() -> Any:
+            with self._device, self._stream:
+                return self._cupy.cuda.alloc(size_bytes)
+
+        backend = devices.backend
+        if backend is None:
+            return work()
+        return device_memory.guarded(backend, self._device.id, "A copy of input", work)
+
+    def array(self, memory: Any, shape: tuple[int, ...], dtype: np.dtype, owner: Any) -> Any:
         """See `DeviceCopies`."""
-        # Out of the part of the pool that belongs to the stream of the work, which may hand
-        # memory out again that earlier work still reads: copies into it come behind that.
-        with self._device, self._work:
-            made = self._cupy.empty(shape, dtype)
-        self._stream.wait_event(self._event(self._work))
-        return made
+        cuda = self._cupy.cuda
+        size_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        kept = cuda.UnownedMemory(memory.ptr, size_bytes, owner, self._device.id)
+        with self._device:
+            return self._cupy.ndarray(shape, dtype, cuda.MemoryPointer(kept, 0))
 
     def copy(self, to: Any, source: np.ndarray) -> None:
         """See `DeviceCopies`."""
@@ -96,10 +139,21 @@ class CupyCopies(DeviceCopies):
         """See `DeviceCopies`."""
         return self._event(self._stream)
 
-    def used(self) -> Any:
+    def worker(self) -> Any:
         """See `DeviceCopies`."""
         with self._device:
-            return self._event(self._cupy.cuda.get_current_stream())
+            return self._cupy.cuda.get_current_stream()
+
+    def used(self, workers: Sequence[Any]) -> list[Any] | None:
+        """See `DeviceCopies`."""
+        found = {stream.ptr: stream for stream in workers}.values()
+        try:
+            with self._device:
+                if any(stream.is_capturing() for stream in found):
+                    return None
+                return [self._event(stream) for stream in found]
+        except self._cupy.cuda.runtime.CUDARuntimeError:
+            return None  # the null stream, while a stream that waits for it is captured
 
     def host_waits(self, event: Any) -> None:
         """See `DeviceCopies`."""

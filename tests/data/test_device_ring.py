@@ -2,7 +2,9 @@
 
 import gc
 import random
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,107 +12,14 @@ from hypothesis import given, strategies as st
 
 import headrace as hr
 from headrace.data import Dataset
-from headrace.data.device_copies import DeviceCopies
 from headrace.data.device_dataset import DeviceIterator
-from headrace.data.device_ring import DeviceRing
+from headrace.data.device_ring import DeviceRing, Rows
 from headrace.data.transforms.on_device import OnDeviceNode
 from headrace.ops.string_array import StringArray
 
+sys.path.append(str(Path(__file__).parent))
 
-class Event:
-    def __init__(self, stream, place):
-        self.stream, self.place = stream, place
-
-
-class Stream:
-    """Work in order, done when somebody waits for it."""
-
-    def __init__(self):
-        self.queued, self.done = [], 0
-
-    def run_to(self, place):
-        while self.done < place:
-            self.done += 1
-            self.queued[self.done - 1]()
-
-
-class Pointer:
-    """An array as a device knows it: memory, which is handed out again only behind the work
-    that was queued before (it keeps no array alive)."""
-
-    def __init__(self, array):
-        root = array.base if isinstance(array.base, np.ndarray) else array
-        self.memory, self.shape, self.dtype = root.base, array.shape, array.dtype
-        self.strides = array.strides
-        self.offset = array.__array_interface__["data"][0]
-        self.offset -= root.__array_interface__["data"][0]
-
-    def view(self):
-        return np.ndarray(self.shape, self.dtype, self.memory, self.offset, self.strides)
-
-
-class LazyCopies(DeviceCopies):
-    """A device that does nothing before it must.
-
-    Attributes:
-        allocated: arrays on the device.
-        hurry: how likely something queued is done at once.
-    """
-
-    def __init__(self, hurry=0.0, seed=0):
-        self.stream, self.work = Stream(), Stream()
-        self.allocated, self.hurry = 0, hurry
-        self._random, self._lock = random.Random(seed), threading.RLock()
-
-    def _queue(self, stream, what):
-        with self._lock:
-            stream.queued.append(what)
-            if self._random.random() < self.hurry:
-                stream.run_to(self._random.randint(stream.done, len(stream.queued)))
-
-    def pinned(self, size_bytes):
-        return np.full(size_bytes, 0xEE, np.uint8)
-
-    def allocate(self, shape, dtype):
-        self.allocated += 1
-        made = np.ndarray(shape, dtype, bytearray(int(np.prod(shape)) * dtype.itemsize + 1))
-        made[...] = 77
-        return made
-
-    def copy(self, to, source):
-        to = Pointer(to)
-        self._queue(self.stream, lambda: np.copyto(to.view(), source))
-
-    def _event(self, stream):
-        with self._lock:
-            return Event(stream, len(stream.queued))
-
-    def copied(self):
-        return self._event(self.stream)
-
-    def used(self):
-        return self._event(self.work)
-
-    def host_waits(self, event):
-        with self._lock:
-            event.stream.run_to(event.place)
-
-    def copies_wait(self, event):
-        self._queue(self.stream, lambda: event.stream.run_to(event.place))
-
-    def work_waits(self, event):
-        self._queue(self.work, lambda: event.stream.run_to(event.place))
-
-    # -- the consumer's work ----------------------------------------------------------------
-
-    def read(self, array, into):
-        """Queue a kernel that reads an array."""
-        array = Pointer(array)
-        self._queue(self.work, lambda: into.append(array.view().copy()))
-
-    def finish(self):
-        with self._lock:
-            self.work.run_to(len(self.work.queued))
+from lazy_device import AtOnce, LazyCopies
 
 
 def elements(n, shape=(4, 3)):
@@ -139,23 +48,85 @@ def test_work_reads_what_was_sent_whenever_it_is_done(n, slots, hurry, seed):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("missing", ["host_waits", "copies_wait", "work_waits"])
+@pytest.mark.parametrize("missing", ["host_waits", "copies_wait", "work_waits", "used"])
 def test_the_device_shows_a_wait_that_is_missing(missing, monkeypatch):
-    monkeypatch.setattr(LazyCopies, missing, lambda self, event: None)
+    monkeypatch.setattr(LazyCopies, missing, lambda self, event: [])
     device, seen = LazyCopies(), []
     for got in DeviceRing(iter(elements(12)), device, 2):
         device.read(got["x"], seen)
         del got
+        if missing == "work_waits":
+            device.finish()
     device.finish()
     assert [float(a[0, 0]) for a in seen] != list(range(12))
 
 
-def test_slots_are_used_again():
-    device = LazyCopies()
-    sent = [{"x": np.full((8,), i, "f4")} for i in range(30)]
-    for got in DeviceRing(iter(sent), device, 3):
+@st.composite
+def holdings(draw):
+    """For each element, behind how many others it is dropped, and when it is read."""
+    n = draw(st.integers(0, 20))
+    held = draw(st.lists(st.integers(0, 8), min_size=n, max_size=n))
+    return [(h, sorted(draw(st.sets(st.integers(0, h), max_size=3)))) for h in held]
+
+
+@given(
+    holdings(), st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9),
+    st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_what_is_held_never_changes(held, slots, hurry, seed, parts, recorded):
+    """Elements, or slices of them, are kept for a while, read now and then, and dropped."""
+    device, kept, seen, want = LazyCopies(hurry, seed), {}, [], []
+    chance = random.Random(seed)
+    sent = [
+        {"x": np.full((4, 3 + (i % 3 == 2)), i, "f4"), "y": np.arange(2 + i % 3) + i}
+        for i in range(len(held))
+    ]
+    ring = DeviceRing(iter(sent), device, slots)
+    for now in range(len(held) + 9):
+        got = next(ring, None)
+        if got is not None:
+            kept[now] = got["x"][1:3, 1:] if parts else got["x"]
+        device.recording = recorded and chance.random() < 0.3
         del got
-    assert device.allocated == 3
+        for i, array in list(kept.items()):
+            if now - i in held[i][1]:
+                device.read(array, seen)
+                want.append(i)
+            del array
+            if now - i >= held[i][0]:
+                del kept[i]
+    device.recording = False
+    ring.close()
+    device.finish()
+    assert [set(a.ravel().tolist()) for a in seen] == [{i} for i in want]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+def test_memory_is_that_of_the_ring_and_of_what_is_held(slots):
+    device = LazyCopies()
+    size = 1024
+    ring = DeviceRing((np.full(size, i % 256, "u1") for i in range(60)), device, slots)
+    got = None
+    for k, got in enumerate(ring):  # noqa: B007 - an element is held while the next is taken
+        assert ring.device_bytes <= (slots + 1) * size
+        assert ring.pinned_bytes <= max(slots, 2) * size
+        if k == 30:
+            break
+    held = [got, *(next(ring) for _ in range(20))]
+    assert 21 * size <= ring.device_bytes <= (21 + slots) * size
+    del held, got
+    for got in ring:
+        del got
+    assert ring.device_bytes == 0
+    assert sum(map(len, device.pool)) <= (21 + slots + 1) * size
+
+
+def test_sizes_that_change_take_no_more():
+    device, sizes = LazyCopies(), [500, 4000, 600, 9000, 512, 3000] * 5
+    ring = DeviceRing((np.zeros(n, "u1") for n in sizes), device, 2)
+    for got in ring:
+        assert ring.device_bytes <= 3 * 9216
+        del got
 
 
 def test_elements_that_are_kept_stay_as_they_are():
@@ -163,19 +134,37 @@ def test_elements_that_are_kept_stay_as_they_are():
     kept = list(DeviceRing(iter(elements(20)), device, 2))
     parts = [k["x"][1:] for k in kept]
     device.finish()
-    device.host_waits(device.copied())
     assert [float(k["x"][0, 0]) for k in kept] == list(range(20))
     del kept
     assert [float(p[0, 0]) for p in parts] == list(range(20))
 
 
-def test_a_slice_of_an_element_keeps_it():
-    device, parts = LazyCopies(), []
-    for got in DeviceRing(iter(elements(20)), device, 2):
-        parts.append(got["x"][1:2])
-        del got
-    device.host_waits(device.copied())
-    assert [float(p[0, 0]) for p in parts] == list(range(20))
+def test_with_one_slot_nothing_is_taken_before_it_is_asked_for():
+    taken, device, seen = [], LazyCopies(), []
+
+    def source():
+        for i in range(8):
+            taken.append((i, threading.get_ident()))
+            yield np.full(3, i)
+
+    for i, got in enumerate(DeviceRing(source(), device, 1)):
+        assert taken == [(k, threading.get_ident()) for k in range(i + 1)]
+        device.read(got, seen)
+    device.finish()
+    assert [int(a[0]) for a in seen] == list(range(8))
+
+
+def test_rows_are_gathered_into_pinned_memory():
+    data = np.arange(24, dtype="i4").reshape(8, 3)
+    picks = [np.array([7, 0, 7]), np.array([], int), np.array([3])]
+    device, seen = LazyCopies(), []
+    for got in DeviceRing(((Rows(data, p), Rows(data[:, 0], p)) for p in picks), device):
+        device.read(got[0], seen)
+        device.read(got[1], seen)
+    device.finish()
+    for k, p in enumerate(picks):
+        np.testing.assert_array_equal(seen[2 * k], data[p])
+        np.testing.assert_array_equal(seen[2 * k + 1], data[p, 0])
 
 
 def test_strings_stay_on_the_host():
@@ -184,17 +173,31 @@ def test_strings_stay_on_the_host():
     assert got[1] is text
 
 
-def test_errors_of_the_source_come_behind_its_elements():
+@pytest.mark.parametrize("slots", [1, 2])
+def test_errors_of_the_source_come_behind_its_elements(slots):
     def source():
         yield np.zeros(2, "f4")
         raise KeyError("third")
 
-    ring = DeviceRing(source(), LazyCopies(), 2)
+    ring = DeviceRing(source(), LazyCopies(), slots)
     next(ring)
     with pytest.raises(KeyError, match="third"):
         next(ring)
     with pytest.raises(StopIteration):
         next(ring)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_elements_behind_an_error_come(slots):
+    numbers = Dataset.range(6).map(lambda x: hr.math.floordiv(6, x - 2))
+    ring = DeviceRing(numbers.raw_iterator(), AtOnce(), slots)
+    found = []
+    for _ in range(7):
+        try:
+            found.append(int(next(ring)))
+        except (hr.errors.InvalidArgumentError, StopIteration) as error:
+            found.append(type(error).__name__)
+    assert found == [-3, -6, "InvalidArgumentError", 6, 3, 2, "StopIteration"]
 
 
 def test_the_state_is_that_behind_the_element_given_last():
@@ -228,16 +231,9 @@ def test_the_thread_ends(how):
     assert not thread.is_alive()
 
 
-def test_one_slot_is_no_ring():
-    with pytest.raises(ValueError, match="slots must be at least 2, got 1"):
-        DeviceRing(iter([]), LazyCopies(), 1)
-
-
-class AtOnce(LazyCopies):
-    """A device that does everything when it is queued, so that the host may look."""
-
-    def _queue(self, stream, what):
-        what()
+def test_slots_are_counted():
+    with pytest.raises(ValueError, match="slots must be positive, got 0"):
+        DeviceRing(iter([]), LazyCopies(), 0)
 
 
 # -- datasets ---------------------------------------------------------------------------------
