@@ -87,13 +87,26 @@ class Backend:
             return array.get()
 
     def move(self, array: Any, index: int) -> Any:
-        """An array of any device on device `index`."""
+        """An array of any device on device `index`.
+
+        Streams of two devices know nothing of each other: the copy begins behind the work that
+        its device has queued, and what is queued there later (which may write over the memory)
+        behind the copy.
+        """
         if array.device.id == index:
             return array
+        cuda = self.module.cuda
         with self.on(array.device.id):
             whole = self.module.ascontiguousarray(array)  # others do not go between devices
+            made = cuda.get_current_stream().record(cuda.Event(disable_timing=True))
         with self.on(index):
-            return self.module.array(whole)
+            stream = cuda.get_current_stream()
+            stream.wait_event(made)
+            moved = self.module.array(whole)
+            copied = stream.record(cuda.Event(disable_timing=True))
+        with self.on(array.device.id):
+            cuda.get_current_stream().wait_event(copied)
+        return moved
 
     def adopt(self, value: Any) -> Any:
         """An array over foreign device memory, not copied (``__cuda_array_interface__``)."""

@@ -54,6 +54,9 @@ HERE: dict[str, str] = {
         _TensorListGetLike _TensorListPopBackLike _TensorListStackLike _TensorListZerosLike""",
     "the user's Python function gets the tensors as they are": """
         EagerPyFunc _EagerPyFuncGrad""",
+    "replicas meet with their arrays, each where it is": """
+        _ReplicaAllReduce _StartReduction _FinishReduction _ReplicaAllGather _ReplicaOwnPart
+        _ReplicaBroadcast _ReplicaId _ReplicaBatchShare _ReplicaShareOwned""",
 }
 """Reason -> primitives whose array form takes arrays wherever they lie; nothing is copied."""
 
