@@ -30,6 +30,8 @@ __all__ = [
     "current_device",
     "device",
     "devices",
+    "pinned",
+    "pinned_place",
     "requested",
     "scopes",
 ]
@@ -240,7 +242,10 @@ class Devices:
     # -- places ---------------------------------------------------------------------------
 
     def default(self) -> int:
-        """Where calls go that nothing else decides about: the first GPU, or `HOST`."""
+        """Where calls go that nothing else decides about: where the thread is pinned, else the
+        first GPU, or `HOST`."""
+        if _scopes.pinned is not None:
+            return _scopes.pinned
         if self._logical is None:
             self.logical()
         return self._gpus[0] if self._gpus else HOST
@@ -316,6 +321,7 @@ devices = Devices()
 class _Scopes(threading.local):
     stack: tuple[DeviceSpec, ...] = ()
     place: int | None = None
+    pinned: int | None = None
 
 
 _scopes = _Scopes()
@@ -329,6 +335,34 @@ def requested() -> int | None:
 def scopes() -> tuple[DeviceSpec, ...]:
     """The scopes around; the same object as long as none is entered or left."""
     return _scopes.stack
+
+
+def pinned_place() -> int | None:
+    """The place that the thread's calls are pinned to: a GPU's number, `HOST`, or None."""
+    return _scopes.pinned
+
+
+class pinned:
+    """A context manager: what no scope decides about runs at a place, wherever its inputs lie;
+    small integers stay on the host, as they do without it.  A strategy's replica is pinned to
+    its device.
+
+    Args:
+        place: a GPU's number or `HOST`; None changes nothing.
+    """
+
+    __slots__ = ("_before", "_place")
+
+    def __init__(self, place: int | None):
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._before = _scopes.pinned
+        if self._place is not None:
+            _scopes.pinned = self._place
+
+    def __exit__(self, *error: Any) -> None:
+        _scopes.pinned = self._before
 
 
 class at:

@@ -3,6 +3,7 @@
 A call runs
 
 * where the scopes around it say (`device`),
+* else where its thread is pinned (`pinned`: a strategy's replica),
 * else on the GPU that holds one of its inputs,
 * else, if all its inputs are on the host: there, if they are strings or all int32 (sizes,
   indices and counters, as in TensorFlow); otherwise on the first GPU.
@@ -22,7 +23,7 @@ from . import device_memory
 from .array_module import beside, is_on_device
 from .context import placing
 from .device_rules import rule_of
-from .devices import HOST, devices, requested
+from .devices import HOST, devices, pinned_place, requested
 from .errors import InvalidArgumentError
 from .primitive import Primitive
 
@@ -140,8 +141,9 @@ def _chosen(backend: Any, plan: _Plan, arrays: tuple[Any, ...]) -> int:
             return HOST  # strings, lists of tensors, resources
         elif i not in plan.host and a.dtype != _INT32:
             small = False
+    pin = pinned_place()
     if place is not None:
-        return place
+        return place if pin is None else pin
     return HOST if small else devices.default()
 
 

@@ -549,7 +549,7 @@ def _fill():
     cupy.cuda = types.SimpleNamespace(
         Device=Device, Stream=Stream, Event=Event, runtime=runtime, OutOfMemoryError=None,
         is_available=lambda: Device.count > 0, get_device_id=lambda: current.device,
-        getcurrent_stream=lambda: current.stream or Stream(),
+        get_current_stream=lambda device_id=-1: current.stream or Stream(),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         ExternalStream=lambda ptr, device_id=-1: Stream(ptr=ptr),
     )  # fmt: skip
