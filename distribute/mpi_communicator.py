@@ -92,13 +92,15 @@ class MpiCommunicator(Communicator):
         half = compress and self._compression is not None and kind.itemsize > 2
         results: list[Any] = [None] * len(arrays)
         # Large arrays are sent from where they lie; only small ones are worth packing.
-        packed = []
+        packed, sources, outs = [], [], []
         for i, a in enumerate(arrays):
             if half or kind.itemsize <= 2 or a.nbytes < _WORTH_PACKING:
                 packed.append(i)
                 continue
             results[i] = _shelf.empty(a.shape, kind)
-            self._sum(np.ascontiguousarray(a), results[i], channel)
+            sources.append(np.ascontiguousarray(a))
+            outs.append(results[i])
+        flat, ends = None, []
         if packed:
             ends = np.cumsum([arrays[i].size for i in packed])
             flat = _shelf.empty((int(ends[-1]),), kind)
@@ -111,7 +113,11 @@ class MpiCommunicator(Communicator):
             elif kind.itemsize == 2 or kind == np.bool_:
                 flat = self._sum_of_halves(flat, np.dtype(np.float32), channel).astype(kind)
             else:
-                self._sum(flat, flat, channel)
+                sources.append(flat)
+                outs.append(flat)
+        if sources:
+            self._sum(sources, outs, channel)
+        if packed:
             for i, end in zip(packed, ends, strict=True):
                 results[i] = flat[end - arrays[i].size : end].reshape(arrays[i].shape)
         if mean:
@@ -119,14 +125,16 @@ class MpiCommunicator(Communicator):
                 result *= kind.type(1 / self.size)
         return results
 
-    def _sum(self, source: np.ndarray, out: np.ndarray, channel: _Channel) -> None:
+    def _sum(self, sources: list[Any], outs: list[Any], channel: _Channel) -> None:
+        size_bytes = sum(out.nbytes for out in outs)
         with (
-            recorded("communication", f"all-reduce {out.nbytes} bytes", self.rank),
+            recorded("communication", f"all-reduce {size_bytes} bytes", self.rank),
             self._watch.meeting("an all-reduce"),
         ):
             if channel.node.works:
-                channel.node.sum(source, out)
-            else:
+                channel.node.sum(sources, outs)
+                return
+            for source, out in zip(sources, outs, strict=True):
                 given = self._mpi.IN_PLACE if source is out else source
                 channel.comm.Allreduce(given, out, self._mpi.SUM)
 
@@ -140,7 +148,7 @@ class MpiCommunicator(Communicator):
         ):
             if channel.node.works and channel.node.one_machine:
                 total = _shelf.empty(sent.shape, wire)
-                channel.node.sum(sent, total, kind)
+                channel.node.sum([sent], [total], kind)
                 return total.astype(kind)
             part = -(-sent.size // self.size)
             padded = np.zeros(part * self.size, wire)

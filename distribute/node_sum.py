@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import atexit
 import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = ["NodeSum"]
 
 PIECE_BYTES = 1 << 20
+
+
+class _Span(NamedTuple):
+    """What of an array is in a piece, and where in the window it stands."""
+
+    source: Any
+    out: Any
+    at: int
 
 
 class NodeSum:
@@ -56,48 +65,68 @@ class NodeSum:
         self._slots[self._rank][:] = 0  # pages are there before the first sum
         atexit.register(self._close)
 
-    def sum(self, source: np.ndarray, out: np.ndarray, wide: Any = None) -> None:
-        """Put the sum of all processes' `source` into `out`, the same bits for all.
+    def sum(
+        self, sources: Sequence[np.ndarray], outs: Sequence[np.ndarray], wide: Any = None
+    ) -> None:
+        """Put the sums of all processes' `sources` into `outs`, the same bits for all.
 
         Args:
-            source: contiguous, of one size on all processes.
-            out: contiguous, of its size and dtype; may be `source` itself.
-            wide: the dtype to add in; its own if None.  On one machine only.
+            sources: contiguous arrays of one dtype, of the same sizes on all processes.
+            outs: contiguous, of their sizes and dtype; may be the sources themselves.
+            wide: the dtype to add in; their own if None.  On one machine only.
         """
-        kind = source.dtype
-        source, out = source.reshape(-1), out.reshape(-1)
-        slots = [slot.view(kind) for slot in self._slots]
-        step = self._piece_bytes // kind.itemsize
-        for start in range(0, source.size, step):
-            stop = min(start + step, source.size)
-            self._turn = 1 - self._turn
-            window = [slot[self._turn, : stop - start] for slot in slots]
-            self._piece(source[start:stop], out[start:stop], window, wide)
+        room = 0
+        piece: list[_Span] = []
+        for source, out in zip(sources, outs, strict=True):
+            source, out = source.reshape(-1), out.reshape(-1)
+            start = 0
+            while start < source.size:
+                if not room:
+                    self._piece(piece, wide)
+                    piece, room = [], self._piece_bytes // source.itemsize
+                stop = min(start + room, source.size)
+                at = self._piece_bytes // source.itemsize - room
+                piece.append(_Span(source[start:stop], out[start:stop], at))
+                room -= stop - start
+                start = stop
+        self._piece(piece, wide)
 
-    def _piece(self, source: Any, out: Any, window: list[Any], wide: Any) -> None:
-        ends = [source.size * place // self._size for place in range(self._size + 1)]
-        parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
-        own = window[self._rank]
-        for place, part in enumerate(parts):
-            if place != self._rank:
-                own[part] = source[part]
+    def _piece(self, piece: Sequence[_Span], wide: Any) -> None:
+        if not piece:
+            return
+        self._turn = 1 - self._turn
+        kind = piece[0].source.dtype
+        slots = [slot[self._turn].view(kind) for slot in self._slots]
+        own = self._rank
+        spans = []
+        for source, out, at in piece:
+            windows = [slot[at : at + source.size] for slot in slots]
+            ends = [source.size * place // self._size for place in range(self._size + 1)]
+            parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
+            spans.append((source, out, windows, parts))
+        for source, _, windows, parts in spans:
+            for place, part in enumerate(parts):
+                if place != own:
+                    windows[own][part] = source[part]
         self._meet()
-        mine = parts[self._rank]
-        total = out[mine] if wide is None else np.empty(mine.stop - mine.start, wide)
-        first, *others = (w[mine] for place, w in enumerate(window) if place != self._rank)
-        # Its own comes first: `total` may be the same memory.
-        np.add(source[mine], first, out=total, dtype=total.dtype)
-        for array in others:
-            np.add(total, array, out=total, dtype=total.dtype)
-        if self._across is not None:
-            self._across.Allreduce(self._mpi.IN_PLACE, total, self._mpi.SUM)
-        own[mine] = total
-        if wide is not None:
-            out[mine] = own[mine]
+        for source, out, windows, parts in spans:
+            mine = parts[own]
+            total = out[mine] if wide is None else np.empty(mine.stop - mine.start, wide)
+            first, *others = (w[mine] for place, w in enumerate(windows) if place != own)
+            # Its own comes first: `total` may be the same memory.
+            np.add(source[mine], first, out=total, dtype=total.dtype)
+            for array in others:
+                np.add(total, array, out=total, dtype=total.dtype)
+            if self._across is not None:
+                self._across.Allreduce(self._mpi.IN_PLACE, total, self._mpi.SUM)
+            windows[own][mine] = total
+            if wide is not None:
+                out[mine] = windows[own][mine]
         self._meet()
-        for place, part in enumerate(parts):
-            if place != self._rank:
-                out[part] = window[place][part]
+        for _, out, windows, parts in spans:
+            for place, part in enumerate(parts):
+                if place != own:
+                    out[part] = windows[place][part]
 
     def _meet(self) -> None:
         self._window.Sync()

@@ -26,21 +26,28 @@ SUMS = """
             world.Allreduce(own, wanted, MPI.SUM)
             before = own.copy()
             found = np.full_like(own, 7)
-            sums.sum(own, found)
+            sums.sum([own], [found])
             assert np.array_equal(found, wanted), (kind, size)
             assert np.array_equal(own, before)
-            sums.sum(own, own)  # in place
+            sums.sum([own], [own])  # in place
             assert np.array_equal(own, wanted), (kind, size)
             checked += 1
+    # Several arrays at once are as one after the other.
+    sizes = rng.integers(0, 200, 9)
+    many = [np.full(n, rank + i, np.int64) for i, n in enumerate(sizes)]
+    found = [np.zeros_like(a) for a in many]
+    sums.sum(many, found)
+    for i, array in enumerate(found):
+        assert (array == sum(range(count)) + count * i).all(), i
     # Not only equal but the same bits for all.
     uneven = np.random.default_rng(rank).normal(size=999).astype(np.float32)
-    sums.sum(uneven, uneven)
+    sums.sum([uneven], [uneven])
     assert len(set(world.allgather(uneven.tobytes()))) == 1
     if sums.one_machine:  # added in float32, rounded once
         halves = np.random.default_rng(rank).normal(size=333).astype(ml_dtypes.bfloat16)
         wanted = sum(h.astype(np.float64) for h in world.allgather(halves)).astype(np.float32)
         found = np.empty_like(halves)
-        sums.sum(halves, found, np.dtype(np.float32))
+        sums.sum([halves], [found], np.dtype(np.float32))
         assert np.array_equal(found, wanted.astype(ml_dtypes.bfloat16))
     if rank == 0:
         print(json.dumps(checked))
