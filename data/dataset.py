@@ -70,7 +70,8 @@ class Dataset(DatasetArrow, Keyed):
         kind = dtypes.as_dtype(output_type)
         source = user_line()
         if any(isinstance(a, SymbolicTensor) for a in args):
-            return Dataset(SymbolicNode(TensorSpec([], kind), name=name, source=source))
+            recipe = (_range_of, args, kind)
+            return Dataset(SymbolicNode(TensorSpec([], kind), recipe, name=name, source=source))
         names = ("stop",) if len(args) == 1 else ("start", "stop", "step")
         numbers = [as_int(n, a) for n, a in zip(names, args, strict=False)]
         start, stop, step = (0, *numbers, 1) if len(args) == 1 else (*numbers, 1)[:3]
@@ -84,7 +85,8 @@ class Dataset(DatasetArrow, Keyed):
         components = Components(tensors)
         source = user_line()
         if any(isinstance(v, SymbolicTensor) for v in components.values):
-            return Dataset(SymbolicNode(components.spec, name=name, source=source))
+            recipe = (Dataset.from_tensors, components.nested())
+            return Dataset(SymbolicNode(components.spec, recipe, name=name, source=source))
         return Dataset(TensorsNode(components, name=name, source=source))
 
     @staticmethod
@@ -315,6 +317,10 @@ def range_of(n: int) -> list[int]:
     return list(range(n))
 
 
+def _range_of(args: Any, kind: Any) -> Dataset:
+    return Dataset.range(*args, output_type=kind)
+
+
 def _has_list(structure: Any) -> bool:
     if isinstance(structure, list):
         return True
@@ -349,7 +355,8 @@ def _reading(make: Callable[..., FilesNode], filenames: Any, reads: Any, common:
             f"num_parallel_reads must be AUTOTUNE (-1) or positive, got {count}"
         )
     if isinstance(filenames, SymbolicTensor):
-        node = SymbolicNode(TensorSpec([], dtypes.string), **common)
+        recipe = (_reading, make, filenames, None, common)
+        node = SymbolicNode(TensorSpec([], dtypes.string), recipe, **common)
         object.__setattr__(node, "reads_files", True)
         return node
     if not isinstance(filenames, DatasetBase):

@@ -180,7 +180,7 @@ def files_node(
     if isinstance(filenames, SymbolicTensor):
         if spec is None:
             raise UntraceableError("the columns of a file are known when its name is")
-        node = SymbolicNode(spec, source=source)
+        node = SymbolicNode(spec, (files_node, make, filenames, spec, source), source=source)
         object.__setattr__(node, "reads_files", True)
         return node
     if not isinstance(filenames, DatasetBase):

@@ -2,8 +2,9 @@
 
 `flat_map(lambda x: Dataset.range(3).map(lambda y: x + y))` is called once with a symbolic `x`
 to learn what its datasets give.  The inner function then uses a tensor of the outer trace.
-Its graph takes such tensors as further inputs: enough to know the specs of its results, and
-never run, because the dataset itself is only a description (`transforms.symbolic`).
+Its graph takes such tensors as further inputs (`Graph.captures`): enough to know the specs of
+its results, and not run, because the dataset itself is only a description
+(`transforms.symbolic`), until a template gives it their values (`dataset_template`).
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from ..ops.graph import Graph
 from ..ops.graph.trace import TracedFunction, trace
 from ..ops.tensor import SymbolicTensor
 
-__all__ = ["trace_function"]
+__all__ = ["InnerGraph", "trace_function"]
 
 
-class _InnerGraph(Graph):
+class InnerGraph(Graph):
     """A graph that takes tensors of the traces around it as inputs."""
 
     def capture(self, tensor: Any) -> SymbolicTensor:
+        """See `Graph.capture`; a tensor of a trace around is an input."""
         if type(tensor) is not SymbolicTensor:
             return super().capture(tensor)
         known = self._constants.get(id(tensor))
         if known is None:
             known = self._constants[id(tensor)] = (tensor, self.placeholder(tensor.spec))
+            self.captures.append(known)
         return known[1]
 
 
@@ -38,7 +41,7 @@ def trace_function(fn: Callable[..., Any], args: Any, name: str) -> TracedFuncti
     """What `trace` gives, also inside of another trace."""
     if current.trace is None:
         return trace(fn, args, name=name, lists_are_tensors=True, exact=True)
-    graph = _InnerGraph(name)
+    graph = InnerGraph(name)
     graph.exact = True
     with tracing(graph):
         (call_args,) = composite_specs((tuple(args),), graph.placeholder)

@@ -48,6 +48,10 @@ class Components:
         self.spec = nest.map_structure(spec_of, tensors)
         self.values = [to_raw(leaf) for leaf in nest.flatten(tensors)]
 
+    def nested(self) -> Any:
+        """The nested value again, with tensors for lists."""
+        return nest.pack_sequence_as(self.spec, [from_raw(value) for value in self.values])
+
     def sliced_spec(self) -> Any:
         """The spec of one slice along the first axis.
 

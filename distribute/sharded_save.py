@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import random
 import secrets
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..data.block import Block
+from ..data.dataset_function import DatasetFunction
 from ..data.functions import UserFunction
 from ..data.iterator import RawIterator
 from ..data.node import Node
@@ -230,13 +232,16 @@ def _settle_seeds(plan: Node, salt: int) -> None:
     """Have random operations that nobody seeded draw the same in all shards."""
     for node in walk(plan):
         for field in dataclasses.fields(node):
-            function = getattr(node, field.name)
-            if isinstance(function, UserFunction) and function.traced is not None:
-                for call in function.traced.graph.nodes:
-                    call.attrs = {
-                        k: (int(v) ^ salt) if type(v) is FreshSeed else v
-                        for k, v in call.attrs.items()
-                    }
+            value = getattr(node, field.name)
+            functions = [value] if isinstance(value, UserFunction) else []
+            if isinstance(value, DatasetFunction) and value.made_by is not None:
+                functions = value.made_by.functions
+            traced = [f.traced.graph for f in functions if f.traced is not None]
+            for call in itertools.chain.from_iterable(graph.nodes for graph in traced):
+                call.attrs = {
+                    k: (int(v) ^ salt) if type(v) is FreshSeed else v
+                    for k, v in call.attrs.items()
+                }
 
 
 class _Elements:

@@ -19,9 +19,15 @@ __all__ = ["SymbolicNode"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SymbolicNode(Node):
-    """Elements of the given spec that nobody can ask for."""
+    """Elements of the given spec that nobody can ask for.
+
+    Attributes:
+        recipe: how to make the source once the tensors are there: a function, which gives a
+            node or a dataset, and its arguments; None where nobody knows.
+    """
 
     spec: Any = dataclasses.field(repr=False)
+    recipe: tuple[Any, ...] | None = dataclasses.field(default=None, repr=False)
 
     def _element_spec(self) -> Any:
         return self.spec

@@ -81,7 +81,8 @@ def tensor_slices(components: Components, **common: Any) -> Node:
         raise ValueError("Invalid `tensors`. `tensors` should not be empty.")
     spec = components.sliced_spec()
     if any(isinstance(value, SymbolicTensor) for value in components.values):
-        return SymbolicNode(spec, **common)
+        recipe = (_slices_of, components.nested())
+        return SymbolicNode(spec, recipe, **common)
     columns = []
     for value in components.values:
         column = unstack_row(value)
@@ -94,6 +95,10 @@ def tensor_slices(components: Components, **common: Any) -> Node:
         if len(column) != num_rows:
             raise ValueError(f"Dimensions {num_rows} and {len(column)} are not compatible")
     return TensorSlicesNode(tuple(columns), spec, num_rows, **common)
+
+
+def _slices_of(tensors: Any) -> Node:
+    return tensor_slices(Components(tensors))
 
 
 def _one_row(value: Any) -> Any:

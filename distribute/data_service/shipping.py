@@ -1,9 +1,16 @@
 """Shipping: a plan as bytes that another process turns into the same plan.
 
-Traced functions travel as their graphs: names of primitives, attributes, constants.  The
-receiver needs none of the user's code for them.  What could not be traced travels as pickled
-Python (cloudpickle), and `Shipment.notes` says what and why.  Left behind are caches, locks
-and compiled kernels: they are made anew.
+Traced functions travel as their graphs: names of primitives, attributes, constants; functions
+that give datasets as templates, which are plans of such functions.  The receiver needs none of
+the user's code for them.  What could not be traced travels as pickled Python (cloudpickle), and
+`Shipment.notes` says what and why.  Left behind are caches, locks and compiled kernels: they
+are made anew.
+
+The plan travels as it was written, and the receiver applies the rules, for two reasons.  It is
+cut first: FILE finds the readers of files, DYNAMIC the sources, and HINT its place in the plan
+as written, and the rules then push DATA's shard towards the source, which they could not do
+behind what they had fused.  And the rules fit a plan to the machine that runs it: how many
+threads read and map depends on its cores, not on the trainer's.
 
 Seeds that nobody chose travel as "drawn": the receiver draws, so that workers that run the
 same plan shuffle it differently, as tf.data's do.
@@ -22,6 +29,7 @@ from typing import Any
 
 from ...data.dataset_base import DatasetBase
 from ...data.dataset_function import DatasetFunction
+from ...data.dataset_template import Untemplated, template_of
 from ...data.explain import plan_lines
 from ...data.fingerprint import seeds_chosen
 from ...data.functions import UserFunction
@@ -101,6 +109,10 @@ def unship(data: bytes, draw: Callable[[], tuple[int, int]]) -> tuple[Node, Opti
     for node in walk(plan):
         if getattr(node, "seeds", None) == DRAWN:
             object.__setattr__(node, "seeds", draw())
+        for field in dataclasses.fields(node):
+            function = getattr(node, field.name)
+            if isinstance(function, DatasetFunction) and function.made_by is not None:
+                function.made_by.base = draw()[0]
     return plan, options
 
 
@@ -230,8 +242,18 @@ def _function(
 
 def _reduce_dataset_function(function: DatasetFunction) -> tuple[Any, ...]:
     inner = function._function
-    return _dataset_function, (inner.fn, inner.input.spec, inner.what, inner.line,
-                               function._kept)  # fmt: skip
+    common = inner.input.spec, inner.what, inner.line, function._kept
+    try:
+        return _templated, (template_of(function), inner.name, *common)
+    except Untemplated:
+        return _dataset_function, (inner.fn, *common)
+
+
+def _templated(
+    template: Any, name: str, spec: Any, what: str, line: str, kept: Any
+) -> DatasetFunction:
+    function = DatasetFunction.of_template(template, spec, what=what, line=line, name=name)
+    return function if kept is None else function.keeping(kept)
 
 
 def _dataset_function(fn: Any, spec: Any, what: str, line: str, kept: Any) -> DatasetFunction:
@@ -308,9 +330,17 @@ def _notes(plan: Node) -> list[str]:
                 traced = value.traced is not None
                 how = "as a graph" if traced else f"as pickled Python: {value.why_not}"
             elif isinstance(value, DatasetFunction):
-                how = "as pickled Python: it makes datasets"
+                how = _how_datasets(value)
         if isinstance(node, GeneratorNode):
             how = "as pickled Python: it is a generator"
         rows.append((text, how))
     width = max(len(text) for text, _ in rows)
     return [f"{text:<{width}}  {how}".rstrip() for text, how in rows]
+
+
+def _how_datasets(function: DatasetFunction) -> str:
+    try:
+        template_of(function)
+    except Untemplated as error:
+        return f"as pickled Python: {error}"
+    return "as a plan of graphs"

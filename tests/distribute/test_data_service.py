@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.distribute.data_service.shipping import ship
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 service = hr.data.experimental.service
@@ -137,6 +138,87 @@ def test_functions_that_cannot_be_traced_are_said_and_run(target):
     lines = made.explain().splitlines()
     assert any("map(" in line and line.endswith("as a graph") for line in lines)
     assert any("filter(odd)" in line and "as pickled Python: " in line for line in lines)
+
+
+MODULE = """
+import headrace as hr
+
+FACTOR = 3
+
+
+def scaled(x):
+    return FACTOR * x
+
+
+def parts(x):
+    return hr.data.Dataset.range(x % 4).map(lambda y: (x, scaled(y)))
+
+
+def lines(name):
+    return hr.data.TextLineDataset(name).map(lambda line: hr.strings.join([name, line]))
+"""
+
+
+def test_workers_need_not_have_the_modules_of_traced_functions(target, tmp_path, monkeypatch):
+    """Neither does the module travel with them: its file is gone when they run."""
+    path = tmp_path / "away" / "functions_of_the_trainer.py"
+    path.parent.mkdir()
+    path.write_text(MODULE)
+    (tmp_path / "a").write_text("1\n2\n")
+    monkeypatch.syspath_prepend(str(path.parent))
+    import functions_of_the_trainer as own
+
+    numbered = hr.data.Dataset.range(30).map(own.scaled).flat_map(own.parts)
+    named = hr.data.Dataset.from_tensor_slices([str(tmp_path / "a")]).interleave(own.lines)
+    expected = [sorted(map(repr, ds.as_numpy_iterator())) for ds in (numbered, named)]
+    made = [through(ds, target) for ds in (numbered, named)]
+    path.unlink()
+    assert [sorted(map(repr, ds.as_numpy_iterator())) for ds in made] == expected
+    lines = made[0].explain().splitlines()
+    assert sum(line.endswith("as a graph") for line in lines) == 1
+    assert sum(line.endswith("as a plan of graphs") for line in lines) == 1
+    data = ship(numbered._node, numbered._own_options).data
+    assert b"functions_of_the_trainer" not in data.replace(b"functions_of_the_trainer.py:", b"")
+
+
+def _windows(n, size):
+    windows = hr.data.Dataset.range(n).window(size, drop_remainder=True)
+    return windows.flat_map(lambda w: w.batch(4))
+
+
+LAW = {
+    "map, filter": lambda n: hr.data.Dataset.range(n).map(lambda x: (x, x % 7)).filter(
+        lambda x, y: y > 1),
+    "batch, map": lambda n: hr.data.Dataset.range(n).batch(4).map(lambda x: hr.reduce_sum(x)),
+    "flat_map": lambda n: hr.data.Dataset.range(n).flat_map(
+        lambda x: hr.data.Dataset.range(x % 3).map(lambda y: x * y)),
+    "interleave": lambda n: hr.data.Dataset.range(n).interleave(
+        lambda x: hr.data.Dataset.from_tensors(hr.strings.as_string(x)).repeat(2), 3, 2),
+    "windows": lambda n: _windows(n, 4),
+    "groups": lambda n: hr.data.Dataset.range(n).group_by_window(
+        lambda x: x % 3, lambda key, w: w.batch(4), window_size=4),
+    "shuffle, repeat": lambda n: hr.data.Dataset.range(n).shuffle(20, seed=1).repeat(2),
+    "unbatch": lambda n: hr.data.Dataset.range(n).batch(3).unbatch().enumerate(),
+    "dicts": lambda n: hr.data.Dataset.from_tensor_slices(
+        {"a": np.arange(n), "b": np.ones((n, 2), "f4")}).map(lambda e: e["a"] * 2),
+    "Python": lambda n: hr.data.Dataset.range(n).map(lambda x: int(x) + 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", [Policy.OFF, Policy.DATA, Policy.DYNAMIC])
+def test_service_is_local(target, policy):
+    """All shards together have a pipeline's elements, whatever it is; under DYNAMIC those that
+    stages behind the source make of each worker's part, so only if they treat rows alone."""
+    rows_alone = {"map, filter", "flat_map", "interleave", "dicts", "Python"}
+    made = {
+        name: through(make(60), target, policy)
+        for name, make in LAW.items()
+        if policy is not Policy.DYNAMIC or name in rows_alone
+    }
+    for name, dataset in made.items():
+        copies = 2 if policy is Policy.OFF else 1
+        expected = sorted([repr(x) for x in LAW[name](60).as_numpy_iterator()] * copies)
+        assert sorted(map(repr, dataset.as_numpy_iterator())) == expected, name
 
 
 def test_repetitions_share_the_splits_of_each(target):
