@@ -97,7 +97,8 @@ class Backend:
             return array
         cuda = self.module.cuda
         with self.on(array.device.id):
-            whole = self.module.ascontiguousarray(array)  # others do not go between devices
+            # Others do not go between devices; values without axes are to stay so.
+            whole = array if array.ndim == 0 else self.module.ascontiguousarray(array)
             made = cuda.get_current_stream().record(cuda.Event(disable_timing=True))
         with self.on(index):
             stream = cuda.get_current_stream()
