@@ -16,6 +16,7 @@ from ..ops import dtypes
 from ..ops.context import current
 from ..ops.convert import to_tensor
 from ..ops.errors import InvalidArgumentError
+from ..ops.placement import to_host
 from ..ops.primitive import Primitive
 from ..ops.tensor_spec import TensorSpec
 from .reduce_op import ReduceOp
@@ -149,7 +150,7 @@ ReplicaAllGather = Primitive(
 
 def _own_part_impl(joined: Any, value: Any, *, axis: int) -> Any:
     me = current.replica.communicator
-    sizes = me.all_gather(np.asarray([value.shape[axis]]), 0)
+    sizes = me.host.all_gather(np.asarray([value.shape[axis]]), 0)
     start = int(sizes[: me.rank].sum())
     part = [slice(None)] * joined.ndim
     part[axis] = slice(start, start + value.shape[axis])
@@ -210,7 +211,8 @@ def _share_impl(count: Any) -> Any:
     if replica.rows is not None:  # the strategy dealt the batch out itself
         own, total = replica.rows
         return np.asarray(own / max(total, 1), np.float32)
-    (total,) = replica.communicator.all_reduce([np.asarray(count, np.float64)])
+    count = to_host(count)
+    (total,) = replica.communicator.host.all_reduce([np.asarray(count, np.float64)])
     return np.asarray(float(count) / max(float(total), 1.0), np.float32)
 
 
@@ -225,11 +227,7 @@ BatchShare = Primitive(
 
 
 def _share_owned_impl(*, variables: Any, owners: Any) -> Any:
-    me = current.replica
-    me.communicator.meet("the exchange of sharded updates")
-    for variable, owner in zip(variables, owners, strict=True):
-        variable._copies[me.local_index] = variable._copies[owner]
-    me.communicator.meet("the exchange of sharded updates")
+    current.replica.communicator.share_owned(variables, owners)
     return np.zeros((), np.bool_)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.array_module import array_module, beside, is_on_device
 from ..ops.errors import InvalidArgumentError
 from .compression import Compression
-from .cross_device_ops import CrossDeviceOps, SharedMemoryAllReduce
+from .cross_device_ops import CrossDeviceOps, SharedMemoryAllReduce, moved, place_of
 from .meeting import Meeting
 from .shared_sum import SharedSum, check_alike
 from .timeline import current_timeline, recorded
@@ -54,6 +55,22 @@ class Communicator(abc.ABC):
     @abc.abstractmethod
     def meet(self, what: str) -> None:
         """Return when all replicas have called it."""
+
+    @property
+    def host(self) -> Communicator:
+        """Between the same replicas, for arrays that lie on the host."""
+        return self
+
+    def share_owned(self, variables: Sequence[Any], owners: Sequence[int]) -> None:
+        """Give all replicas the owners' copies of `variables`."""
+        self.meet("the exchange of sharded updates")
+        for variable, owner in zip(variables, owners, strict=True):
+            variable._copies[self.rank] = variable._copies[owner]
+        self.meet("the exchange of sharded updates")
+
+    def settle(self) -> None:  # noqa: B027  (few have anything under way)
+        """The replica's run is over, perhaps by an error: what it has begun and not finished
+        may be forgotten."""
 
     def all_reduce(self, arrays: Sequence[Any], mean: bool = False) -> list[Any]:
         """The sums (or means) over the replicas."""
@@ -94,7 +111,10 @@ class ThreadCommunicator(Communicator):
         dtypes = [a.dtype for a in arrays]
         number = meeting.posts[self.rank]
         meeting.posts[self.rank] = number + 1
-        sent = [np.ascontiguousarray(a) if a.ndim else np.asarray(a) for a in arrays]
+        sent = [
+            a if is_on_device(a) else np.ascontiguousarray(a) if a.ndim else np.asarray(a)
+            for a in arrays
+        ]
         if compress and self._compression is not None:
             sent = self._compression.compress(number, sent)
         if current_timeline() is not None:
@@ -125,13 +145,20 @@ class ThreadCommunicator(Communicator):
         timeline, since = current_timeline(), self._since.pop(number, None)
         if timeline is not None and since is not None:
             timeline.add("communication", what, self.rank, since, time.perf_counter())
-        return work.sum.results
+        return work.sum.results_of(self.rank)
 
     def all_gather(self, array: Any, axis: int) -> Any:
         """See `Communicator.all_gather`."""
 
         def join(arrays: list[Any]) -> list[Any]:
-            return [np.concatenate(arrays, axis)] * self.size
+            if not any(map(is_on_device, arrays)):
+                return [np.concatenate(arrays, axis)] * self.size
+            joined = []
+            for own in arrays:
+                with beside(own):
+                    parts = [moved(a, place_of(own)) for a in arrays]
+                    joined.append(array_module(own).concatenate(parts, axis))
+            return joined
 
         return self._meeting.meet(self.rank, "all_gather", array, join)
 
@@ -141,7 +168,8 @@ class ThreadCommunicator(Communicator):
         def first(given: list[Any]) -> list[Any]:
             return [list(given[0])] * self.size
 
-        return self._meeting.meet(self.rank, "broadcast", list(arrays), first)
+        found = self._meeting.meet(self.rank, "broadcast", list(arrays), first)
+        return [moved(a, place_of(own)) for a, own in zip(found, arrays, strict=True)]
 
     def meet(self, what: str) -> None:
         """See `Communicator.meet`."""
@@ -201,7 +229,7 @@ class _ByOne:
         self.ops: Any = None
         self._columns = list(zip(*by_replica, strict=True))
         self._dtypes, self._mean = dtypes, mean
-        self.results: list[Any] = []
+        self._results: list[list[Any]] = []  # of every array, for every replica
         self._begun: list[bool] = []
         self.done = False
 
@@ -210,11 +238,27 @@ class _ByOne:
         self._begun.append(True)
         if len(self._begun) > 1:  # `append` is atomic: a later one sees the earlier
             return False
-        count = len(self._columns[0]) if self._columns else 1
         for column, dtype in zip(self._columns, self._dtypes, strict=True):
-            total = self.ops.combine([np.asarray(a, dtype) for a in column])[0]
-            self.results.append(
-                np.asarray(total / total.dtype.type(count) if self._mean else total)
-            )
+            totals = self.ops.combine([_cast(a, dtype) for a in column])
+            if self._mean:
+                share = dtype.type(len(column))
+                totals = [_divided(total, share) for total in totals]
+            self._results.append([t if is_on_device(t) else np.asarray(t) for t in totals])
         self.done = True
         return True
+
+    def results_of(self, rank: int) -> list[Any]:
+        """A replica's results."""
+        return [totals[rank] for totals in self._results]
+
+
+def _cast(array: Any, dtype: Any) -> Any:
+    if not is_on_device(array):
+        return np.asarray(array, dtype)
+    with beside(array):
+        return array.astype(dtype, copy=False)
+
+
+def _divided(total: Any, share: Any) -> Any:
+    with beside(total):
+        return total / share

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..ops import api as hr
+from ..ops.array_module import array_module, beside, is_on_device
+from ..ops.devices import HOST, pinned
+from ..ops.placement import to_host, to_place
 from ..ops.tensor import Tensor
+from .nccl import load_nccl, nccl_type
 from .reduce_op import ReduceOp
 from .values import DistributedValues, Mirrored
 
@@ -32,7 +36,7 @@ class CrossDeviceOps(abc.ABC):
 
     @abc.abstractmethod
     def combine(self, arrays: Sequence[Any]) -> list[Any]:
-        """The sum of `arrays`, one per device, as an array for every device."""
+        """The sum of `arrays`, one per device, as an array for every device, where it lies."""
 
     def reduce(
         self, reduce_op: Any, per_replica_value: Any, destinations: Any, options: Any = None
@@ -50,12 +54,15 @@ class CrossDeviceOps(abc.ABC):
             parts = [hr.convert_to_tensor(v) for v in per_replica_value.values]
         else:
             parts = [hr.convert_to_tensor(per_replica_value)]
-        total = parts[0]
-        if len(parts) > 1:
-            total = Tensor.of(np.asarray(self.combine([p._value for p in parts])[0]))
-        if how is ReduceOp.MEAN and len(parts) > 1:
-            total = total / hr.cast(len(parts), total.dtype)
-        return Mirrored([total] * len(parts))
+        if len(parts) == 1:
+            return Mirrored(parts)
+        found = self.combine([p._value for p in parts])
+        if not any(map(is_on_device, found)):
+            found = found[:1]  # all the same
+        totals = [Tensor.of(f if is_on_device(f) else np.asarray(f)) for f in found]
+        if how is ReduceOp.MEAN:
+            totals = [total / hr.cast(len(parts), total.dtype) for total in totals]
+        return Mirrored(totals * (len(parts) // len(totals)))
 
     def batch_reduce(
         self, reduce_op: Any, value_destination_pairs: Sequence[Any], options: Any = None
@@ -75,8 +82,12 @@ class CrossDeviceOps(abc.ABC):
 
     def broadcast(self, tensor: Any, destinations: Any) -> Any:
         """`tensor` on every device of `destinations`, a distributed value or a list."""
-        count = len(getattr(destinations, "values", destinations))
-        return Mirrored([hr.convert_to_tensor(tensor)] * count)
+        where = getattr(destinations, "values", destinations)
+        raw = hr.convert_to_tensor(tensor)._value
+        places = [place_of(getattr(each, "_value", None)) for each in where]
+        if not any(place != HOST for place in places):
+            return Mirrored([Tensor.of(raw)] * len(places))
+        return Mirrored([Tensor.of(moved(raw, place)) for place in places])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -87,10 +98,8 @@ class NaiveAllReduce(CrossDeviceOps):
 
     def combine(self, arrays: Sequence[Any]) -> list[Any]:
         """See `CrossDeviceOps.combine`."""
-        total = np.array(arrays[0])
-        for array in arrays[1:]:
-            total = total + array
-        return [np.array(total) for _ in arrays]
+        total = _added(arrays)
+        return [_copied(total, place_of(a)) for a in arrays]
 
 
 class SharedMemoryAllReduce(CrossDeviceOps):
@@ -123,9 +132,14 @@ class ReductionToOneDevice(CrossDeviceOps):
 
     def combine(self, arrays: Sequence[Any]) -> list[Any]:
         """See `CrossDeviceOps.combine`."""
-        with hr.device(self.reduce_to_device):
-            total = self.accumulation_fn([Tensor.of(np.asarray(a)) for a in arrays])
-        return [hr.convert_to_tensor(total)._value] * len(arrays)
+        given = self.reduce_to_device is not None
+        there = hr.device(self.reduce_to_device) if given else pinned(place_of(arrays[0]))
+        with there:
+            total = self.accumulation_fn(
+                [Tensor.of(a if is_on_device(a) else np.asarray(a)) for a in arrays]
+            )
+        raw = hr.convert_to_tensor(total)._value
+        return [moved(raw, place_of(a)) for a in arrays]
 
 
 class _Packed(CrossDeviceOps):
@@ -145,14 +159,21 @@ class _Packed(CrossDeviceOps):
 
     def combine(self, arrays: Sequence[Any]) -> list[Any]:
         """See `CrossDeviceOps.combine`."""
-        first = np.asarray(arrays[0])
-        count = min(max(self.num_packs, 1), max(first.size, 1))
+        shape, size = np.shape(arrays[0]), int(np.size(arrays[0]))
+        count = min(max(self.num_packs, 1), max(size, 1))
         if count == 1:
             return self._combine_pack(arrays)
-        columns = [np.array_split(np.reshape(a, -1), count) for a in arrays]
+        columns = []
+        for array in arrays:
+            with beside(array):
+                flat = array_module(array).reshape(array, -1)
+                columns.append(array_module(array).array_split(flat, count))
         packs = [self._combine_pack(pack) for pack in zip(*columns, strict=True)]
-        joined = [np.concatenate(parts) for parts in zip(*packs, strict=True)]
-        return [j.reshape(first.shape) for j in joined]
+        joined = []
+        for parts in zip(*packs, strict=True):
+            with beside(*parts):
+                joined.append(array_module(*parts).concatenate(parts).reshape(shape))
+        return joined
 
     @abc.abstractmethod
     def _combine_pack(self, arrays: Sequence[Any]) -> list[Any]: ...
@@ -166,58 +187,86 @@ class HierarchicalCopyAllReduce(_Packed):
 
     def _combine_pack(self, arrays: Sequence[Any]) -> list[Any]:
         groups = [arrays[i : i + self._GROUP] for i in range(0, len(arrays), self._GROUP)]
-        heads = [_added(group) for group in groups]
-        total = _added(heads)
-        return [np.array(total) for _ in arrays]
-
-
-def _added(arrays: Sequence[Any]) -> Any:
-    total = np.array(arrays[0])
-    for array in arrays[1:]:
-        total += array
-    return total
+        total = _added([_added(group) for group in groups])
+        found = []
+        for group in groups:
+            head = moved(total, place_of(group[0]))
+            found += [_copied(head, place_of(a)) for a in group]
+        return found
 
 
 class NcclAllReduce(_Packed):
-    """NCCL's all-reduce between GPUs, through CuPy.
+    """NCCL's all-reduce between GPUs, through CuPy.  The default on GPUs, whose replicas'
+    gradients it reduces beside the backward pass (`nccl_communicator`).
 
     Raises:
-        ImportError: CuPy or NCCL is not installed; it says what to install.
+        ImportError: CuPy, a GPU or NCCL is missing; it says what to install.
     """
 
     def __init__(self, num_packs: int = 1):
         super().__init__(num_packs)
-        self._cupy, self._nccl = _load_nccl()
-        self._groups: dict[tuple[int, ...], list[Any]] = {}
+        self._backend, self._nccl = load_nccl("NcclAllReduce")
+        self._groups: dict[tuple[int, ...], Any] = {}
+
+    def communicators(self, places: Sequence[int]) -> Any:
+        """NCCL's communicators between these GPUs, one for each, made once."""
+        key = tuple(places)
+        if key not in self._groups:
+            self._groups[key] = self._nccl.NcclCommunicator.initAll(list(places))
+        return self._groups[key]
 
     def _combine_pack(self, arrays: Sequence[Any]) -> list[Any]:
-        cp, nccl = self._cupy, self._nccl
-        on = [cp.asarray(a) for a in arrays]
-        devices = tuple(int(a.device.id) for a in on)
-        if devices not in self._groups:
-            self._groups[devices] = nccl.NcclCommunicator.initAll(list(devices))
-        kinds = {"f": nccl.NCCL_FLOAT32, "d": nccl.NCCL_FLOAT64, "e": nccl.NCCL_FLOAT16}
-        results = [cp.empty_like(a) for a in on]
+        nccl = self._nccl
+        places = [place_of(a) for a in arrays]
+        kind = nccl_type(nccl, arrays[0].dtype.name)
+        if kind is None or HOST in places or len(set(places)) < len(places):
+            total = _added(arrays)  # of what lies on the host, or NCCL has no numbers for
+            return [_copied(total, place) for place in places]
+        module, communicators = self._backend.module, self.communicators(places)
+        given, results = [], []
+        for a in arrays:
+            with beside(a):
+                given.append(module.ascontiguousarray(a).reshape(a.shape))
+                results.append(module.empty_like(given[-1]))
+        # One thread calls for all: outside of a group, the first call might wait for the next.
         nccl.groupStart()
-        for a, out, comm in zip(on, results, self._groups[devices], strict=True):
-            with a.device:
-                stream = cp.cuda.get_current_stream()
-                comm.allReduce(
-                    a.data.ptr, out.data.ptr, a.size, kinds[a.dtype.char], nccl.NCCL_SUM,
-                    stream.ptr,
-                )  # fmt: skip
-        nccl.groupEnd()
+        try:
+            for a, out, communicator in zip(given, results, communicators, strict=True):
+                with beside(a):
+                    communicator.allReduce(
+                        a.data.ptr, out.data.ptr, int(a.size), kind, nccl.NCCL_SUM,
+                        module.cuda.get_current_stream().ptr,
+                    )  # fmt: skip
+        finally:
+            nccl.groupEnd()
         return results
 
 
-def _load_nccl() -> tuple[Any, Any]:
-    try:
-        import cupy
-        from cupy.cuda import nccl
-    except ImportError as error:
-        raise ImportError(
-            "NcclAllReduce needs CuPy and NCCL, which are not installed; install the extra "
-            "cuda13 or cuda12 (pip install 'headrace[cuda13]') and nvidia-nccl-cu13, or leave "
-            "cross_device_ops to the strategy"
-        ) from error
-    return cupy, nccl
+def place_of(array: Any) -> int:
+    """Where a raw array lies: a GPU's number or `HOST`."""
+    return int(array.device.id) if is_on_device(array) else HOST
+
+
+def moved(array: Any, place: int) -> Any:
+    """A raw array at a place; itself if it is there."""
+    return to_host(array) if place == HOST else to_place(array, place)
+
+
+def _copied(array: Any, place: int) -> Any:
+    """A copy of an array at a place."""
+    found = moved(array, place)
+    if found is not array:
+        return found
+    with beside(array):
+        return array.copy() if is_on_device(array) else np.array(array)
+
+
+def _added(arrays: Sequence[Any]) -> Any:
+    """The sum, made where the first one lies."""
+    first = arrays[0]
+    place = place_of(first)
+    with beside(first):
+        total = _copied(first, place)
+        for array in arrays[1:]:
+            total += moved(array, place)
+    return total

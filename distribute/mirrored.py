@@ -1,8 +1,8 @@
 """MirroredStrategy: replicas on the devices of one machine, which keep equal copies of the
 variables by reducing their gradients in every step.
 
-CPU devices are threads of one process.  A compiled step runs on all of them at once; Python
-code runs on one after the other (see `meeting`).
+A device is a thread of the process; GPUs beside it are queued work by that thread.  A compiled
+step runs on all of them at once; Python code runs on one after the other (see `meeting`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,27 @@ from typing import Any
 import numpy as np
 
 from ..ops import api as hr, nest, workers
+from ..ops.array_module import is_on_device
 from ..ops.context import current
+from ..ops.devices import HOST, pinned
 from ..ops.errors import UntraceableError
 from ..ops.function import Function, functions_run_eagerly
+from ..ops.placement import to_host
 from ..ops.variable_kinds import VariableAggregation
-from .communicator import ThreadCommunicator
+from .communicator import Communicator, ThreadCommunicator
 from .compiled_steps import CompiledSteps
 from .context import entered
-from .cross_device_ops import CrossDeviceOps, SharedMemoryAllReduce
-from .devices import canonical_devices
+from .cross_device_ops import (
+    CrossDeviceOps,
+    NcclAllReduce,
+    ReductionToOneDevice,
+    SharedMemoryAllReduce,
+)
+from .devices import brought, canonical_devices, current_on, place_named
 from .input import DistributedDataset, DistributedDatasetsFromFunction
 from .meeting import Meeting
+from .nccl import NcclLinks, load_nccl
+from .nccl_communicator import NcclCommunicator, ThreadBoard
 from .options import CommunicationOptions
 from .reduce_op import ReduceOp
 from .replica_context import CollectiveReplicaContext, ReplicaContext, merged
@@ -71,22 +81,32 @@ class MirroredExtended(SynchronousExtended):
         self._helper = ThreadPoolExecutor(1, "headrace-reduce") if overlap else None
         self._meeting = Meeting(len(devices), options.timeout_seconds)
         self._threads = ReplicaThreads(self._meeting)
+        self.places = tuple(place_named(name) for name in devices)
+        self.home = self.places[0]
+        self._links: NcclLinks | None = None
+        if isinstance(cross_device_ops, NcclAllReduce):
+            self._links = _links(cross_device_ops, devices, self.places)
+        self._board = None if self._links is None else ThreadBoard(self._meeting, self._links)
         if len(devices) == 1:
             self.replicas = [ReplicaContext(strategy, 0)]
         else:
             self.replicas = [
-                CollectiveReplicaContext(strategy, i, i, self._communicator(i))
-                for i in range(len(devices))
+                CollectiveReplicaContext(strategy, i, i, self._communicator(i), place)
+                for i, place in enumerate(self.places)
             ]
 
-    def _communicator(self, rank: int) -> ThreadCommunicator:
-        return ThreadCommunicator(
+    def _communicator(self, rank: int) -> Communicator:
+        gpus = self._links is not None
+        host = ThreadCommunicator(
             self._meeting,
             rank,
-            self.cross_device_ops,
+            SharedMemoryAllReduce() if gpus else self.cross_device_ops,
             self.options.compression,
             None if self._helper is None else self._helper.submit,
         )
+        if self._links is None or self._board is None:
+            return host
+        return NcclCommunicator(host, self._board, self._links, rank, self.options.compression)
 
     @property
     def worker_devices(self) -> tuple[str, ...]:
@@ -100,9 +120,12 @@ class MirroredExtended(SynchronousExtended):
     ) -> Any:
         """See `StrategyExtended.call_for_each_replica`."""
         if len(self.replicas) == 1:
-            with entered(self._strategy, self.replicas[0]):
+            with entered(self._strategy, self.replicas[0]), pinned(self.home):
                 return fn(*select(args, 0), **select(kwargs, 0))
-        parts = [(select(args, i), select(dict(kwargs), i)) for i in range(self.local_replicas)]
+        parts = [
+            self.brought((select(args, i), select(dict(kwargs), i)), i)
+            for i in range(self.local_replicas)
+        ]
         bound = self._compiled(fn, parts)
         if bound is not None:
             return regroup(self.run_replicas(bound))
@@ -129,17 +152,29 @@ class MirroredExtended(SynchronousExtended):
                 if total is not None and rows is not None:
                     context.rows = rows[context.local_index], total
                 try:
-                    with entered(self._strategy, context):
-                        with recorded("compute", "step", context.local_index):
+                    with entered(self._strategy, context), current_on(context.place):
+                        with self._shown(context.local_index):
                             return function()
                 finally:
                     context.rows = None
+                    context.communicator.settle()
 
             return run
 
         return self._threads.run(
             [as_replica(c, f) for c, f in zip(self.replicas, functions, strict=True)], in_turn
         )
+
+    def _shown(self, rank: int) -> Any:
+        """A block that a timeline shows as a replica's step."""
+        if self._links is None:
+            return recorded("compute", "step", rank)
+        return self._links.spans.span(rank, "compute", "step", rank)
+
+    def brought(self, part: Any, replica: int) -> Any:
+        """A replica's arguments, on its device; without a GPU as they are."""
+        place = self.places[replica]
+        return part if place is None else brought(part, place)
 
     def _compiled(self, fn: Callable[..., Any], parts: Sequence[Any]) -> Any:
         """The compiled runs of `fn` for every replica; None where it runs as Python."""
@@ -218,6 +253,10 @@ class MirroredExtended(SynchronousExtended):
     def read_combined(self, copies: Sequence[Any], aggregation: VariableAggregation) -> Any:
         """One array of replicas' own copies of a variable."""
         first = copies[0]
+        combined = aggregation in (VariableAggregation.SUM, VariableAggregation.MEAN)
+        if combined and any(map(is_on_device, copies)):
+            copies = [to_host(copy) for copy in copies]
+            first = copies[0]
         if aggregation is VariableAggregation.SUM:
             total = first.copy()
             for copy in copies[1:]:
@@ -256,6 +295,27 @@ class MirroredExtended(SynchronousExtended):
         return DistributedDatasetsFromFunction(dataset, self._strategy, self.local_replicas)
 
 
+def _default_ops(devices: Sequence[str]) -> CrossDeviceOps:
+    """How values of these devices are combined where nothing else is said."""
+    gpus = sum("GPU" in name for name in devices)
+    if not gpus or len(devices) == 1:
+        return SharedMemoryAllReduce()
+    return NcclAllReduce() if gpus == len(devices) else ReductionToOneDevice()
+
+
+def _links(
+    ops: NcclAllReduce, devices: Sequence[str], places: Sequence[int | None]
+) -> NcclLinks:
+    gpus = [place for place in places if place is not None and place != HOST]
+    if len(gpus) < len(places):
+        raise ValueError(
+            f"NcclAllReduce combines values of GPUs only, got the devices {list(devices)}; "
+            "use ReductionToOneDevice or HierarchicalCopyAllReduce"
+        )
+    backend, nccl = load_nccl("NcclAllReduce")
+    return NcclLinks(backend, nccl, gpus, lambda: ops.communicators(gpus))
+
+
 def _bound(fn: Callable[..., Any], args: Any, kwargs: Any) -> Callable[[], Any]:
     return lambda: fn(*args, **kwargs)
 
@@ -268,17 +328,19 @@ class MirroredStrategy(Strategy):
     whole batch.
 
     Args:
-        devices: the devices' names; all there are if None.  CPU devices are virtual: each is
-            a thread, so ``["cpu:0", "cpu:1"]`` takes two cores.
-        cross_device_ops: how values are combined; a sum in shared memory by default.
+        devices: the devices' names; if None all GPUs, or all CPUs where there are none.  CPU
+            devices are virtual: each is a thread, so ``["cpu:0", "cpu:1"]`` takes two cores.
+        cross_device_ops: how values are combined; by default NCCL between GPUs, a sum in
+            shared memory between CPUs.
         communication_options: `CommunicationOptions`: buckets, compression, timeout.
             Headrace only.
         shard_optimizer: whether each replica keeps the optimizer's slots of a part of the
             weights and updates that part (ZeRO stage 1).  Headrace only.
 
     Raises:
-        ValueError: `devices` names none, or one twice.
+        ValueError: `devices` names none, or one twice; `cross_device_ops` is not for them.
         InvalidArgumentError: there are fewer devices.
+        ImportError: several GPUs, and NCCL is not installed.
 
     >>> import headrace as hr
     >>> strategy = MirroredStrategy(["cpu:0", "cpu:1"])
@@ -302,10 +364,17 @@ class MirroredStrategy(Strategy):
                 "cross_device_ops must be a hr.distribute.CrossDeviceOps, got "
                 f"{cross_device_ops!r}"
             )
+        if isinstance(cross_device_ops, SharedMemoryAllReduce) and any(
+            "GPU" in name for name in names
+        ):
+            raise ValueError(
+                f"SharedMemoryAllReduce combines values of CPUs only, got the devices "
+                f"{list(names)}; leave cross_device_ops out, or use HierarchicalCopyAllReduce"
+            )
         extended = MirroredExtended(
             self,
             names,
-            cross_device_ops or SharedMemoryAllReduce(),
+            cross_device_ops or _default_ops(names),
             communication_options or CommunicationOptions(),
             bool(shard_optimizer),
         )

@@ -8,18 +8,26 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..ops.devices import pinned
 from .context import entered, set_default
-from .devices import canonical_device
+from .devices import canonical_device, place_named
 from .reduce_op import ReduceOp
 from .replica_context import ReplicaContext
 from .strategy import Strategy, StrategyExtended
 
 
 class OneReplica(StrategyExtended):
-    """One replica: every value is its own only component."""
+    """One replica: every value is its own only component.
 
-    def __init__(self, strategy: Strategy, device: str) -> None:
+    Args:
+        strategy: of which this is the inside.
+        device: its device's name.
+        home: where that computes (`place_named`); None for the default.
+    """
+
+    def __init__(self, strategy: Strategy, device: str, home: int | None = None) -> None:
         self._devices = (device,)
+        self.home = home
         self.replica = ReplicaContext(strategy, replica_id_in_sync_group=0)
 
     @property
@@ -31,7 +39,7 @@ class OneReplica(StrategyExtended):
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         """See `StrategyExtended.call_for_each_replica`."""
-        with entered(self.replica.strategy, self.replica):
+        with entered(self.replica.strategy, self.replica), pinned(self.home):
             return fn(*args, **kwargs)
 
     def reduce_to(self, reduce_op: ReduceOp | str, value: Any, destinations: Any = None) -> Any:
@@ -55,14 +63,16 @@ class OneDeviceStrategy(Strategy):
     develop and debug with.
 
     Args:
-        device: the device's name, such as "/cpu:0" or "/device:CPU:0".
+        device: the device's name, such as "/cpu:0", "/gpu:0" or "/device:CPU:0".
 
     Raises:
         ValueError: `device` is not a device name.
+        InvalidArgumentError: there is no such GPU.
     """
 
     def __init__(self, device: str) -> None:
-        super().__init__(OneReplica(self, canonical_device(device)))
+        name = canonical_device(device)
+        super().__init__(OneReplica(self, name, place_named(name)))
 
 
 class _DefaultStrategy(Strategy):

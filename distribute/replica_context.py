@@ -118,6 +118,8 @@ class CollectiveReplicaContext(ReplicaContext):
         replica_id_in_sync_group: number among all replicas.
         local_index: number among the replicas of this process.
         communicator: its means to meet the others.
+        place: where it computes: a GPU's number, `ops.devices.HOST`, or None where there is no
+            GPU.
 
     Attributes:
         rows: this replica's part of the batch that is being worked on and the whole, where the
@@ -130,11 +132,13 @@ class CollectiveReplicaContext(ReplicaContext):
         replica_id_in_sync_group: int,
         local_index: int,
         communicator: Communicator,
+        place: int | None = None,
     ):
         super().__init__(strategy, replica_id_in_sync_group)
         self.local_index = local_index
         self.communicator = communicator
         self.rows: tuple[int, int] | None = None
+        self.place = place
 
     @property
     def trace_key(self) -> Any:

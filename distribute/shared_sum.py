@@ -72,6 +72,10 @@ class SharedSum:
                 self.done = last = True
         return last
 
+    def results_of(self, rank: int) -> list[np.ndarray]:
+        """A replica's results: the same arrays for all."""
+        return self.results
+
     def _sum(self, index: int, start: int, stop: int) -> None:
         out = self._flat[index][start:stop]
         columns = self._columns[index]

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
+from ..ops.devices import pinned
 from .context import entered, get_replica_context, has_strategy
 from .reduce_op import ReduceOp
 from .replica_context import ValueContext
@@ -57,6 +58,11 @@ class StrategyExtended(abc.ABC):
     def worker_devices(self) -> tuple[str, ...]:
         """Names of the devices that replicas run on, one per replica."""
 
+    #: Where calls on the cross-replica side run that nothing else decides about: a GPU's
+    #: number, `ops.devices.HOST`, or None for the default.
+    home: int | None = None
+    #: The same of each of this process's replicas.
+    places: tuple[int | None, ...] = (None,)
     #: Number of the strategy's replicas in this process, and whether the first of all is one.
     local_replicas = 1
     has_first_replica = True
@@ -228,7 +234,7 @@ class Strategy:
         Raises:
             RuntimeError: another strategy's scope is open, or a replica of one is running.
         """
-        with entered(self):
+        with entered(self), pinned(self._extended.home):
             yield self
 
     def run(

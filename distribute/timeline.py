@@ -15,7 +15,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Timeline:
         self._logdir = logdir
         self._session = session
         self._spans: list[Recorded] = []
+        self._later: list[tuple[str, str, int, Callable[[], tuple[float, float]]]] = []
         self._lock = threading.Lock()
         self._start = 0.0
 
@@ -65,7 +66,7 @@ class Timeline:
         global _open
         if _open is not None:
             raise RuntimeError("a Timeline is open already; leave it before opening another")
-        self._spans = []
+        self._spans, self._later = [], []
         self._start = time.perf_counter()
         _open = self
         return self
@@ -75,6 +76,8 @@ class Timeline:
         _open = None
         if error[0] is not None:
             return
+        for lane, name, replica, when in self._later:
+            self.add(lane, name, replica, *when())
         if self._path is not None:
             self.save(self._path)
         if self._logdir is not None:
@@ -84,6 +87,14 @@ class Timeline:
         """Note a span; times are `time.perf_counter`'s."""
         with self._lock:
             self._spans.append(Recorded(lane, name, replica, start, stop))
+
+    def add_later(
+        self, lane: str, name: str, replica: int, when: Callable[[], tuple[float, float]]
+    ) -> None:
+        """Note a span whose start and stop `when` tells at the end of the block: a device's
+        work, which may not have happened yet."""
+        with self._lock:
+            self._later.append((lane, name, replica, when))
 
     @property
     def spans(self) -> list[dict[str, Any]]:

@@ -2,21 +2,22 @@
 
 A copy is an array in `_copies`; which one code sees depends on the replica its thread runs as
 (`current.replica`).  On the cross-replica side assignment writes all copies.  Copies that are
-equal share one array until one of them is written (`Variable.owned`).
+equal share one array until one of them is written (`Variable.owned`), or until a replica on
+another device reads its own, which is then brought there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ..ops.array_module import array_module, beside
 from ..ops.context import current
 from ..ops.convert import to_tensor
 from ..ops.tensor import Tensor
 from ..ops.variable import Variable
 from ..ops.variable_kinds import VariableAggregation, VariableSynchronization
 from .context import get_strategy
+from .cross_device_ops import moved, place_of
 
 __all__ = ["DistributedVariable", "MirroredVariable", "SyncOnReadVariable", "variable_class"]
 
@@ -43,28 +44,41 @@ class DistributedVariable(Variable):
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """The copies of this process's replicas, as tensors."""
-        return tuple(Tensor.of(copy) for copy in self._copies)
+        """The copies of this process's replicas, as tensors, each on its replica's device."""
+        places = self._strategy.extended.places
+        return tuple(Tensor.of(self._copy_at(i, p)) for i, p in enumerate(places))
+
+    def _copy_at(self, index: int, place: int | None) -> Any:
+        """A replica's copy, brought to the device that the replica is on."""
+        copy = self._copies[index]
+        if place is not None and place_of(copy) != place:
+            copy = self._copies[index] = moved(copy, place)
+        return copy
 
     # -- the raw array, which `Variable` reads and writes ---------------------------------
 
     @property
     def _value(self) -> Any:
         replica = current.replica
-        return self._copies[0 if replica is None else replica.local_index]
+        if replica is None:
+            return self._copies[0]
+        return self._copy_at(replica.local_index, replica.place)
 
     @_value.setter
     def _value(self, raw: Any) -> None:
         replica = current.replica
         if replica is None or not self._copies:
-            self._copies = [raw] * self._strategy.extended.local_replicas
+            extended = self._strategy.extended
+            self._copies = [_at_home(extended, raw)] * extended.local_replicas
         else:
             self._copies[replica.local_index] = raw
 
     def owned(self) -> Any:
         """See `Variable.owned`; on the cross-replica side the array is the value of all."""
         if current.replica is None:
-            value = self._value.copy()
+            value = self._value
+            with beside(value):
+                value = value.copy()
             self._value = value
             return value
         return super().owned()
@@ -120,8 +134,14 @@ class OwnedVariable(MirroredVariable):
     weight reads and writes."""
 
     @property
+    def values(self) -> tuple[Any, ...]:
+        """The one there is, as a tensor."""
+        return (Tensor.of(self._copies[0]),)
+
+    @property
     def _value(self) -> Any:
-        return self._copies[0]
+        replica = current.replica
+        return self._copy_at(0, None if replica is None else replica.place)
 
     @_value.setter
     def _value(self, raw: Any) -> None:
@@ -146,7 +166,7 @@ class SyncOnReadVariable(DistributedVariable):
     def _value(self) -> Any:
         replica = current.replica
         if replica is not None:
-            return self._copies[replica.local_index]
+            return self._copy_at(replica.local_index, replica.place)
         return self._strategy.extended.read_combined(self._copies, self._aggregation)
 
     @_value.setter
@@ -155,13 +175,21 @@ class SyncOnReadVariable(DistributedVariable):
         if replica is not None and self._copies:
             self._copies[replica.local_index] = raw
             return
-        count = self._strategy.extended.local_replicas
+        extended = self._strategy.extended
+        raw = _at_home(extended, raw)
+        count = extended.local_replicas
         self._copies = [raw] * count
         if self._aggregation is VariableAggregation.SUM:
             # The sum of the copies is the value assigned, also of integers.
-            first = self._strategy.extended.has_first_replica
-            zero = np.zeros_like(raw)
+            first = extended.has_first_replica
+            with beside(raw):
+                zero = array_module(raw).zeros_like(raw)
             self._copies = [raw if first else zero] + [zero] * (count - 1)
+
+
+def _at_home(extended: Any, raw: Any) -> Any:
+    """What the cross-replica side assigns, on the first replica's device."""
+    return raw if extended.home is None else moved(raw, extended.home)
 
 
 def variable_class(synchronization: Any, aggregation: Any, trainable: Any) -> type:

@@ -166,16 +166,17 @@ def test_every_spelling_of_a_device_is_understood(device):
 
 
 @pytest.mark.parametrize(
-    ("device", "error"),
+    ("device", "error", "text"),
     [
-        ("cpu", ValueError),
-        ("", ValueError),
-        (None, ValueError),
-        ("/gpu:0", NotImplementedError),
+        ("cpu", ValueError, "device must be"),
+        ("", ValueError, "device must be"),
+        (None, ValueError, "device must be"),
+        ("/tpu:0", ValueError, "device must be"),
+        ("/gpu:77", hr.errors.InvalidArgumentError, "no device GPU:77; there are"),
     ],
 )
-def test_a_device_that_cannot_be_used_is_named(device, error):
-    with pytest.raises(error, match="device must be"):
+def test_a_device_that_cannot_be_used_is_named(device, error, text):
+    with pytest.raises(error, match=text):
         hr.distribute.OneDeviceStrategy(device)
 
 

@@ -1,0 +1,316 @@
+"""A test double of `cupy.cuda.nccl` and of streams, for CuPy's double, as unkind as allowed.
+
+* What is queued on a stream of its own (non-blocking) happens as late as events allow: when a
+  null stream waits for an event behind it, or the host does.
+* A call of NCCL that was not made to wait for the work that wrote its memory reads noise.
+* Memory that was given back before a call has read or written it is an error, as are calls for
+  several ranks by one thread outside of a group, and ranks that call different things.
+
+The null streams of CuPy's double do everything at once, so a missing wait shows as wrong numbers.
+"""
+
+import contextlib
+import itertools
+import sys
+import threading
+import time
+import types
+import weakref
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ops"))
+import cupy_double
+import device_checks
+from cupy_double_cuda import current, pool
+
+__all__ = ["World", "doubled_gpus"]
+
+NAMES = ("int8", "uint8", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+         "bfloat16")  # fmt: skip
+DTYPES = [np.dtype(ml_dtypes.bfloat16 if n == "bfloat16" else n) for n in NAMES]
+
+
+class World:
+    """All streams, and all that is known of memory.
+
+    Attributes:
+        calls: (name, number of ranks' parts made so far) of what was queued.
+        ran_late: how many calls ran only because something waited for them.
+    """
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.clock = itertools.count(1).__next__
+        self.now = 0
+        self.written = {}
+        self.streams = {}
+        self.nulls = {}
+        self.groups = {}
+        self.calls = []
+        self.ran_late = 0
+
+    def stamp(self, array):
+        """Memory of a device is written now."""
+        with self.lock:
+            self.now = self.clock()
+            self.written[id(array)] = self.now, weakref.ref(array)
+
+    def memory(self, pointer, size):
+        """The array that owns this memory, and where in it that begins."""
+        with self.lock:
+            for _, reference in self.written.values():
+                array = reference()
+                if array is None:
+                    continue
+                offset = pointer - array.ctypes.data
+                if 0 <= offset and offset + size <= array.nbytes:
+                    return array, offset
+        raise AssertionError("NCCL is given memory that no device array owns")
+
+
+class Stream:
+    """A stream; only those that are non-blocking put things off."""
+
+    def __init__(self, world, device, late):
+        self.world, self.device, self.late = world, device, late
+        self.ptr = 0 if not late else 1 + len(world.streams)
+        world.streams[self.ptr] = self
+        self.todo, self.done = [], 0
+        self.seen = 0  # the clock of the latest write that it has waited for
+
+    def put(self, work):
+        """Queue `work`."""
+        self.todo.append(work)
+        if not self.late:
+            self.flush(len(self.todo))
+
+    def flush(self, position):
+        """Do what is queued before `position`."""
+        with self.world.lock:
+            while self.done < position:
+                self.done += 1
+                self.todo[self.done - 1]()
+                self.todo[self.done - 1] = None
+
+    def record(self, event=None):
+        event = event or Event(self.world)
+        event.stream, event.clock = self, self.world.now if not self.late else self.seen
+        event.position = len(self.todo) + 1
+        self.put(lambda: setattr(event, "time", time.perf_counter()))
+        return event
+
+    def wait_event(self, event):
+        if event.stream is self:
+            return
+        self.seen = max(self.seen, event.clock)
+        self.put(lambda: event.stream.flush(event.position))
+
+    def synchronize(self):
+        self.flush(len(self.todo))
+
+
+class Event:
+    def __init__(self, world):
+        self.world, self.stream, self.time = world, None, None
+
+    def record(self, stream=None):
+        (stream or _null(self.world)).record(self)
+
+    def synchronize(self):
+        self.stream.flush(self.position)
+
+
+def _null(world):
+    device = current.device
+    with world.lock:
+        found = world.nulls.get(device)
+        if found is None:
+            found = world.nulls[device] = Stream(world, device, late=False)
+    return found
+
+
+class Call:
+    """A collective, made of the ranks' parts."""
+
+    def __init__(self, world, name, size):
+        self.world, self.name, self.size = world, name, size
+        self.parts, self.ran = {}, False
+
+    def add(self, rank, stream, what, send, receive, send_bytes, receive_bytes):
+        world = self.world
+        sent, at = world.memory(send, send_bytes)
+        got, to = world.memory(receive, receive_bytes)
+        # Was its stream made to wait for whoever wrote what is sent?
+        noise = stream.late and stream.seen < world.written[id(sent)][0]
+        self.parts[rank] = (stream, what, weakref.ref(sent), at, send_bytes, weakref.ref(got), to,
+                            receive_bytes, noise)  # fmt: skip
+        position = len(stream.todo) + 1
+        self.parts[rank] += (position,)
+        stream.put(self.run)
+
+    def run(self):
+        if self.ran:
+            return
+        missing = sorted(set(range(self.size)) - set(self.parts))
+        assert not missing, f"{self.name} hangs: rank(s) {missing} never call it"
+        kinds = {part[1] for part in self.parts.values()}
+        assert len(kinds) == 1, f"ranks call different things: {kinds}"
+        self.ran = True
+        for part in self.parts.values():  # what their streams have to do before
+            part[0].flush(part[-1] - 1)
+        self.world.ran_late += 1
+        ((operation, kind, root),) = kinds
+        views = []
+        for rank in range(self.size):
+            _, _, sent, at, sends, got, to, receives, noise, _ = self.parts[rank]
+            sent, got = sent(), got()
+            assert sent is not None and got is not None, f"{self.name}: memory was given back"
+            source = sent.reshape(-1).view(np.uint8)[at : at + sends].view(kind).copy()
+            if noise:
+                source.view(np.uint8)[...] = 0x3C
+            views.append((source, got.reshape(-1).view(np.uint8)[to : to + receives].view(kind)))
+        if operation == "broadcast":
+            for _, out in views:
+                out[...] = views[root][0]
+            return
+        assert operation == "allReduce"
+        total = views[0][0].copy()
+        for source, _ in views[1:]:
+            total += source  # in the order of the ranks
+        for _, out in views:
+            out[...] = total
+
+
+class Nccl(types.SimpleNamespace):
+    """What stands for the module."""
+
+
+def _module(world):
+    groups = threading.local()
+
+    class NcclCommunicator:
+        def __init__(self, ndev, commId, rank):
+            assert isinstance(commId, tuple) and len(commId) == 128
+            self._key, self._size, self._rank, self._number = commId, ndev, rank, 0
+            self._alone = True
+
+        @staticmethod
+        def initAll(devices):
+            key = tuple(np.random.default_rng().integers(0, 99, 128).tolist())
+            made = [NcclCommunicator(len(devices), key, i) for i in range(len(devices))]
+            for each in made:
+                each._alone = len(devices) == 1
+            return made
+
+        def _call(self, name, what, send, receive, bytes_, stream):
+            assert type(stream) is int and type(send) is int and type(bytes_) is int
+            assert self._alone or getattr(groups, "depth", 0), "outside of a group"
+            with world.lock:
+                self._number += 1
+                key = (self._key, self._number)
+                call = world.groups.get(key)
+                if call is None:
+                    call = world.groups[key] = Call(world, name, self._size)
+                queue = _null(world) if stream == 0 else world.streams[stream]
+                assert queue.device == current.device, "the stream is another device's"
+                pending = (call, self._rank, queue, what, send, receive, bytes_)
+            if getattr(groups, "depth", 0):
+                groups.pending.append(pending)
+            else:
+                _post(pending)
+
+        def allReduce(self, sendbuf, recvbuf, count, datatype, op, stream):
+            assert op == 0
+            kind = DTYPES[datatype]
+            self._call("allReduce", ("allReduce", kind, None), sendbuf, recvbuf,
+                       count * kind.itemsize, stream)  # fmt: skip
+
+        def broadcast(self, sendbuff, recvbuff, count, datatype, root, stream):
+            kind = DTYPES[datatype]
+            # Only the root's send buffer counts.
+            send = sendbuff if self._rank == root else recvbuff
+            self._call("broadcast", ("broadcast", kind, root), send, recvbuff,
+                       count * kind.itemsize, stream)  # fmt: skip
+
+    def _post(pending):
+        call, rank, queue, what, send, receive, bytes_ = pending
+        with world.lock:
+            world.calls.append((call.name, what[1].name, bytes_, rank))
+            call.parts[rank] = None
+            # Null streams do not wait: they run when the last part is there.
+            call.add(rank, queue, what, send, receive, bytes_, bytes_)
+
+    def group_start():
+        groups.depth = getattr(groups, "depth", 0) + 1
+        if groups.depth == 1:
+            groups.pending = []
+
+    def group_end():
+        groups.depth -= 1
+        if groups.depth:
+            return
+        late = [p for p in groups.pending if p[2].late]
+        for each in groups.pending:
+            if each[2].late:
+                _post(each)
+        now = [p for p in groups.pending if p not in late]
+        with world.lock:
+            for _, _, queue, *_ in now:
+                queue.late = True
+            for each in now:
+                _post(each)
+            for _, _, queue, *_ in now:
+                queue.late = False
+                queue.flush(len(queue.todo))
+
+    ids = itertools.count(1).__next__
+
+    def unique_id():
+        number = ids()
+        return tuple((number >> (7 * i)) & 127 for i in range(4)) + (0,) * 124
+
+    return Nccl(
+        available=True, NcclCommunicator=NcclCommunicator, groupStart=group_start,
+        groupEnd=group_end, get_unique_id=unique_id, NCCL_SUM=0,
+        **{f"NCCL_{name.upper()}": i for i, name in enumerate(NAMES)},
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def doubled_gpus(count=2, nccl=True):
+    """Compute with `count` of the double's GPUs, their streams late, and NCCL between them."""
+    world = World()
+    cuda = cupy_double.cupy.cuda
+    kept = {name: getattr(cuda, name) for name in ("Stream", "Event", "get_current_stream")}
+    setitem, take = cupy_double.ndarray.__setitem__, pool.take
+
+    def written(self, key, value):
+        setitem(self, key, value)
+        array = self._a
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        world.stamp(array)
+
+    def taken(array):
+        take(array)
+        world.stamp(array)
+
+    with device_checks.doubled(count):
+        cuda.Stream = lambda null=False, non_blocking=False, **more: Stream(
+            world, current.device, late=non_blocking
+        )
+        cuda.Event = lambda *args, **more: Event(world)
+        cuda.get_current_stream = lambda device_id=-1: _null(world)
+        cuda.get_elapsed_time = lambda a, b: (b.time - a.time) * 1e3
+        cuda.nccl = _module(world) if nccl else Nccl(available=False)
+        cupy_double.ndarray.__setitem__, pool.take = written, taken
+        try:
+            yield world
+        finally:
+            cupy_double.ndarray.__setitem__, pool.take = setitem, take
+            del cuda.get_elapsed_time, cuda.nccl
+            for name, value in kept.items():
+                setattr(cuda, name, value)
