@@ -17,8 +17,9 @@ from ..ops.errors import FailedPreconditionError, InvalidArgumentError
 from ..ops.tensor import Tensor
 from ..ops.tensor_shape import TensorShape, as_shape
 from ..ops.tensor_spec import TypeSpec
-from .device_dataset import iterator_on_device
-from .explain import report_text
+from .device_dataset import DeviceIterator, iterator_on_device
+from .device_feeding import Feeding
+from .explain import fed_text, report_text
 from .fingerprint import fingerprint
 from .iterator import Iterator, NumpyIterator, RawIterator
 from .node import INFINITE, UNKNOWN, Node, user_line
@@ -41,6 +42,7 @@ class DatasetBase:
     _node: Node
     _own_options: Options
     _latest: Run | None = None
+    _fed: Feeding | None = None
 
     def __init__(self, node: Node, options: Options | None = None):
         if not isinstance(node, Node):
@@ -134,6 +136,20 @@ class DatasetBase:
         found = iterator_on_device(plan, self._own_options, raw=True)
         return self._started(found or RawIterator(plan, self._own_options))
 
+    def feeding_iterator(self, change: Callable[[Any], Any] | None = None) -> Any:
+        """An iterator over the elements for a model, and how to send them to its GPU; None
+        where the dataset does that itself, or does not want it.
+
+        Args:
+            change: see `Feeding`.
+        """
+        if not Feeding.possible(self._node, self._own_options):
+            return None
+        if self._fed is None or self._fed.change is not change:
+            self._fed = Feeding(self._node, self._own_options, change)
+        iterator: DeviceIterator = self._started(self._fed.iterator())
+        return iterator, self._fed
+
     def _started(self, iterator: IteratorT) -> IteratorT:
         self._latest = iterator.run
         return iterator
@@ -160,14 +176,16 @@ class DatasetBase:
 
     def explain(self) -> str:
         """The plan as written and as it runs, with what each rewrite rule did or why not; after
-        an iteration also the threads and buffers it chose.
+        an iteration also the threads and buffers it chose, and after `fit` on a GPU how it was
+        sent there.
 
         >>> import headrace as hr
         >>> print(hr.data.Dataset.range(3).take(-1).explain().splitlines()[0])
         As written:
         """
         choices = () if self._latest is None else self._latest.stats().choices
-        return report_text(self._report, choices)
+        text = report_text(self._report, choices)
+        return text if self._fed is None else f"{text}\n\n{fed_text(self._fed.report)}"
 
     def fingerprint(self) -> Tensor:
         """A uint64 scalar that is the same for datasets made in the same way, also in other

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..ops import nest
-from ..ops.devices import DeviceSpec, at, devices
+from ..ops.array_module import is_on_device
+from ..ops.devices import HOST, DeviceSpec, at, devices
 from ..ops.errors import InvalidArgumentError
+from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
 from .device_copies import CupyCopies, DeviceCopies
 from .device_ring import DeviceRing
 from .functions import UserFunction
 from .iterator import Iterator, RawIterator
 from .node import Node
-from .stage import State
+from .results import user_error
+from .stage import State, add_origin
 from .transforms.on_device import OnDeviceMapNode, OnDeviceNode
 
-__all__ = ["DeviceIterator", "gpu_of", "iterator_on_device"]
+__all__ = ["DeviceIterator", "as_tensors", "gpu_of", "iterator_on_device"]
 
 
 class DeviceIterator(Iterator):
@@ -27,14 +34,27 @@ class DeviceIterator(Iterator):
         options: merged.
         raw: whether arrays are wanted.
         copies: to the device; the node's GPU if None.
+        change: what is done to elements, as tensors on the host, before they travel.
+        place: where they go: the node's GPU if None; `HOST` until `send` tells otherwise.
     """
 
-    def __init__(self, plan: Node, options: Any = None, raw: bool = False, copies: Any = None):
+    def __init__(
+        self,
+        plan: Node,
+        options: Any = None,
+        raw: bool = False,
+        copies: Any = None,
+        change: Callable[[Any], Any] | None = None,
+        place: int | None = None,
+    ):
         assert isinstance(plan, OnDeviceNode)
         self._tail = plan.tail if isinstance(plan, OnDeviceMapNode) else None
+        self._index = 0 if self._tail is None else self._tail.first_index()
         sent = plan.copied() if isinstance(plan, OnDeviceMapNode) else plan
         self._source = RawIterator(sent, options)
+        self._elements_sent = _Changed(self._source, change)
         self._plan, self._raw = plan, raw
+        self._place, self._slots = plan.device if place is None else place, plan.slots
         self._context, self.run = self._source._context, self._source.run
         self._copies: DeviceCopies | None = copies
         self._ring: DeviceRing | None = None
@@ -42,39 +62,93 @@ class DeviceIterator(Iterator):
         self._begin: Any = None
 
     def __next__(self) -> Any:
-        ring = self._ring
-        if ring is None:
+        if self._ring is None:
             self._check_open()
-            if self._copies is None:
-                self._copies = CupyCopies(self._plan.device)  # type: ignore[attr-defined]
-            state = None if self._source._unsaveable else self._source.state
-            self._begin = state() if state else None
-            slots = self._plan.slots  # type: ignore[attr-defined]
-            ring = self._ring = DeviceRing(self._source, self._copies, slots, state)
-        element = next(ring)
-        if self._tail is not None:
-            element = self._mapped(self._tail, element)
-        return element if self._raw else nest.map_structure(_tensor, element)
+            if self._place == HOST:
+                return self._finished(next(self._elements_sent))
+            self._start()
+        assert self._ring is not None
+        return self._finished(next(self._ring))
 
-    def _mapped(self, tail: UserFunction, element: Any) -> Any:
-        with at(self._plan.device):  # type: ignore[attr-defined]
-            return tail.output.pack(tail._run_row(tail.input.flatten(element), 0))
+    def _start(self) -> None:
+        if self._copies is None:
+            self._copies = CupyCopies(self._place)
+        state = self._state_of_source()
+        if self._elements_sent.held is None:
+            self._begin = state() if state else None
+        self._ring = DeviceRing(self._elements_sent, self._copies, self._slots, state)
+        self._source._stage.ring = weakref.proxy(self._ring)  # type: ignore[attr-defined]
+
+    def _state_of_source(self) -> Callable[[], State] | None:
+        return None if self._source._unsaveable else self._source.state
+
+    def _finished(self, element: Any) -> Any:
+        """An element with the function behind the copy applied."""
+        tail = self._tail
+        if tail is not None:
+            index, self._index = self._index, self._index + 1
+            element = self._mapped(tail, element, index)
+        return element if self._raw else as_tensors(element)
+
+    def _mapped(self, tail: UserFunction, element: Any, index: int) -> Any:
+        try:
+            with at(self._place):
+                return tail.output.pack(tail._run_row(tail.input.flatten(element), index))
+        except Exception as error:
+            raise add_origin(user_error(error, tail.name, index), self._plan) from error
+
+    # -- where elements go ------------------------------------------------------------------
+
+    def peek(self) -> Any:
+        """The next element, on the host; it is still to come.
+
+        Raises:
+            StopIteration: there is none.
+        """
+        assert self._ring is None
+        sent = self._elements_sent
+        if sent.held is None:
+            state = self._state_of_source()
+            self._begin = state() if state else None
+            sent.held = next(sent)
+        index, place = self._index, self._place
+        self._place = HOST
+        try:
+            return self._finished(sent.held)
+        finally:
+            self._index, self._place = index, place
+
+    def send(self, copies: DeviceCopies, place: int, slots: int) -> None:
+        """Have elements go to GPU number `place` from now on, `slots` of them at once."""
+        if self._ring is None:
+            self._copies, self._place, self._slots = copies, place, slots
+
+    # -- state ------------------------------------------------------------------------------
 
     def state(self) -> State:
         """See `RawIterator.state`: behind the element that was given last, whatever the ring
         has read ahead."""
         self._check_open()
         ring = self._ring
-        if ring is None or self._source._unsaveable is not None:
-            return self._source.state()
-        found: State = self._begin if ring.state_after is None else ring.state_after
+        if self._source._unsaveable is not None:
+            return self._source.state()  # which says why not
+        if ring is not None:
+            found = self._begin if ring.state_after is None else ring.state_after
+        elif self._elements_sent.held is not None:
+            found = self._begin
+        else:
+            found = self._source.state()
+        if self._tail is not None and self._tail.is_random:
+            found = {**found, "index": self._index}  # of the draws
         return found
 
     def restore(self, state: State) -> None:
         """See `RawIterator.restore`."""
         self._check_open()
         self._stop()
+        self._elements_sent.held = None
         self._source.restore(state)
+        self._index = state.get("index", self._index)
 
     def close(self) -> None:
         """Stop threads and free files; the iterator cannot be used after it."""
@@ -89,8 +163,44 @@ class DeviceIterator(Iterator):
             ring.close()
 
 
+class _Changed:
+    """Raw elements, changed on the host.
+
+    Attributes:
+        held: one that comes first; None for none.
+    """
+
+    def __init__(self, source: RawIterator, change: Callable[[Any], Any] | None):
+        self._source, self._change = source, change
+        self.held: Any = None
+
+    def __iter__(self) -> _Changed:
+        return self
+
+    def __next__(self) -> Any:
+        held, self.held = self.held, None
+        if held is not None:
+            return held
+        element = next(self._source)
+        if self._change is None:
+            return element
+        with at(HOST):
+            return nest.map_structure(_raw, self._change(as_tensors(element)))
+
+
+def _raw(leaf: Any) -> Any:
+    return leaf._value if type(leaf) is Tensor else leaf
+
+
+def as_tensors(element: Any) -> Any:
+    """An element of raw arrays as one of tensors."""
+    return nest.map_structure(_tensor, element)
+
+
 def _tensor(value: Any) -> Any:
-    return value if isinstance(value, Tensor) else Tensor.of(value)
+    if isinstance(value, (np.ndarray, StringArray)) or is_on_device(value):
+        return Tensor.of(value)
+    return value
 
 
 def iterator_on_device(plan: Node, options: Any, raw: bool = False) -> Any:

@@ -18,7 +18,7 @@ from .rules import PlanReport, RuleReport, optimize
 from .rules.common import describe, function_of, walk
 from .stats import short_line
 
-__all__ = ["explain_plan", "plan_lines", "report_text"]
+__all__ = ["explain_plan", "fed_text", "plan_lines", "report_text"]
 
 _MODES = {
     "block": "by the block",
@@ -54,6 +54,16 @@ def report_text(report: PlanReport, choices: Sequence[str] = ()) -> str:
         out += ["", "Chosen in the latest iteration:"]
         for text in choices:
             out += _wrapped(text, "  ", "    ")
+    return "\n".join(out)
+
+
+def fed_text(report: PlanReport) -> str:
+    """How a dataset is sent to a model's GPU; the rules about that alone."""
+    rules = [r for r in report.rules if r.rule.name.startswith("device_")]
+    width = max(len(r.rule.name) for r in rules)
+    out = ["As a model on a GPU was fed:", *_table(report.after)]
+    for one in rules:
+        out += _rule_lines(one, width)
     return "\n".join(out)
 
 

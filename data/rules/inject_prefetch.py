@@ -21,14 +21,19 @@ AUTOTUNE = -1
 
 
 def rewrite(node: Node) -> Node | None:
-    """The plan with a prefetch at its end."""
-    if isinstance(node, (OnDeviceNode, PrefetchNode)) or _reason(node) is not None:
+    """The plan with a prefetch at its end, in front of the copies to a device."""
+    if isinstance(node, OnDeviceNode):
+        inner = rewrite(node.input)
+        return None if inner is None else node.with_inputs(inner)
+    if isinstance(node, PrefetchNode) or _reason(node) is not None:
         return None
     return AutoPrefetchNode(node, AUTOTUNE, source=node.source)
 
 
 def told(before: Node, after: Node) -> str:
     """Where it was added."""
+    if isinstance(before, OnDeviceNode):
+        return told(before.input, after.inputs[0])
     return f"prefetch added after {describe(before)}"
 
 

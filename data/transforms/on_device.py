@@ -23,7 +23,8 @@ __all__ = ["OnDeviceMapNode", "OnDeviceNode"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OnDeviceNode(UnaryNode):
-    """The same elements, on GPU number `device`, `slots` of them at once."""
+    """The same elements, on GPU number `device`, `slots` of them at once; one alone is copied
+    when it is asked for."""
 
     device: int
     slots: int
@@ -71,7 +72,29 @@ class OnDeviceMapNode(OnDeviceNode):
 
 
 class _OnDeviceStage(Stage):
+    """Attributes:
+    ring: what sends the elements; None while nothing does.
+    """
+
     node: OnDeviceNode
+    ring: Any = None
+
+    def buffered(self) -> tuple[int, int]:
+        """Elements sent ahead, and the pinned memory they travel through."""
+        try:
+            return self.ring.waiting, self.ring.pinned_bytes
+        except (AttributeError, ReferenceError):  # none, or it is gone
+            return 0, 0
+
+    @property
+    def choice(self) -> str:
+        """Where memory is, for `stats()`."""
+        try:
+            found = self.ring.device_bytes, self.ring.pinned_bytes
+        except (AttributeError, ReferenceError):
+            return ""
+        device, pinned = (f"{n / (1 << 20):.3g} MiB" for n in found)
+        return f"{device} on gpu:{self.node.device}, {pinned} of pinned memory"
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         return self.input.next_block(max_rows, need_rows)

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from ...data.device_ring import Rows
 from ...ops import nest
+from ...ops.array_module import beside, is_on_device
 from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor, as_raw
 from ..utils.rng import numpy_generator
 from .compile_utils import apply_class_weight
 from .data_adapter import DataAdapter
 
-__all__ = ["ArrayAdapter", "is_array_data", "split_validation"]
+__all__ = ["ArrayAdapter", "ArrayBatches", "is_array_data", "split_validation"]
 
 
 def is_array_data(x: Any) -> bool:
@@ -137,31 +139,72 @@ class ArrayAdapter(DataAdapter):
     def epoch(self) -> Iterator[Any]:
         """The batches, in a new order if shuffling."""
         n, size = self.num_samples, self.batch_size
-        if not self.shuffle:
-            return self._sliced(n, size)
+        order: np.ndarray | None = None
         if self.shuffle == "batch":
             blocks = numpy_generator().permutation(self.num_batches)
             order = np.concatenate(
                 [np.arange(b * size, min(n, (b + 1) * size)) for b in blocks]
             )
-        else:
+        elif self.shuffle:
             order = numpy_generator().permutation(n)
-        return self._gathered(order, size)
+        return ArrayBatches(self._leaves, self._tree, n, size, order)
 
-    def _sliced(self, n: int, size: int) -> Iterator[Any]:
-        pack, tree = nest.pack_sequence_as, self._tree
-        for start in range(0, n, size):
-            end = start + size
-            yield pack(
-                tree,
-                [None if a is None else Tensor.of(a[start:end]) for a in self._leaves],
-            )
 
-    def _gathered(self, order: np.ndarray, size: int) -> Iterator[Any]:
-        pack, tree = nest.pack_sequence_as, self._tree
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            yield pack(tree, [_take(a, rows) for a in self._leaves])
+class ArrayBatches:
+    """The batches of one pass over arrays.
+
+    Args:
+        leaves: the arrays, None for those left out.
+        tree: what structure they have.
+        rows: how many there are.
+        batch_size: of a batch.
+        order: their numbers in the order they come in; None for the order they have.
+    """
+
+    def __init__(
+        self, leaves: list[Any], tree: Any, rows: int, batch_size: int, order: np.ndarray | None
+    ):
+        self._leaves, self._tree, self._order = leaves, tree, order
+        self._starts = iter(range(0, rows, batch_size))
+        self._rows, self._size = rows, batch_size
+
+    def __iter__(self) -> ArrayBatches:
+        return self
+
+    def __next__(self) -> Any:
+        start = next(self._starts)
+        stop = start + self._size
+        if self._order is None:
+            parts = [None if a is None else Tensor.of(a[start:stop]) for a in self._leaves]
+        else:
+            rows = self._order[start:stop]
+            parts = [_take(a, rows) for a in self._leaves]
+        return nest.pack_sequence_as(self._tree, parts)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether all arrays are NumPy's, or strings."""
+        return all(a is None or isinstance(a, (np.ndarray, StringArray)) for a in self._leaves)
+
+    @property
+    def batch_bytes(self) -> int:
+        """Of the arrays of a whole batch."""
+        total = sum(a.nbytes for a in self._leaves if isinstance(a, np.ndarray))
+        return total * self._size // max(self._rows, 1)
+
+    def raw(self) -> Iterator[Any]:
+        """The batches that are left, of arrays that are views or not gathered yet."""
+        for start in self._starts:
+            stop = start + self._size
+            rows = slice(start, stop) if self._order is None else self._order[start:stop]
+            parts = [_part(a, rows) for a in self._leaves]
+            yield nest.pack_sequence_as(self._tree, parts)
+
+
+def _part(array: Any, rows: Any) -> Any:
+    if array is None or isinstance(rows, slice) or isinstance(array, StringArray):
+        return None if array is None else array[rows]
+    return Rows(array, rows)
 
 
 def _take(array: Any, rows: np.ndarray) -> Any:
@@ -169,6 +212,9 @@ def _take(array: Any, rows: np.ndarray) -> Any:
         return None
     if isinstance(array, StringArray):
         return Tensor.of(array[rows])
+    if is_on_device(array):
+        with beside(array):
+            return Tensor.of(array[rows])
     return Tensor.of(array.take(rows, axis=0))
 
 

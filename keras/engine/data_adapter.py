@@ -19,6 +19,7 @@ from ...ops.tensor import Tensor
 from .fetching import fetched
 
 __all__ = [
+    "ConvertedBatches",
     "DataAdapter",
     "DatasetAdapter",
     "GeneratorAdapter",
@@ -123,6 +124,29 @@ class DatasetAdapter(DataAdapter):
         return iterator if self._weigh is None else map(self._weigh, iterator)
 
 
+class ConvertedBatches:
+    """Batches as the user's code gives them, made tensors.
+
+    Attributes:
+        given: the user's.
+    """
+
+    def __init__(self, given: Iterator[Any], weigh: Callable[[Any], Any] | None):
+        self.given = given
+        self._weigh = weigh
+
+    def __iter__(self) -> ConvertedBatches:
+        return self
+
+    def __next__(self) -> Any:
+        return self.convert(next(self.given))
+
+    def convert(self, found: Any) -> Any:
+        """A batch of tensors."""
+        batch = to_tensors(found)
+        return batch if self._weigh is None else self._weigh(batch)
+
+
 class GeneratorAdapter(DataAdapter):
     """A Python generator or another iterable of batches.
 
@@ -143,8 +167,7 @@ class GeneratorAdapter(DataAdapter):
 
     def epoch(self) -> Iterator[Any]:
         """The batches, as tensors."""
-        batches = map(to_tensors, iter(self._iterable))
-        return batches if self._weigh is None else map(self._weigh, batches)
+        return ConvertedBatches(iter(self._iterable), self._weigh)
 
 
 class SequenceAdapter(DataAdapter):
@@ -173,6 +196,9 @@ class SequenceAdapter(DataAdapter):
 
     def epoch(self) -> Iterator[Any]:
         """The batches, by index."""
+        return ConvertedBatches(self._given(), self._weigh)
+
+    def _given(self) -> Iterator[Any]:
         if hasattr(self._sequence, "on_epoch_begin"):
             self._sequence.on_epoch_begin()
         count = self.num_batches
@@ -181,9 +207,7 @@ class SequenceAdapter(DataAdapter):
             from ..utils.rng import numpy_generator
 
             order = map(int, numpy_generator().permutation(count))
-        for found in fetched(self._sequence, order):
-            batch = to_tensors(found)
-            yield batch if self._weigh is None else self._weigh(batch)
+        yield from fetched(self._sequence, order)
 
     def on_epoch_end(self) -> None:
         """Tell the sequence."""

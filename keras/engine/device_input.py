@@ -1,9 +1,13 @@
-"""Batches of a dataset, copied to the model's GPU while it works on earlier ones.
+"""Batches copied to the model's GPU while it works on earlier ones.
 
-`fit`, `evaluate` and `predict` send a dataset's batches through a `DeviceRing` when all of the
-model's variables on devices lie on one GPU.  Not where that could be noticed: Python code per
-element must not run ahead of what is asked for, and batches that are held over several steps
-(`steps_per_execution`) would be written over.
+When all of the model's variables on devices lie on one GPU, `fit`, `evaluate` and `predict`
+send their batches there through pinned memory:
+
+* of a dataset, with what its last map does to bytes left to the GPU (`data.device_feeding`),
+  and read ahead, unless it runs Python code per element;
+* of arrays, whose rows are gathered straight into pinned memory, and large ones ahead;
+* of generators and `Sequence`s, whose code runs when its batch is asked for, as it does without
+  a GPU.  Their copies still go on during the steps that are queued.
 """
 
 from __future__ import annotations
@@ -15,45 +19,70 @@ import numpy as np
 
 from ...data.dataset_base import DatasetBase
 from ...data.device_copies import CupyCopies
+from ...data.device_dataset import DeviceIterator, as_tensors
 from ...data.device_ring import DeviceRing
-from ...data.rules.common import python_step
-from ...data.transforms.on_device import OnDeviceNode
-from ...data.transforms.prefetch import PrefetchNode
 from ...ops import nest
 from ...ops.array_module import is_on_device
 from ...ops.context import placing
 from ...ops.devices import HOST, at, devices, requested
 from ...ops.tensor import Tensor
-from .data_adapter import DataAdapter, DatasetAdapter
+from .array_adapter import ArrayBatches
+from .data_adapter import ConvertedBatches, DataAdapter, DatasetAdapter
 
-__all__ = ["through_ring"]
+__all__ = ["batches_of", "peeked", "through_ring"]
+
+_WORTH_A_THREAD = 1 << 20
+"""Bytes of a batch of arrays: less is gathered faster than a thread takes turns."""
 
 
-def through_ring(batches: Iterator[Any], adapter: DataAdapter, model: Any) -> Iterator[Any]:
-    """A pass over the adapter's data, on the model's GPU where there is one; where not, as it
+def batches_of(adapter: DataAdapter) -> Iterator[Any]:
+    """The batches of the adapter's next epoch, on the host unless they are sent to a GPU."""
+    if type(adapter) is DatasetAdapter and _may_send():
+        dataset = adapter._dataset
+        found = None
+        if isinstance(dataset, DatasetBase):
+            found = dataset.feeding_iterator(adapter._weigh)
+        if found is not None:
+            return _Fed(*found)
+    return adapter.epoch()
+
+
+def _may_send() -> bool:
+    return placing.on and devices.backend is not None and requested() != HOST
+
+
+def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+    """The next batch, and an iterator that still gives it.
+
+    Raises:
+        StopIteration: there is none.
+    """
+    if isinstance(batches, _Fed):
+        return batches.iterator.peek(), batches
+    first = next(batches)
+    return first, _Peeked(first, batches)
+
+
+def through_ring(batches: Iterator[Any], model: Any) -> Iterator[Any]:
+    """What is left of a pass over data, on the model's GPU where there is one; where not, as it
     is."""
-    if not placing.on or devices.backend is None or not _may_read_ahead(adapter, model):
+    if not _may_send():
+        return batches
+    extended = model.distribute_strategy.extended
+    if model._replicated() or extended.several_workers:
         return batches
     gpu = _gpu_of(model)
     if gpu is None or requested() not in (None, gpu):
         return batches
-    return map(_as_tensors, DeviceRing(_on_host(batches), CupyCopies(gpu)))
-
-
-def _may_read_ahead(adapter: DataAdapter, model: Any) -> bool:
-    if type(adapter) is not DatasetAdapter or not isinstance(adapter._dataset, DatasetBase):
-        return False
-    extended = model.distribute_strategy.extended
-    if model._replicated() or extended.several_workers or model.steps_per_execution != 1:
-        return False
-    dataset = adapter._dataset
-    if dataset._own_options.fetch_to_device is False:
-        return False
-    plan = dataset._report.after
-    if isinstance(plan, OnDeviceNode):
-        return False  # it has a ring
-    # A prefetch at the end reads ahead of what is asked for: the user allows it.
-    return isinstance(plan, PrefetchNode) or python_step(plan) is None
+    held = model.steps_per_execution
+    if isinstance(batches, _Fed):
+        batches.feeding.send(batches.iterator, CupyCopies(gpu), gpu, held)
+        return batches
+    found = _raw_batches(batches)
+    if found is None:
+        return batches
+    raw, ahead = found
+    return map(as_tensors, DeviceRing(raw, CupyCopies(gpu), held + 2 if ahead else 1))
 
 
 def _gpu_of(model: Any) -> int | None:
@@ -63,26 +92,79 @@ def _gpu_of(model: Any) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _on_host(batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches with raw arrays where a device can have them."""
-    while True:
-        with at(HOST):  # class weights are looked up here, on the ring's thread
-            batch = next(batches, _END)
-        if batch is _END:
-            return
+class _Fed:
+    """A pass over a dataset.
+
+    Attributes:
+        iterator: gives the batches.
+        feeding: sends them.
+    """
+
+    def __init__(self, iterator: DeviceIterator, feeding: Any):
+        self.iterator, self.feeding = iterator, feeding
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iterator
+
+    def __next__(self) -> Any:
+        return next(self.iterator)
+
+
+class _Peeked:
+    """A batch that was looked at, and those behind it.
+
+    Attributes:
+        first: the batch; in a list, empty when it was given.
+        rest: the others.
+    """
+
+    def __init__(self, first: Any, rest: Iterator[Any]):
+        self.first, self.rest = [first], rest
+
+    def __iter__(self) -> _Peeked:
+        return self
+
+    def __next__(self) -> Any:
+        return self.first.pop() if self.first else next(self.rest)
+
+
+def _raw_batches(batches: Iterator[Any]) -> tuple[Iterator[Any], bool] | None:
+    """The batches as raw arrays on the host, and whether they may be taken ahead; None where
+    they cannot be had."""
+    first: list[Any] = []
+    if isinstance(batches, _Peeked):
+        first = [nest.map_structure(_raw, each) for each in batches.first]
+        batches = batches.rest
+    if isinstance(batches, ArrayBatches):
+        if not batches.on_host:
+            return None
+        return _Behind(first, batches.raw()), batches.batch_bytes >= _WORTH_A_THREAD
+    if isinstance(batches, ConvertedBatches):
+        return _Behind(first, _converted(batches)), False
+    return None
+
+
+class _Behind:
+    """Batches, some of them first."""
+
+    def __init__(self, first: list[Any], rest: Iterator[Any]):
+        self._first, self._rest = first, rest
+
+    def __iter__(self) -> _Behind:
+        return self
+
+    def __next__(self) -> Any:
+        return self._first.pop() if self._first else next(self._rest)
+
+
+def _converted(batches: ConvertedBatches) -> Iterator[Any]:
+    """Batches of the user's code with raw arrays where a device can have them."""
+    for found in batches.given:
+        with at(HOST):
+            batch = batches.convert(found)
         yield nest.map_structure(_raw, batch)
-
-
-_END = object()
 
 
 def _raw(leaf: Any) -> Any:
     value = getattr(leaf, "_value", None) if isinstance(leaf, Tensor) else None
-    backend = devices.backend
-    if isinstance(value, np.ndarray) and backend is not None and backend.holds(value.dtype):
-        return value
-    return leaf
-
-
-def _as_tensors(batch: Any) -> Any:
-    return nest.map_structure(lambda x: Tensor.of(x) if is_on_device(x) else x, batch)
+    return value if isinstance(value, np.ndarray) else leaf

@@ -15,7 +15,7 @@ from .data_adapter import (
     SequenceAdapter,
     is_dataset,
 )
-from .device_input import through_ring
+from .device_input import batches_of, peeked, through_ring
 
 __all__ = ["EpochIterator", "limited", "make_adapter"]
 
@@ -96,14 +96,12 @@ class EpochIterator:
         want them."""
         self._model = model
         if self._open is not None:
-            self._open = through_ring(self._open, self.adapter, model)
+            self._open = through_ring(self._open, model)
         return self
 
     def _pass(self) -> Iterator[Any]:
-        batches = self.adapter.epoch()
-        if self._model is None:
-            return batches
-        return through_ring(batches, self.adapter, self._model)
+        batches = batches_of(self.adapter)
+        return batches if self._model is None else through_ring(batches, self._model)
 
     def resume(self, epoch: int, batch: int) -> None:
         """Make the next epoch number `epoch`, from its batch `batch` on."""
@@ -126,15 +124,13 @@ class EpochIterator:
 
     def peek(self) -> Any:
         """The next batch, which the next epoch will still deliver."""
-        iterator = self._open or self._pass()
         try:
-            first = next(iterator)
+            first, self._open = peeked(self._open or self._pass())
         except StopIteration:
             raise ValueError(
                 "The data gave no batch at all; check that it is not empty and that a "
                 "generator is not exhausted."
             ) from None
-        self._open = _chain(first, iterator)
         return first
 
     def __iter__(self) -> Iterator[Any]:
@@ -171,8 +167,3 @@ _END = object()
 def _repeats(adapter: DataAdapter) -> bool:
     """Arrays start over by themselves when `steps` asks for more than they hold."""
     return getattr(adapter, "repeats", False)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

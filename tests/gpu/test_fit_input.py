@@ -4,6 +4,8 @@ On the test double copies are put off until a step waits for them; batches that 
 without waiting would hold 77s.
 """
 
+import threading
+
 import numpy as np
 import pytest
 from late_copies import Late
@@ -74,14 +76,17 @@ def assert_same(one, other):
         {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
         {"validation_data": batches(3)},
         {"compiled": {"run_eagerly": True}},
+        {"compiled": {"steps_per_execution": 4}},
     ],
-    ids=["plain", "steps", "class_weight", "validation", "eager"],
+    ids=["plain", "steps", "class_weight", "validation", "eager", "executions"],
 )
 def test_training_is_what_it_is_without(rings, how):
     data = batches().repeat() if "steps_per_epoch" in how else batches()
     ours = fitted(data, **how)
     passes = 1 if "steps_per_epoch" in how else 6 if "validation_data" in how else 3
-    passes -= "compiled" in how  # the first step makes the variables, and shows where they are
+    passes -= "run_eagerly" in how.get(
+        "compiled", {}
+    )  # the first step makes the variables, and shows where they are
     assert len(rings) == passes
     if "validation_data" in how:
         how = {**how, "validation_data": without_ring(batches(3))}
@@ -130,25 +135,123 @@ def test_the_next_batch_is_copied_during_a_step(gpus, rings):
     assert late == [] and [ring.queued for ring in rings] == [2 * n]
 
 
-def test_python_per_element_does_not_run_ahead(rings):
+def rows_of(n=24):
+    (x, y) = next(iter(batches(1, n)))
+    return x.numpy(), y.numpy()
+
+
+class Batches(hr.keras.utils.Sequence):
+    """Tells when its batches are asked for."""
+
+    def __init__(self, taken=None):
+        self.x, self.y = rows_of()
+        self.taken = [] if taken is None else taken
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        self.taken.append((i, threading.get_ident()))
+        return self.x[4 * i : 4 * i + 4], self.y[4 * i : 4 * i + 4]
+
+
+def from_python(taken):
     def rows():
-        for i in range(8):
-            yield np.full((4, 5), i, "f4"), np.arange(4) % 3
+        for i, row in enumerate(zip(*rows_of(), strict=True)):
+            taken.append(i)
+            yield row
 
-    spec = (hr.TensorSpec((4, 5), "float32"), hr.TensorSpec((4,), "int64"))
-    data = Dataset.from_generator(rows, output_signature=spec)
-    fitted(data, epochs=1)
-    assert rings == []
-    fitted(data.prefetch(2), epochs=1)  # the user lets it
+    spec = (hr.TensorSpec((5,), "float32"), hr.TensorSpec((), "int64"))
+    return Dataset.from_generator(rows, output_signature=spec).batch(4)
+
+
+DATA = {
+    "arrays": lambda: (*rows_of(), {"batch_size": 5}),
+    "in_order": lambda: (*rows_of(), {"batch_size": 4, "shuffle": False}),
+    "generator": lambda: (iter(Batches()), None, {"steps_per_epoch": 3, "epochs": 2}),
+    "sequence": lambda: (Batches(), None, {}),
+    "weighed": lambda: (Batches(), None, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}),
+    "python": lambda: (from_python([]), None, {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "thread", "executions"),
+    [
+        ("arrays", False, 1),
+        ("arrays", True, 2),
+        ("in_order", True, 1),
+        ("generator", False, 2),
+        ("sequence", False, 1),
+        ("weighed", False, 1),
+        ("python", False, 2),
+    ],
+)
+def test_other_data_goes_through_the_ring(rings, monkeypatch, kind, thread, executions):
+    monkeypatch.setattr(device_input, "_WORTH_A_THREAD", 0 if thread else 1 << 40)
+    compiled = {"steps_per_execution": executions}
+    x, y, how = DATA[kind]()
+    ours = fitted(x, compiled, y=y, **how)
+    assert len(rings) == (1 if kind == "generator" else 3)
+    with monkeypatch.context() as without:
+        without.setattr(device_input, "_gpu_of", lambda model: None)
+        x, y, how = DATA[kind]()
+        theirs = fitted(x, compiled, y=y, **how)
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "dataset"])
+@pytest.mark.parametrize("executions", [1, 2])
+def test_python_code_runs_when_its_batch_is_asked_for(rings, kind, executions):
+    taken, seen = [], []
+    data = Batches(taken) if kind == "sequence" else from_python(taken)
+
+    class Step(hr.keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(len(taken))
+
+    compiled = {"steps_per_execution": executions}
+    fitted(data, compiled, epochs=1, callbacks=[Step()], shuffle=False)
     assert len(rings) == 1
+    each = executions * (1 if kind == "sequence" else 4)
+    assert seen == [each * (k + 1) for k in range(6 // executions)]
+    if kind == "sequence":
+        assert taken == [(i, threading.get_ident()) for i in range(6)]
 
 
-def test_batches_stay_on_the_host(rings):
+def test_python_behind_a_prefetch_runs_ahead(rings):
+    fitted(from_python([]).prefetch(2), epochs=1)
+    assert len(rings) == 1 and rings[0].queued == 12
+
+
+def test_bytes_travel_and_are_cast_on_the_gpu(gpus, rings):
+    images = np.random.default_rng(3).integers(0, 256, (24, 5), dtype=np.uint8)
+    whole = Dataset.from_tensor_slices((images, rows_of()[1]))
+    data = whole.map(lambda x, y: (hr.cast(x, hr.float32) / 255, y)).batch(4)
+    assert "fed" not in data.explain()
+    ours = fitted(data)
+    text = " ".join(data.explain().split())
+    assert "As a model on a GPU was fed:" in text and "on_device(0, 3, cast_on_device)" in text
+    assert "+ '<lambda>' sends uint8, cast to float32 behind the copy" in text
+    assert "on gpu:0" in " ".join(data.stats().choices) or not gpus.real
+    if not gpus.real:
+        assert [ring.moved for ring in rings] == [24 * (5 + 8)] * 3
+    assert_same(ours, fitted(without_ring(data)))
+    weighed = {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}  # of floats
+    assert_same(fitted(data, **weighed), fitted(without_ring(data), **weighed))
+
+
+def test_another_device_is_asked_for(rings):
     with hr.device("cpu:0"):
         fitted(batches(), epochs=1)
-    fitted(batches(), compiled={"steps_per_execution": 2}, epochs=1)
-    x, y = next(iter(batches(1, 24)))
-    fitted(x.numpy(), y=y.numpy(), epochs=1)
+        fitted(*rows_of()[:1], y=rows_of()[1], epochs=1)
+    assert rings == []
+
+
+def test_arrays_of_a_gpu_stay_there(rings):
+    x, y = rows_of()
+    with hr.device("gpu:0"):
+        fitted(hr.constant(x), y=y, epochs=1)
     assert rings == []
 
 

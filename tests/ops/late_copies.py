@@ -16,6 +16,7 @@ class Late(DeviceCopies):
 
     Attributes:
         queued: how many copies have been queued.
+        moved: their bytes.
         waits: False leaves out the steps' wait.
     """
 
@@ -23,7 +24,7 @@ class Late(DeviceCopies):
     changed = threading.Condition()
 
     def __init__(self, index):
-        self._index, self.queued = index, 0
+        self._index, self.queued, self.moved = index, 0, 0
         self._todo, self._lock = [], threading.Lock()
 
     def pinned(self, size_bytes):
@@ -43,6 +44,7 @@ class Late(DeviceCopies):
             self._todo.append(lambda: np.copyto(at.view(), source))
         with Late.changed:
             self.queued += 1
+            self.moved += source.nbytes
             Late.changed.notify_all()
 
     def copied(self):
