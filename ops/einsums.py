@@ -28,7 +28,7 @@ from .tensor import Tensor
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
-__all__ = ["einsum", "tensordot"]
+__all__ = ["einsum", "pair_plan", "tensordot"]
 
 
 def einsum(equation: str, *inputs: Any, **kwargs: Any) -> Tensor:
@@ -85,11 +85,12 @@ def _explicit(equation: str, count: int) -> str:
 
 
 @functools.lru_cache(512)
-def _pair_plan(equation: str) -> Any:
+def pair_plan(equation: str) -> Any:
     """How to run a sum of two operands as a product: None if it does not have that form.
 
-    The first entry says whether the operands are swapped, so that the product's rows are in
-    front in the result too and nothing has to be transposed.
+    Whether the operands are swapped, so that the product's rows are in front in the result, too,
+    and nothing has to be transposed; how many labels are stacked, how many are rows, how many
+    are summed over; the orders of axes of both operands and of the result.
     """
     left, right = equation.split("->")
     if "." in equation:
@@ -117,7 +118,7 @@ def _pair_plan(equation: str) -> Any:
 
 
 def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
-    plan = _pair_plan(equation)
+    plan = pair_plan(equation)
     left = equation.split("->")[0].split(",")
     if plan is None or x.dtype.kind in "iu" or x.ndim != len(left[0]) or y.ndim != len(left[1]):
         return None

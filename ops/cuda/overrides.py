@@ -17,6 +17,7 @@ from .. import random_ops
 from ..array_gather import GatherV2, _GatherGrad
 from ..conv_primitives import windows_of
 from ..devices import devices
+from ..einsums import Einsum
 from ..graph.fused import Fused
 from ..linalg_ops import BatchMatMulV2, MatMul
 from ..nn_losses import SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits
@@ -30,6 +31,7 @@ from . import (
     convolution,
     cross_entropy,
     device,
+    einsum,
     embedding,
     gemm,
     loops,
@@ -79,6 +81,11 @@ def _matmul(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
 @_for_gpus(BatchMatMulV2)
 def _batch_matmul(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> Any:
     return gemm.matmul(x, y, adj_x, adj_y)
+
+
+@_for_gpus(Einsum)
+def _einsum(*arrays: Any, equation: str) -> Any:
+    return einsum.einsum(*arrays, equation=equation)
 
 
 # -- convolution, pooling, normalization ------------------------------------------------------

@@ -16,7 +16,9 @@ from .graph import Node
 from .loops import Step, joined
 from .scalar_code import can_cast, is_exact, supports
 
-__all__ = ["Group", "for_gpus", "is_exact_call", "is_fusible", "is_heavy", "refusal"]
+__all__ = [
+    "Group", "are_for_gpus", "for_gpus", "is_exact_call", "is_fusible", "is_heavy", "refusal",
+]  # fmt: skip
 
 _MAX_STEPS = 64
 _MAX_INPUTS = 14
@@ -42,6 +44,11 @@ def for_gpus(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         _target.gpus = before
+
+
+def are_for_gpus() -> bool:
+    """Whether kernels are made for GPUs now."""
+    return _target.gpus
 
 
 class Rule(NamedTuple):

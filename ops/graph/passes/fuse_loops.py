@@ -15,7 +15,7 @@ from typing import Any
 
 from ..fused import MIN_SIZE, Fused, Program
 from ..graph import Graph, Node, copy_node
-from ..loop_steps import Group, is_heavy
+from ..loop_steps import Group, are_for_gpus, is_heavy
 
 __all__ = ["Unit", "Units", "fuse_loops"]
 
@@ -144,8 +144,10 @@ class Units:
         self._exact = graph.exact
         writer: Unit | None = None  # the last node that changed state
         readers: list[Unit] = []  # those that read state since
+        # On a GPU a launch costs as much as thousands of elements: no chain is too short.
+        least = 1 if are_for_gpus() else MIN_SIZE
         for place, node in enumerate(graph.nodes):
-            group = Group.found(node, self._exact, MIN_SIZE)
+            group = Group.found(node, self._exact, least)
             unit = Unit(len(self.all), node, place, group)
             self.all.append(unit)
             self._of[id(node)] = unit
@@ -208,7 +210,11 @@ class Units:
 
     def worth_it(self, unit: Unit) -> bool:
         """Whether a kernel of the unit gains anything on calling NumPy."""
-        return len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit)
+        if len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit):
+            return True
+        # CuPy makes float32 of 16-bit floats first, or has no loop for them.
+        tensors = (*unit.nodes[0].inputs, *unit.nodes[0].outputs)
+        return are_for_gpus() and any(t.dtype.is_floating and t.dtype.size == 2 for t in tensors)
 
     def _is_large(self, unit: Unit) -> bool:
         """Whether a call alone works on so much that threads and used memory gain something.
