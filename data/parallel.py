@@ -23,12 +23,14 @@ blocks again.
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 import weakref
 from functools import cached_property
 from typing import Any
 
+from ..ops.tensor_spec import TensorSpec
 from .applying import apply_function
 from .block import Block
 from .caught import Caught
@@ -94,6 +96,15 @@ class ParallelNode(UnaryNode):
     def make_stage(self, inputs: list[Stage], context: Context) -> Stage:
         """The stage, on the shared pool."""
         return _ParallelStage(self, inputs, context)
+
+
+def _least_bytes(node: ParallelNode) -> int:
+    """What an element takes before and behind the function, as far as its spec says so."""
+    total = 1
+    for leaf in (*node.input.structure.leaves, *node.structure.leaves):
+        if isinstance(leaf, TensorSpec) and leaf.shape.rank is not None:
+            total += math.prod(n or 1 for n in leaf.shape) * leaf.dtype.size
+    return total
 
 
 class _ParallelStage(Stage):
@@ -373,7 +384,8 @@ class _ParallelStage(Stage):
         self._given = 0  # rows handed out since the beginning or the restored position
         self._slow = 0  # items in a row that took long enough for a handover
         self._inline_s = 0.0
-        self._rows = min(_FIRST_ROWS, self._most_rows)  # of the next item
+        known = max(1, self._target_bytes // _least_bytes(self.node))
+        self._rows = min(_FIRST_ROWS, known, self._most_rows)  # of the next item
         self._ready: Block | None = None
         self._failed: Caught | None = None
         self._rest: tuple[Block, int] | None = None

@@ -111,7 +111,7 @@ def _mpi(*arguments: str) -> dict[str, Any]:
         raise SystemExit("mpiexec is missing: pip install 'headrace[mpi]'")
     script = str(Path(__file__).with_name("worker.py"))
     done = subprocess.run(
-        [launcher, "-n", "2", sys.executable, script, *arguments],
+        [launcher, "-bind-to", "core", "-n", "2", sys.executable, script, *arguments],
         stdout=subprocess.PIPE, text=True, timeout=600, check=True,
     )  # fmt: skip
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -20,12 +20,6 @@ import headrace as hr
 from headrace.distribute.mpi import load_mpi
 
 
-def pinned(rank: int) -> None:
-    """Each process on a core of its own."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[rank % len(cores)]})
-
-
 def measured_steps(rounds: int = 5) -> dict:
     """Seconds per step alone on one core, beside the others without communication, and with."""
     strategy = hr.distribute.MultiWorkerMirroredStrategy()
@@ -76,7 +70,7 @@ def measured_records(folder: str, rounds: int = 3) -> dict:
         found = found.map(lambda r: hr.io.parse_example(r, spec)["x"])
         return found.map(lambda x: (x, x)).prefetch(2)
 
-    steps = 20
+    steps = 60
     with strategy.scope():
         model = jobs.make_model()
     single = jobs.make_model()
@@ -122,7 +116,6 @@ def measured_bandwidth(size_bytes: int = 64 << 20, rounds: int = 7) -> dict:
 
 
 if __name__ == "__main__":
-    pinned(int(os.environ.get("PMI_RANK", 0)))
     what = {
         "step": measured_steps,
         "records": measured_records,

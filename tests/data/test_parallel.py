@@ -217,3 +217,17 @@ def test_an_error_of_the_input_passes_through():
 def test_a_user_label_shows():
     assert parallel(numbers(3), lambda x: x, name="mine").label == "parallel_map:mine"
     assert "parallel_map(<lambda>, threads=3)" == parallel(numbers(3), lambda x: x).describe()
+
+
+def test_the_first_block_of_large_elements_is_small():
+    # 2 MiB each: not so many at once before the first is there.
+    large = hr.data.Dataset.range(64).map(
+        lambda i: hr.fill([512, 1024], hr.cast(i, hr.float32)), num_parallel_calls=2
+    )
+    with large.raw_iterator() as iterator:
+        first = iterator.next_block(64)
+        assert first.num_rows <= 4
+        total = first.num_rows
+        while (block := iterator.next_block(64)) is not None:
+            total += block.num_rows
+    assert total == 64
