@@ -83,7 +83,8 @@ class Transformations(DatasetBase):
 
         Raises:
             InvalidArgumentError: there is no such device, or the function cannot run there: it
-                was not traced, changes state, or draws random numbers.
+                was not traced, changes state, or draws random numbers in a way that does not
+                tell elements apart.
 
         >>> import headrace as hr
         >>> list(hr.data.Dataset.range(3).map(lambda x: x * 2).as_numpy_iterator())

@@ -49,5 +49,8 @@ def _why_not(function: UserFunction) -> str | None:
     if function.is_stateful:
         return "it changes state outside"
     if function.is_random:
-        return "it draws random numbers, which are counted on the host"
+        # Elements draw by their numbers in the form for blocks alone.
+        why = function.vectorized().why_not
+        if why is not None:
+            return f"it draws random numbers, and {why}"
     return None

@@ -1,5 +1,7 @@
 """Elements on a GPU with work done there behind the copy: `device_cast`."""
 
+import re
+
 import numpy as np
 import pytest
 from late_copies import Late
@@ -79,6 +81,61 @@ def test_the_cast_before_them_moves_there_too():
     check(dataset, cast)
 
 
+def noisy(x, y):
+    moved = x + hr.cast(hr.random.uniform([4, 3], 0, 9, hr.int32, seed=4), hr.uint8)
+    keep = hr.random.stateless_uniform([], [3, 1]) < 0.5
+    return hr.cond(keep, lambda: x, lambda: moved), hr.random.normal([2], seed=7)
+
+
+def shuffled(x, noise):
+    keys = hr.random.uniform([4], seed=2)
+    return hr.gather(x, hr.argsort(keys)), noise + hr.random.truncated_normal([2], seed=5)
+
+
+RANDOM = {
+    "one": lambda data, where: data.map(noisy, **where),
+    "two": lambda data, where: data.map(noisy, **where).map(shuffled, **where),
+    "cast_before": lambda data, where: data.map(
+        lambda x, y: (hr.cast(x, hr.float32) / 255 + 0 * hr.random.uniform([], seed=3), y)
+    ).map(lambda x, y: (x, y, hr.random.uniform([3], seed=8)), **where),
+    "dropout": lambda data, where: data.batch(4).map(
+        lambda x, y: (hr.nn.dropout(hr.cast(x, hr.float32), 0.5, seed=1), y), **where
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_elements_draw_the_numbers_they_draw_on_the_host(kind):
+    make = RANDOM[kind]
+    there, here = (make(pixels(), where) for where in ({"device": "gpu:0"}, {}))
+    check(there, here)
+    host = [nest.flatten(e) for e in there.as_numpy_iterator()]
+    for one, other in zip(host, here.as_numpy_iterator(), strict=True):
+        for a, b in zip(one, nest.flatten(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_draws_go_on_where_they_were(at):
+    def rest(iterator):
+        return [np.concatenate([t.numpy().ravel() for t in e]).tolist() for e in iterator]
+
+    data = pixels(8).map(noisy, device="gpu:0")
+    iterator = iter(data)
+    for _ in range(at):
+        next(iterator)
+    fresh = iter(data)
+    next(fresh)
+    fresh.restore(iterator.state())
+    assert rest(fresh) == rest(iterator)
+
+
+def test_passes_differ_where_no_seed_was_chosen():
+    data = Dataset.range(4).map(lambda x: hr.random.uniform([]), device="gpu:0")
+    one, other = ([float(x) for x in data] for _ in range(2))
+    assert len({*one, *other}) == 8
+
+
 def test_errors_name_what_failed_and_the_next_element_comes():
     def checked(x):
         return hr.debugging.check_numerics(x, "bad row")
@@ -87,9 +144,14 @@ def test_errors_name_what_failed_and_the_next_element_comes():
     rows[2] = np.nan
     iterator = iter(Dataset.from_tensor_slices(rows).map(checked, device="gpu:0"))
     assert [float(next(iterator)), float(next(iterator))] == [0, 1]
-    with pytest.raises(hr.errors.InvalidArgumentError, match="bad row"):
+    with pytest.raises(hr.errors.InvalidArgumentError) as there:
         next(iterator)
     assert [float(x) for x in iterator] == [3, 4, 5]
+    with pytest.raises(hr.errors.InvalidArgumentError) as here:
+        list(Dataset.from_tensor_slices(rows).map(checked))
+    assert "bad row" in str(there.value) and "(element 2 of checked)" in str(there.value)
+    for said in (there, here):
+        assert re.search(r"\[stage [a-z_]+, .*test_device_map.py:\d+\]", str(said.value))
 
 
 def test_what_cannot_run_there_is_refused(gpus):
@@ -102,7 +164,7 @@ def test_what_cannot_run_there_is_refused(gpus):
     refused("must be a CPU or a GPU", lambda x: x, "tpu:0")
     refused("'python' cannot run on device 'gpu:0': it was not traced", python)
     refused("it changes state outside", lambda x: count.assign_add(x))
-    refused("it draws random numbers", lambda x: hr.random.uniform([]))
+    refused("RandomShuffle has no batch rule", lambda x: hr.random.shuffle([1, 2]))
     if gpus.count > 1:
         there = Dataset.range(3).map(lambda x: x, device="gpu:1")
         refused("the elements lie on gpu:1", lambda x: x, dataset=there)
