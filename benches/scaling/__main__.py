@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jobs
+import simulate
 
 import headrace as hr
 
@@ -70,6 +71,42 @@ def overhead(rounds: int) -> dict[str, Any]:
         for _ in range(rounds)
     ]
     return {"overhead": 1 / efficiency(rows, "one", "plain") - 1, "goal": 0.02}
+
+
+def prediction(rounds: int) -> dict[str, Any]:
+    """What the simulator says of two threads, from a timeline of some of their steps and the
+    time of a sum alone, against what other steps take."""
+    from headrace.distribute.buckets import assign_buckets
+    from headrace.distribute.shared_sum import SharedSum
+    from headrace.ops import workers
+
+    strategy = hr.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    run = jobs.stepper(strategy, 2)
+    shapes = [(jobs.SIZE, jobs.SIZE), (jobs.SIZE,)] * 2
+    sizes = [4 * int(np.prod(s)) for s in shapes]
+    limits = strategy.extended.options.bucket_bytes
+    buckets = [
+        sum(sizes[i] for i in bucket) for bucket in assign_buckets(sizes, ["f"] * 4, limits)
+    ]
+    arrays = [[np.ones(sum(sizes) // 4, np.float32)] for _ in range(2)]
+
+    def reduced() -> None:
+        work = SharedSum(arrays, [np.float32], False)
+        workers.spread([work.help, work.help])
+
+    rows = []
+    for _ in range(rounds):
+        with hr.distribute.Timeline() as timeline:
+            for _ in range(25):
+                run()
+        bytes_per_s = sum(sizes) / jobs.seconds_per_step(reduced, 0.2)
+        step, _ = simulate.from_timeline(timeline.chrome_trace(), 0, buckets)
+        network = simulate.Network(2, bytes_per_s, node_latency_s=0, launch_s=0)
+        predicted = simulate.simulate(step, network, 2, 400, overlapped=False)
+        rows.append({"predicted": predicted, "measured": jobs.seconds_per_step(run)})
+    return {"of_measured": efficiency(rows, "measured", "predicted"), "goal": "0.95 to 1.05",
+            "predicted_ms": float(np.median([r["predicted"] for r in rows])) * 1e3,
+            "measured_ms": float(np.median([r["measured"] for r in rows])) * 1e3}  # fmt: skip
 
 
 def thread_bandwidth(rounds: int) -> dict[str, Any]:
@@ -156,6 +193,7 @@ JOBS = {
     "processes": processes,
     "records": records,
     "overhead": overhead,
+    "prediction": prediction,
     "thread_bandwidth": thread_bandwidth,
     "process_bandwidth": process_bandwidth,
 }
@@ -171,7 +209,9 @@ def main() -> None:
     found = {}
     for name in given.job or JOBS:
         found[name] = JOBS[name](given.rounds)
-        shown = ", ".join(f"{k} {v:.4g}" for k, v in found[name].items())
+        shown = ", ".join(
+            f"{k} {v if isinstance(v, str) else f'{v:.4g}'}" for k, v in found[name].items()
+        )
         print(f"{name:18} {shown}", flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=1))

@@ -85,9 +85,24 @@ class Step:
 
 
 def simulate(
-    step: Step, network: Network, devices: int, steps: int = 12, seed: int = 0
+    step: Step,
+    network: Network,
+    devices: int,
+    steps: int = 12,
+    seed: int = 0,
+    overlapped: bool = True,
 ) -> float:
-    """Seconds per step on `devices`, after the first steps."""
+    """Seconds per step on `devices`, after the first steps.
+
+    Args:
+        step: of one device.
+        network: between them.
+        devices: how many.
+        steps: how many are simulated.
+        seed: of the jitter.
+        overlapped: whether something beside the device reduces; a CPU's cores do it themselves,
+            between the buckets.
+    """
     rng = np.random.default_rng(seed)
     slow = 1 + step.jitter * np.abs(rng.standard_normal((steps, devices)))
     events: list[tuple[float, int, str, int]] = []
@@ -127,7 +142,11 @@ def simulate(
                 if bucket == count - 1:
                     for other in range(devices):
                         at(free, "reduced", other)
-            at(now, "backward", device)
+                elif not overlapped:
+                    for other in range(devices):
+                        at(free, "backward", other)
+            if overlapped:
+                at(now, "backward", device)
         else:
             done = now + step.update_s * slow[k, device]
             ends[k] = max(ends[k], done)
@@ -160,31 +179,53 @@ def of_parameters(
     return Step(forward_s, buckets, update_s, input_s, jitter)
 
 
-def from_timeline(trace: dict[str, Any], replica: int = 0) -> tuple[Step, list[float]]:
-    """The step of a Chrome trace that `hr.distribute.Timeline` wrote, as its median, and how
-    long its reductions took once their work could begin."""
+# Quantiles of |N(0, 1)|, by which jitter enters.
+_MEDIAN, _TENTH = 0.6745, 1.6449
+
+
+def from_timeline(
+    trace: dict[str, Any], replica: int = 0, sizes_bytes: Sequence[float] = ()
+) -> tuple[Step, list[float]]:
+    """The step of a Chrome trace that `hr.distribute.Timeline` wrote, and how long its
+    reductions took once their work could begin, as medians.
+
+    Args:
+        trace: at least some steps of the same buckets.
+        replica: whose.
+        sizes_bytes: of the buckets, which a trace does not say.
+    """
     spans = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["pid"] % 1000 == replica]
     steps = sorted((e for e in spans if e["cat"] == "compute"), key=lambda e: e["ts"])
-    rows, waits = [], []
+    rows = []
     for each in steps:
         start, stop = each["ts"], each["ts"] + each["dur"]
         inside = [e for e in spans if start <= e["ts"] <= stop]
         begun = sorted(e["ts"] - start for e in inside if e["cat"] == "communication")
         waited = sorted((e["ts"] - start, e["dur"]) for e in inside if e["cat"] == "waiting")
         rows.append((begun, each["dur"], waited))
-        waits.append(sum(d for _, d in waited))
     counts = [len(r[0]) for r in rows]
     usual = max(set(counts), key=counts.count)
     rows = [r for r in rows if len(r[0]) == usual and len(r[2]) == usual]
+    computed = [total - sum(d for _, d in waited) for _, total, waited in rows]
+    jitter, level = _jitter(computed)
     begun = np.median([r[0] for r in rows], axis=0) / 1e6
-    total = float(np.median([r[1] for r in rows])) / 1e6
     waited = np.median([[d for _, d in r[2]] for r in rows], axis=0) / 1e6
-    forward_s = float(begun[0]) if usual else total
+    compute_s = float(np.median(computed)) / 1e6
+    forward_s = float(begun[0]) if usual else compute_s
     gaps = np.diff(begun, prepend=forward_s) if usual else []
-    last = float(begun[-1]) if usual else total
-    update_s = max(0.0, total - last - float(np.sum(waited)))
-    buckets = tuple((float(g), 0.0) for g in gaps)
-    return Step(forward_s, buckets, update_s), [float(w) for w in waited]
+    update_s = max(0.0, compute_s - float(begun[-1])) if usual else 0.0
+    sizes = tuple(sizes_bytes) or (0.0,) * usual
+    buckets = tuple((float(g) * level, s) for g, s in zip(gaps, sizes, strict=True))
+    step = Step(forward_s * level, buckets, update_s * level, jitter=jitter)
+    return step, [float(w) for w in waited]
+
+
+def _jitter(times: Sequence[float]) -> tuple[float, float]:
+    """The jitter of steps that took so long, and what an undisturbed one takes, as a share of
+    the median."""
+    ratio = float(np.quantile(times, 0.9) / np.median(times))
+    jitter = max(0.0, (ratio - 1) / (_TENTH - _MEDIAN * ratio)) if ratio < 2 else 0.5
+    return jitter, 1 / (1 + _MEDIAN * jitter)
 
 
 MODELS = {

@@ -6,7 +6,6 @@ mpiexec -n 2 python benches/scaling/worker.py step|records|bandwidth [folder]
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path

@@ -100,3 +100,27 @@ def test_what_a_timeline_says_of_its_steps():
     assert waits == pytest.approx([0.0005, 0.002])
     assert step.update_s == pytest.approx(0.001)
     assert step.compute_s + sum(waits) == pytest.approx(0.0085)
+
+
+def test_what_reduces_by_itself_waits_for_every_reduction():
+    slow = sim.Network(per_node=1, net_bytes_per_s=1e9, net_latency_s=0, launch_s=0)
+    reductions = sum(slow.all_reduce_s(size, 4) for _, size in STEP.buckets)
+    found = sim.simulate(STEP, slow, 4, overlapped=False)
+    assert found == pytest.approx(STEP.compute_s + reductions)
+
+
+def test_jitter_is_found_again():
+    rng = np.random.default_rng(0)
+    timeline = hr.distribute.Timeline()
+    t = 0.0
+    for _ in range(4000):
+        slow = 1 + 0.08 * abs(rng.standard_normal())
+        for lane, begin, end in (
+            ("compute", 0, 0.012), ("communication", 0.008, 0.011), ("waiting", 0.01, 0.011)
+        ):  # fmt: skip
+            timeline.add(lane, "", 0, t + begin * slow, t + end * slow)
+        t += 0.05
+    step, _ = sim.from_timeline(timeline.chrome_trace(), sizes_bytes=[1e6])
+    assert step.jitter == pytest.approx(0.08, rel=0.1)
+    assert step.compute_s == pytest.approx(0.011, rel=0.01)
+    assert step.buckets[0][1] == 1e6
