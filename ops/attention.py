@@ -5,6 +5,9 @@ queries and keys, the softmax, the product with the values.  The weights (the so
 are kept for the gradient.  Heads run as compiled schedules (`native_schedule`), one per batch
 element, which several threads take.  Where no kernel can be had, the same runs as NumPy calls.
 
+16-bit floats are multiplied as they are and added up in float32, and so is the softmax; a GPU
+has a form of its own for them (`cuda.attention`), which keeps less than the weights.
+
 Source: Vaswani et al., "Attention is all you need" (2017).
 """
 
@@ -31,14 +34,17 @@ from .graph.fused import Program
 from .graph.loops import Step
 from .native_schedule import Call, product
 from .primitive import Primitive
+from .reductions import reduce_sum
 from .sequences import range as steps_of
 from .softmax_ops import softmax
+from .tape import GradientTape
 from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = ["attention", "dot_product_attention"]
 
 _F4 = dtypes.float32
+_ONE_OPERATION = (_F4, dtypes.float16, dtypes.bfloat16)
 _MASKED = -0.7 * float(np.finfo(np.float32).max)  # far below any score, and no infinity
 
 
@@ -86,12 +92,12 @@ def dot_product_attention(
     if mask is not None:
         mask = to_tensor(mask, None)
         mask = cast(mask, dtypes.bool)
+    if bias is None and query.dtype in _ONE_OPERATION:
+        return attention(query, key, value, mask, scale, causal=is_causal)[0]
     if is_causal:
         seen = causal_mask(query, key)
         mask = seen if mask is None else logical_and(mask, seen)
-    if bias is not None or query.dtype is not _F4:
-        return _composed(query, key, value, bias, mask, scale)
-    return attention(query, key, value, mask, scale)[0]
+    return _composed(query, key, value, bias, mask, scale)
 
 
 def causal_mask(query: Any, key: Any) -> Tensor:
@@ -118,10 +124,18 @@ def _composed(query: Any, key: Any, value: Any, bias: Any, mask: Any, scale: flo
 
 
 def attention(
-    query: Any, key: Any, value: Any, mask: Any = None, scale: float = 1.0
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any = None,
+    scale: float = 1.0,
+    *,
+    causal: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The results ``[batch, queries, heads, value size]`` and the weights
-    ``[batch, heads, queries, keys]``, all float32.
+    """The results ``[batch, queries, heads, value size]``, and what the gradient needs: the
+    weights ``[batch, heads, queries, keys]``, or a vector that only a GPU's gradient knows.
+
+    All are float32, float16 or bfloat16.
 
     Args:
         query: ``[batch, queries, heads, size]``.
@@ -130,6 +144,7 @@ def attention(
         mask: bool, broadcast to ``[batch, heads, queries, keys]``; keys where it is False are
             left out.
         scale: factor of the scores.
+        causal: whether a query sees no key behind its own place.
     """
     inputs = [to_tensor(t, None) for t in (query, key, value)]
     if mask is not None:
@@ -137,7 +152,7 @@ def attention(
         while mask.shape.rank < 4:
             mask = mask[None]
         inputs.append(mask)
-    out, weights = Attention(inputs, scale=float(scale))
+    out, weights = Attention(inputs, scale=float(scale), causal=bool(causal))
     return out, weights
 
 
@@ -258,21 +273,58 @@ def _heads_first(x: Any) -> Any:
     return x.transpose((0, 2, 1, 3))
 
 
+def _seen(xp: Any, rows: int, columns: int) -> Any:
+    """bool [rows, columns]: whether a query sees a key, if none behind its own place."""
+    return xp.arange(rows)[:, None] >= xp.arange(columns)
+
+
+@functools.lru_cache(4)
+def _seen_on_host(rows: int, columns: int) -> np.ndarray:
+    return _seen(np, rows, columns).astype(np.float32)[None, None]
+
+
+def _masks(xp: Any, mask: Sequence[Any], causal: bool, rows: int, columns: int) -> list[Any]:
+    """One mask [batch or 1, heads or 1, rows or 1, columns or 1], or none."""
+    if not causal:
+        return list(mask)
+    if xp is np:
+        seen = _seen_on_host(rows, columns)
+        return [np.asarray(m, np.float32) * seen for m in mask] or [seen]
+    seen = _seen(xp, rows, columns)
+    return [(m > 0) & seen for m in mask] or [seen[None, None]]
+
+
 # -- forward ----------------------------------------------------------------------------------
 
 
-def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
+def _wide(*arrays: Any) -> list[Any]:
+    """16-bit floats as float32."""
+    return [a.astype(np.float32) if a.dtype.itemsize == 2 else a for a in arrays]
+
+
+def _weights(q: Any, k: Any, mask: Sequence[Any], scale: float) -> Any:
+    """The softmax's results ``[batch, heads, queries, keys]`` by array calls; of 16-bit floats
+    in float32."""
+    xp = array_module(q)
+    q, k = _wide(q, k)
+    scores = _heads_first(q) @ _heads_first(k).swapaxes(2, 3) * q.dtype.type(scale)
+    if mask:
+        scores = xp.where(mask[0] > 0, scores, q.dtype.type(_MASKED))
+    scores = scores - scores.max(-1, keepdims=True, initial=-xp.inf)
+    xp.exp(scores, out=scores)
+    return scores / scores.sum(-1, keepdims=True)
+
+
+def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False) -> Any:
     xp = array_module(q)
     batch, rows, heads, _ = q.shape
     columns, size = k.shape[1], v.shape[3]
+    mask = tuple(_masks(xp, mask, causal, rows, columns))
     if not _compiled(q, k, v):
-        scores = _heads_first(q) @ _heads_first(k).swapaxes(2, 3) * q.dtype.type(scale)
-        if mask:
-            scores = xp.where(mask[0] > 0, scores, q.dtype.type(_MASKED))
-        scores = scores - scores.max(-1, keepdims=True, initial=-xp.inf)
-        xp.exp(scores, out=scores)
-        weights = scores / scores.sum(-1, keepdims=True)
-        return xp.ascontiguousarray(_heads_first(weights @ _heads_first(v))), weights
+        kind = q.dtype
+        weights = _weights(q, k, mask, scale).astype(kind, copy=False)
+        made = _heads_first(_wide(weights)[0] @ _heads_first(_wide(v)[0]))
+        return xp.ascontiguousarray(made.astype(kind, copy=False)), weights
     out = recycling.empty((batch, rows, heads, size), np.dtype(np.float32))
     weights = recycling.empty((batch, heads, rows, columns), np.dtype(np.float32))
     factor = np.full(1, scale, np.float32)
@@ -310,7 +362,7 @@ def _add_masks(
         shifts.append(m.strides[0] if m.shape[0] > 1 else 0)
 
 
-def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float) -> Any:
+def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False) -> Any:
     for name, tensor in (("query", q), ("key", k), ("value", v)):
         if tensor.shape.rank != 4:
             raise InvalidArgumentError(
@@ -357,14 +409,22 @@ def _vjp(op: Any, g_out: Any, g_weights: Any) -> Any:
         raise LookupError("the gradient of Attention's weights is not defined")
     if g_out is None:
         g_out = zeros_like(out)
-    found = AttentionGrad([q, k, v, weights, g_out, *mask], scale=op.attrs["scale"])
+    found = AttentionGrad([q, k, v, out, weights, g_out, *mask], **op.attrs)
     return (*found, *[None for _ in mask])
 
 
-def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: float) -> Any:
+def _grad_impl(
+    q: Any, k: Any, v: Any, out: Any, weights: Any, g: Any, *mask: Any, scale: float,
+    causal: bool = False,
+) -> Any:  # fmt: skip
     xp = array_module(q)
     rows, columns = q.shape[1], k.shape[1]
+    mask = tuple(_masks(xp, mask, causal, rows, columns))
+    if weights.ndim == 1:  # what a GPU kept, which has no form for this way back
+        weights = _weights(q, k, mask, scale).astype(q.dtype, copy=False)
     if not _compiled(q, k, v, weights, g):
+        kind = q.dtype
+        q, k, v, weights, g = _wide(q, k, v, weights, g)
         dy = _heads_first(g)
         dv = weights.swapaxes(2, 3) @ dy
         dp = dy @ _heads_first(v).swapaxes(2, 3)
@@ -373,7 +433,9 @@ def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: 
         if mask:
             ds = xp.where(mask[0] > 0, ds, q.dtype.type(0))
         dq, dk = ds @ _heads_first(k), ds.swapaxes(2, 3) @ _heads_first(q)
-        return tuple(xp.ascontiguousarray(_heads_first(t)) for t in (dq, dk, dv))
+        return tuple(
+            xp.ascontiguousarray(_heads_first(t).astype(kind, copy=False)) for t in (dq, dk, dv)
+        )
     dq, dk, dv = (recycling.empty(t.shape, np.dtype(np.float32)) for t in (q, k, v))
     factor = np.full(1, scale, np.float32)
     full = [_full_rows(m, rows, columns) for m in mask]
@@ -402,8 +464,42 @@ def _grad_impl(q: Any, k: Any, v: Any, weights: Any, g: Any, *mask: Any, scale: 
     return dq, dk, dv
 
 
-def _grad_shape(q: Any, k: Any, v: Any, *rest: Any, scale: float) -> tuple[TensorSpec, ...]:
+def _grad_shape(q: Any, k: Any, v: Any, *rest: Any, **_: Any) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(t.shape, t.dtype) for t in (q, k, v))
+
+
+def _grad_vjp(op: Any, gq: Any, gk: Any, gv: Any) -> Any:
+    """Gradients of q, k, v and g: the derivative of the formula written in ops (second order is
+    rare).  `out` and the weights count as functions of q, k and v."""
+    q, k, v, _, _, g, *mask = op.inputs
+    with GradientTape() as tape:
+        tape.watch([q, k, v, g])
+        found = _gradients_in_ops(q, k, v, g, mask, **op.attrs)
+    dq, dk, dv, dg = tape.gradient(found, [q, k, v, g], output_gradients=[gq, gk, gv])
+    return (dq, dk, dv, None, None, dg, *[None for _ in mask])
+
+
+def _gradients_in_ops(
+    q: Any, k: Any, v: Any, g: Any, mask: Sequence[Any], scale: float, causal: bool = False
+) -> list[Any]:
+    kind, (q, k, v, g) = q.dtype, (cast(t, _F4) for t in (q, k, v, g))
+    scores = einsum("btnh,bsnh->bnts", q, k) * scale
+    shown = [greater_equal(m, cast(0.5, m.dtype)) for m in mask]
+    if causal:
+        shown = [logical_and(m, causal_mask(q, k)) for m in shown] or [causal_mask(q, k)]
+    for m in shown:
+        scores = where(m, scores, constant(_MASKED))
+    weights = softmax(scores)
+    dp = einsum("btnh,bsnh->bnts", g, v)
+    ds = weights * (dp - reduce_sum(dp * weights, -1, True)) * scale
+    for m in shown:
+        ds = where(m, ds, constant(0.0))
+    found = [
+        einsum("bnts,bsnh->btnh", ds, k),
+        einsum("bnts,btnh->bsnh", ds, q),
+        einsum("bnts,btnh->bsnh", weights, g),
+    ]
+    return [cast(t, kind) for t in found]
 
 
 Attention = Primitive(
@@ -415,4 +511,6 @@ Attention = Primitive(
     partial_grads=True,
     check_first=True,  # the kernels believe the sizes
 )
-AttentionGrad = Primitive("_AttentionGrad", "inputs: N * T", impl=_grad_impl, shape=_grad_shape)
+AttentionGrad = Primitive(
+    "_AttentionGrad", "inputs: N * T", impl=_grad_impl, shape=_grad_shape, vjp=_grad_vjp
+)

@@ -101,9 +101,9 @@ class Attention(Layer):
             plain and seen is None and not drops and not return_attention_scores
             and len(query.shape) == 3 and query.dtype == hr.float32
         ):  # fmt: skip
-            allowed = causal_mask(query, key) if use_causal_mask else None
             one = [hr.expand_dims(t, 2) for t in (query, key, value)]
-            output, weights = hr.squeeze(attention(*one, allowed)[0], 2), None
+            output = hr.squeeze(attention(*one, causal=bool(use_causal_mask))[0], 2)
+            weights = None
         else:
             if seen is not None:
                 seen = hr.cast(seen, hr.bool)
