@@ -41,8 +41,8 @@ def batch_norm_training(
     variances (of the population).
 
     Args:
-        x: float32 or float64.
-        scale, offset: [channels].
+        x: floats.
+        scale, offset: [channels], float32 for 16-bit `x`, and so are means and variances.
         epsilon: added to the variance.
     """
     return _BatchNorm(x, scale, offset, epsilon=float(epsilon))
@@ -68,6 +68,9 @@ def _column_sums(xp: Any, x: Any) -> Any:
 
 
 def _norm_impl(x: Any, scale: Any, offset: Any, *, epsilon: float) -> Any:
+    if x.dtype != scale.dtype:
+        y, mean, variance = _norm_impl(x.astype(scale.dtype), scale, offset, epsilon=epsilon)
+        return y.astype(x.dtype), mean, variance
     found = compiled.batch_norm(x, scale, offset, epsilon)
     if found is not None:
         return found
@@ -90,7 +93,7 @@ def _norm_shape(x: Any, scale: Any, offset: Any, *, epsilon: float) -> Any:
                 f"{t.shape} and {channels} [Op:FusedBatchNormV3]",
                 op="FusedBatchNormV3",
             )
-    vector = TensorSpec(channels, x.dtype)
+    vector = TensorSpec(channels, scale.dtype)
     return TensorSpec(x.shape, x.dtype), vector, vector
 
 
@@ -102,24 +105,25 @@ def _norm_vjp(op: Any, g: Any, g_mean: Any, g_variance: Any) -> Any:
         dx, dscale, doffset = _BatchNormGrad(g, x, scale, mean, variance, **op.attrs)
     # The statistics as results of their own; a moving average stops the gradient before.
     if g_mean is not None or g_variance is not None:
+        kind, x = x.dtype, cast(x, scale.dtype)
         axes = list(range(x.shape.rank - 1))
         count = reduce_sum(x[..., :1] * 0 + 1)
         extra = 0 if g_mean is None else g_mean / count
         if g_variance is not None:
             extra = extra + (x - reduce_mean(x, axes)) * (2 * g_variance / count)
-        extra = extra + x * 0
+        extra = cast(extra + x * 0, kind)
         dx = extra if dx is None else dx + extra
     return dx, dscale, doffset
 
 
 _BatchNorm = Primitive(
     "_BatchNorm",
-    "x: T, scale: T, offset: T",
+    "x: T, scale: U, offset: U",
     impl=_norm_impl,
     shape=_norm_shape,
     vjp=_norm_vjp,
     batch=batch_loop.looped,
-    types={"T": FLOATS},
+    types={"T": FLOATS, "U": FLOATS},
     check_first=True,
     partial_grads=True,
 )
@@ -128,6 +132,10 @@ _BatchNorm = Primitive(
 def _norm_grad_impl(
     g: Any, x: Any, scale: Any, mean: Any, variance: Any, *, epsilon: float
 ) -> Any:
+    if x.dtype != scale.dtype:
+        wide = [a.astype(scale.dtype) for a in (g, x)]
+        dx, *rest = _norm_grad_impl(*wide, scale, mean, variance, epsilon=epsilon)
+        return dx.astype(x.dtype), *rest
     found = compiled.batch_norm_grad(g, x, scale, mean, variance, epsilon)
     if found is not None:
         return found
@@ -149,8 +157,9 @@ def _norm_grad_impl(
 
 def _norm_grad_vjp(op: Any, gdx: Any, gdscale: Any, gdoffset: Any) -> Any:
     g, x, scale, _, _ = op.inputs
-    found = _second_order(g, x, scale, gdx, gdscale, gdoffset, op.attrs["epsilon"])
-    return (*found, None, None)
+    kind, (g, x, gdx) = x.dtype, (cast(t, scale.dtype) for t in (g, x, gdx))
+    dg, dx, dscale = _second_order(g, x, scale, gdx, gdscale, gdoffset, op.attrs["epsilon"])
+    return cast(dg, kind), cast(dx, kind), dscale, None, None
 
 
 def _second_order(
@@ -185,13 +194,13 @@ def _rows(x: Any) -> Any:
 
 
 def _norm_grad_shape(g: Any, x: Any, scale: Any, *rest: Any, epsilon: float) -> Any:
-    vector = TensorSpec(scale.shape, x.dtype)
+    vector = TensorSpec(scale.shape, scale.dtype)
     return TensorSpec(x.shape, x.dtype), vector, vector
 
 
 _BatchNormGrad = Primitive(
     "_BatchNormGrad",
-    "g: T, x: T, scale: T, mean: T, variance: T",
+    "g: T, x: T, scale: U, mean: U, variance: U",
     impl=_norm_grad_impl,
     shape=_norm_grad_shape,
     vjp=_norm_grad_vjp,
@@ -213,12 +222,8 @@ def _fused_impl(
         wide = xp.ascontiguousarray(wide)
         y, m, v = _norm_impl(wide, scale, offset, epsilon=epsilon)
         rows = max(wide.size // max(wide.shape[-1], 1), 1)
-        bessel = v * v.dtype.type(rows / max(rows - 1, 1))
-        f = scale.dtype.type(exponential_avg_factor)
-        if f == 1 or not mean.size:
-            new_mean, new_variance = m, bessel
-        else:
-            new_mean, new_variance = mean + (m - mean) * f, variance + (bessel - variance) * f
+        moved = moving_averages(mean, variance, m, v, rows, exponential_avg_factor)
+        new_mean, new_variance = moved
         reserve = (m, v)
     else:
         factor = scale / xp.sqrt(variance + scale.dtype.type(epsilon))
@@ -228,6 +233,17 @@ def _fused_impl(
         reserve = (mean, variance)
     y = from_channels_last(y.astype(dtype, copy=False), data_format)
     return (y, new_mean, new_variance, *reserve, xp.zeros(0, scale.dtype))
+
+
+def moving_averages(
+    mean: Any, variance: Any, m: Any, v: Any, rows: int, factor: float
+) -> tuple[Any, Any]:
+    """The moving averages behind a batch of `rows` with mean `m` and variance `v`."""
+    bessel = v * v.dtype.type(rows / max(rows - 1, 1))
+    f = v.dtype.type(factor)
+    if f == 1 or not mean.size:
+        return m, bessel
+    return mean + (m - mean) * f, variance + (bessel - variance) * f
 
 
 def _fused_shape(

@@ -216,15 +216,22 @@ class BatchNormalization(_Normalization):
                 "The mask provided should be one dimension less than the inputs. Received: "
                 f"mask.shape={tuple(mask.shape)}, inputs.shape={tuple(inputs.shape)}"
             )
-        # Half floats overflow in the sums of squares.
-        x = hr.cast(inputs, hr.float32) if hr.as_dtype(inputs.dtype).size < 4 else inputs
+        learns = training and self.trainable
+        together = current.replica if self.synchronized else None
+        last = self.axis % len(inputs.shape) == len(inputs.shape) - 1
+        one = learns and together is None and mask is None and last
+        kind = hr.as_dtype(inputs.dtype)
+        x = inputs
+        if kind.size < 4 and not (one and kind.is_floating):
+            # Half floats overflow in the sums of squares.
+            x = hr.cast(inputs, hr.float32)
         mean, variance = self.moving_mean.read_value(), self.moving_variance.read_value()
-        if training and self.trainable:
+        if learns:
             old_mean, old_variance = mean, variance
             fused = None
-            if self.synchronized and current.replica is not None:
+            if together is not None:
                 mean, variance = self._moments_of_all(x, mask)
-            elif mask is None and self.axis % len(x.shape) == len(x.shape) - 1:
+            elif one:
                 fused, mean, variance = self._fused(x)
             else:
                 mean, variance = self._moments(x, mask)
@@ -253,8 +260,9 @@ class BatchNormalization(_Normalization):
     def _fused(self, x: Any) -> tuple[Any, Any, Any]:
         """Result and statistics by one operation, for features on the last axis."""
         size = self.moving_mean.shape
-        scale = hr.ones(size, x.dtype) if self.gamma is None else hr.cast(self.gamma, x.dtype)
-        offset = hr.zeros(size, x.dtype) if self.beta is None else hr.cast(self.beta, x.dtype)
+        wide = hr.float32 if hr.as_dtype(x.dtype).size < 4 else x.dtype
+        scale = hr.ones(size, wide) if self.gamma is None else hr.cast(self.gamma, wide)
+        offset = hr.zeros(size, wide) if self.beta is None else hr.cast(self.beta, wide)
         return batch_norm_training(x, scale, offset, self.epsilon)
 
     def _moments_of_all(self, x: Any, mask: Any) -> tuple[Any, Any]:
