@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import os
 import sys
@@ -21,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
+__all__ = ["START_S", "Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
 
 # What launchers set in the environment of the processes they start.
 _LAUNCHERS = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
 
+START_S = 300.0
 _PASSED_ON_S = 1.0  # what the launcher has to forward a process's last words
 
 
@@ -34,22 +36,38 @@ def started_by_mpiexec() -> bool:
     return any(name in os.environ for name in _LAUNCHERS)
 
 
+def wait_for_all_ranks_to_start_mpi() -> Any:
+    """The module: its import returns when every rank has come to it."""
+    from mpi4py import MPI
+
+    return MPI
+
+
 @functools.cache
-def load_mpi() -> Any:
+def load_mpi(timeout_s: float = START_S) -> Any:
     """The module `mpi4py.MPI`; loading it connects the processes.
+
+    Args:
+        timeout_s: how long to wait for the others to do the same.  MPI waits for ever where one
+            has ended before, and runs no Python meanwhile: a timer in C ends this process then
+            and prints where it stands.
 
     Raises:
         ImportError: it is not installed; says what to install.
         RuntimeError: the MPI library does not support threads.
     """
     try:
-        from mpi4py import MPI
+        if started_by_mpiexec():
+            faulthandler.dump_traceback_later(timeout_s, exit=True)
+        MPI = wait_for_all_ranks_to_start_mpi()
     except (ImportError, RuntimeError) as error:
         raise ImportError(
             "MultiWorkerMirroredStrategy needs MPI, which cannot be loaded "
             f"({error}); install the extra mpi: pip install 'headrace[mpi]' (mpi4py and the "
             "mpich library and launcher)"
         ) from error
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise RuntimeError(
             "MultiWorkerMirroredStrategy needs an MPI library that supports threads "

@@ -1,0 +1,21 @@
+"""A rank that ends before MPI has started leaves nobody waiting for ever."""
+
+import pytest
+
+pytestmark = [pytest.mark.timeout(200), pytest.mark.processes]
+
+ABSENT = """
+    if os.environ["PMI_RANK"] == "1":
+        raise SystemExit("no data on this machine")
+    options = hr.distribute.experimental.CommunicationOptions(timeout_seconds=3)
+    hr.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    print("never")
+"""
+
+
+def test_a_rank_that_never_starts_ends_the_job(run_job):
+    found = run_job(2, ABSENT)
+    assert found.code != 0
+    assert "never" not in found.out
+    assert "no data on this machine" in found.err
+    assert "wait_for_all_ranks_to_start_mpi" in found.err
