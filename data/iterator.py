@@ -28,6 +28,12 @@ from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TypeSpec
 from .block import Block
 from .columns import ListColumn
+from .iterator_checkpoint import (
+    ITERATOR_STATE,
+    iterator_text,
+    refuse_foreign_state,
+    state_of_text,
+)
 from .node import Node
 from .optional import Optional
 from .stacked_columns import StackedColumns
@@ -163,6 +169,20 @@ class RawIterator:
         self._stage.restore(state["stage"])
         if state["skip"]:
             self._stage.skip_rows(state["skip"])
+
+    # -- checkpoints of objects -----------------------------------------------------------
+
+    def _checkpoint_children(self) -> tuple[()]:
+        return ()
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {ITERATOR_STATE: lambda: iterator_text(self.state())}
+
+    def _restore_checkpoint(self, values: dict[str, Any], where: str) -> None:
+        self.restore(state_of_text(values[ITERATOR_STATE], where))
+
+    def _refuse_checkpoint(self, stored: set[str], where: str) -> None:
+        refuse_foreign_state(stored, where)
 
     # -- life -----------------------------------------------------------------------------
 

@@ -1,5 +1,20 @@
-"""`hr.train`: the messages that records hold."""
+"""`hr.train`: checkpoints, and the messages that records hold."""
 
+from ..io.checkpoint import Checkpoint
+from ..io.checkpoint_manager import CheckpointManager
+from ..io.checkpoint_options import CheckpointOptions
+from ..io.checkpoint_reader import (
+    CheckpointReader,
+    CheckpointView,
+    list_variables,
+    load_checkpoint,
+    load_variable,
+)
+from ..io.checkpoint_state import (
+    checkpoints_iterator,
+    get_checkpoint_state,
+    latest_checkpoint,
+)
 from ..io.example import (
     BytesList,
     Example,
@@ -14,6 +29,11 @@ from ..io.example import (
 
 __all__ = [
     "BytesList",
+    "Checkpoint",
+    "CheckpointManager",
+    "CheckpointOptions",
+    "CheckpointReader",
+    "CheckpointView",
     "Example",
     "Feature",
     "FeatureList",
@@ -22,4 +42,10 @@ __all__ = [
     "FloatList",
     "Int64List",
     "SequenceExample",
+    "checkpoints_iterator",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "list_variables",
+    "load_checkpoint",
+    "load_variable",
 ]

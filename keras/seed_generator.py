@@ -71,6 +71,18 @@ class SeedGenerator:
         pair = random_uniform([2], 0, _LARGEST, dtype=hr.int32, seed=own)
         return hr.cast(pair, hr.int64)
 
+    # A checkpoint's value of Headrace's own: TensorFlow's checkpoints have none.
+
+    def _checkpoint_children(self) -> Any:
+        return ()
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {".state": lambda: self.state.numpy()}
+
+    def _restore_checkpoint(self, values: dict[str, Any], where: str) -> None:
+        with init_scope():
+            self.state.assign(values[".state"])
+
     def get_config(self) -> dict[str, Any]:
         """The seed."""
         return {"seed": self._initial_seed}

@@ -45,6 +45,12 @@ class Module:
         scope = get_current_name_scope()
         self._scope_name = f"{scope}/{name}" if scope else name
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        waiting = self.__dict__.get("_waiting_restores")
+        if waiting is not None:  # a checkpoint has values for parts to come
+            waiting.noticed(name, value)
+
     @property
     def name(self) -> str:
         """The module's own name."""

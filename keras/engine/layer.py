@@ -97,6 +97,9 @@ class Layer(CallableLayer):
             )
         self._track(name, value)
         object.__setattr__(self, name, value)
+        waiting = self.__dict__.get("_waiting_restores")
+        if waiting is not None:
+            waiting.noticed(name, value)
 
     # -- to be overridden -----------------------------------------------------------------
 

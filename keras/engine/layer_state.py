@@ -10,6 +10,7 @@ import numpy as np
 from ...ops import api as hr, dtypes
 from ...ops.context import init_scope
 from ...ops.variable import Variable
+from .checkpoint_parts import layer_alias, layer_children
 from .context import current
 from .loading import check_size
 from .tracking import is_metric, is_variable, unique, walk_attributes
@@ -294,6 +295,17 @@ class StatefulLayer:
         for layer in self._flatten_layers():
             found.extend(walk_attributes(layer, is_metric))
         return unique(found)
+
+    # -- checkpoints of objects -----------------------------------------------------------
+
+    def _checkpoint_children(self) -> Any:
+        return layer_children(self)
+
+    def _checkpoint_alias(self, name: str) -> Any:
+        return layer_alias(self, name)
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {}
 
     # -- losses ---------------------------------------------------------------------------
 

@@ -230,11 +230,12 @@ class Model(Trainer, Layer):
     # -- saving ---------------------------------------------------------------------------
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights (and the optimizer's state) to a ``.weights.h5`` file."""
+        """Write the weights (and the optimizer's state) to a ``.weights.h5`` file; to a path
+        without ending, or with ``.ckpt``, as a checkpoint."""
         save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Read weights that `save_weights` (or Keras 3's) wrote."""
+        """Read weights that `save_weights` (Keras 3's, or tf.keras 2's) wrote."""
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:

@@ -97,7 +97,7 @@ class Normalization(DataLayer):
                 name="variance", shape=kept, initializer="ones", trainable=False
             )
             self.count = self.add_weight(
-                name="count", shape=(), dtype="int32", initializer="zeros", trainable=False
+                name="count", shape=(), dtype="int64", initializer="zeros", trainable=False
             )
         else:
             self.mean = self._spread(self.input_mean)
@@ -189,6 +189,9 @@ class Normalization(DataLayer):
     def load_own_variables(self, store: Any) -> None:
         """Read mean, variance and count, and take them into use."""
         super().load_own_variables(store)
+        self.finalize_state()
+
+    def _restored_from_checkpoint(self) -> None:
         self.finalize_state()
 
     def call(self, inputs: Any) -> Any:

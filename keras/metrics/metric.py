@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...io.checkpoint_graph import attribute_children
 from ...ops import api as hr
 from ...ops.context import init_scope
 from .. import dtype_policies, initializers
@@ -42,6 +43,15 @@ class Metric:
         elif isinstance(value, list | tuple):
             tracked.extend(m for m in value if isinstance(m, Metric))
         object.__setattr__(self, name, value)
+        waiting = self.__dict__.get("_waiting_restores")
+        if waiting is not None:
+            waiting.noticed(name, value)
+
+    def _checkpoint_children(self) -> Any:
+        return attribute_children(self, ("_metrics",))
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {}
 
     @property
     def dtype(self) -> str:

@@ -13,6 +13,7 @@ from ...ops import api as hr
 from ...ops.context import init_scope
 from .. import initializers
 from ..backend import floatx
+from ..engine.checkpoint_parts import optimizer_alias, optimizer_children
 from ..engine.serialization import deserialize_keras_object, serialize_keras_object
 from .replicas import slot_class
 from .schedules import LearningRateSchedule
@@ -47,6 +48,9 @@ class OptimizerState:
         """Set an attribute; steps traced with another hyperparameter are forgotten."""
         before = self.__dict__.get(name, value)
         object.__setattr__(self, name, value)
+        waiting = self.__dict__.get("_waiting_restores")
+        if waiting is not None:
+            waiting.noticed(name, value)
         if name[0] == "_" or name == "built":
             return
         if all(isinstance(v, int | float | None) for v in (before, value)) and before != value:
@@ -73,6 +77,17 @@ class OptimizerState:
     def _forget_traces(self) -> None:
         for step in self._watching():
             step.forget()
+
+    # -- checkpoints of objects -----------------------------------------------------------
+
+    def _checkpoint_children(self) -> Any:
+        return optimizer_children(self)
+
+    def _checkpoint_alias(self, name: str) -> Any:
+        return optimizer_alias(self, name)
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {}
 
     # -- variables ------------------------------------------------------------------------
 

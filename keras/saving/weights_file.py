@@ -22,6 +22,11 @@ from ..utils.naming import to_snake_case
 from .atomic import replacing
 from .behind import finish
 from .legacy_h5 import load_h5_weights
+from .weights_checkpoint import (
+    is_checkpoint_path,
+    load_checkpoint_weights,
+    save_checkpoint_weights,
+)
 
 __all__ = [
     "load_weights",
@@ -37,12 +42,20 @@ __all__ = [
 def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     """Write the weights of `model`, and its optimizer's state, to `filepath`.
 
+    A path without ending (or with ``.ckpt``) is a checkpoint's, as in tf.keras 2.
+
     Raises:
-        ValueError: `filepath` does not end in ``.weights.h5``, or the model has no weights yet.
+        ValueError: `filepath` has another ending than ``.weights.h5``, or the model has no
+            weights yet.
         AlreadyExistsError: the file exists and `overwrite` is False.
     """
     import h5py
 
+    path = os.fspath(filepath)
+    if is_checkpoint_path(path):
+        _check_built(model, "save")
+        save_checkpoint_weights(model, path, overwrite)
+        return
     path = _checked(filepath)
     _check_built(model, "save")
     finish(path)
@@ -95,6 +108,9 @@ def load_weights(
         return
     if by_name:
         raise ValueError(f"by_name is only for legacy .h5 files, got filepath={path}")
+    if is_checkpoint_path(path):
+        load_checkpoint_weights(model, path)
+        return
     path = _checked(filepath)
     if not os.path.exists(path):
         raise NotFoundError(f"File not found: filepath={path}")
