@@ -16,6 +16,7 @@ from .array_module import array_module
 from .array_scatter import ScatterNd, add_rows, coordinates
 from .array_shape import transpose
 from .convert import to_tensor
+from .cuda.recording import unseen
 from .errors import InvalidArgumentError
 from .indexed_slices import IndexedSlices
 from .primitive import Primitive
@@ -75,7 +76,7 @@ def gather(
 
 def check_indices(indices: Any, size: int, op: str) -> None:
     """Raise InvalidArgumentError, naming the first culprit, unless all are in [0, size)."""
-    if not indices.size:
+    if not indices.size or unseen(indices):
         return
     # Seen as unsigned, negative indices are large ones: one pass finds both kinds.
     seen = (

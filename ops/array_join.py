@@ -9,6 +9,7 @@ import numpy as np
 from . import batch_rules
 from .array_module import array_module
 from .convert import register_stack, to_tensor
+from .cuda import recording
 from .errors import InvalidArgumentError
 from .primitive import Primitive
 from .shape_rules import axis_of
@@ -48,7 +49,17 @@ def concat(values: Any, axis: Any, name: str = "concat") -> Tensor:
 def _concat_impl(*values: Any, axis: int) -> Any:
     if isinstance(values[0], StringArray):
         return StringArray.concatenate(values, axis)
-    return array_module(*values).concatenate(values, axis)
+    return _joined(values, axis)
+
+
+def _joined(values: Any, axis: int) -> Any:
+    """Arrays one behind the other.  Of more than eight CuPy copies the addresses from the host,
+    which a recording cannot hold: there they are joined by eights."""
+    xp = array_module(*values)
+    if recording.current() is not None and xp is not np:
+        while len(values) > 8:
+            values = [xp.concatenate(values[i : i + 8], axis) for i in range(0, len(values), 8)]
+    return xp.concatenate(values, axis)
 
 
 def _concat_shape(*values: Any, axis: int) -> TensorSpec:
@@ -164,7 +175,10 @@ def stack(values: Any, axis: Any = 0, name: str = "stack") -> Tensor:
 def _pack_impl(*values: Any, axis: int) -> Any:
     if isinstance(values[0], StringArray):
         return StringArray.stack(values, axis)
-    return array_module(*values).stack(values, axis)
+    xp = array_module(*values)
+    if recording.current() is not None and xp is not np:
+        return _joined([xp.expand_dims(v, axis) for v in values], axis)
+    return xp.stack(values, axis)
 
 
 def _pack_shape(*values: Any, axis: int) -> TensorSpec:

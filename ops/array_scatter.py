@@ -17,6 +17,7 @@ from .array_basics import cast, zeros_like
 from .array_module import array_module, is_on_device
 from .atomic_updates import update_at
 from .convert import register_conversion, to_tensor
+from .cuda.recording import unseen
 from .elementwise import negative
 from .errors import InvalidArgumentError, UnimplementedError
 from .graph.graph import constant_value
@@ -54,7 +55,9 @@ def coordinates(
     columns = [indices[..., i] for i in range(depth)]
     bad = None
     for column, size in zip(columns, own, strict=False):
-        if column.size and (int(column.min()) < 0 or int(column.max()) >= size):
+        if not column.size or unseen(column):
+            continue
+        if int(column.min()) < 0 or int(column.max()) >= size:
             wrong = (column < 0) | (column >= size)
             bad = wrong if bad is None else bad | wrong
     if bad is not None:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from . import recycling, workers
+from .array_module import is_on_device
+from .devices import devices
 from .kernels import matmul
 
-__all__ = ["gemm", "is_ours"]
+__all__ = ["gemm", "is_ours", "matrix_product"]
 
 _SMALL = 8192  # elements of a result that the allocator keeps memory for
 _MIN_WORK = 6_000_000  # multiply-adds; a smaller product ends before a thread has woken up
@@ -55,6 +57,12 @@ def gemm(x: Any, y: Any) -> Any:
             parts.append(functools.partial(np.matmul, x, y[:, cut], out=out[:, cut]))
     workers.spread(parts)
     return out
+
+
+def matrix_product(x: Any, y: Any) -> Any:
+    """x @ y wherever the arrays lie; on GPUs in a way that can be recorded."""
+    backend = devices.backend if is_on_device(x) else None
+    return x @ y if backend is None else backend.product(x, y)
 
 
 def is_ours() -> bool:

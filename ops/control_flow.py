@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import nest
+from .array_module import array_module, is_on_device
 from .autograph.context import for_tracing
 from .composite import CompositeSpec, from_components
 from .context import tracing
@@ -31,6 +32,7 @@ from .control_flow_graphs import (
     stand_in,
 )
 from .convert import to_tensor
+from .cuda import recording
 from .errors import InvalidArgumentError
 from .graph.graph import Graph, constant_value
 from .string_array import StringArray
@@ -280,6 +282,9 @@ def _pick(raw: Any, n: int, two: bool) -> int:
 
 def _impl(two: bool) -> Callable[..., Any]:
     def impl(pred: Any, *arrays: Any, branches: tuple[Graph, ...], saved: Any = None) -> Any:
+        notes = recording.current()
+        if notes is not None and is_on_device(pred):  # which has no value yet
+            return notes.both(pred, arrays, branches, array_module(pred))
         return tuple(branches[_pick(pred, len(branches), two)].compile()(*arrays))
 
     return impl

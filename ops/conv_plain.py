@@ -94,7 +94,7 @@ def _parts(x: Any, at: Windows) -> list[slice]:
 def _product(a: Any, b: Any) -> Any:
     if type(a) is np.ndarray and a.dtype.kind == "f":
         return blas.gemm(a, b)
-    return a @ b
+    return blas.matrix_product(a, b)
 
 
 def _by_groups(call: Any, groups: int, first: Any, second: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import batch_loop, conv_plain, dtypes
 from .array_basics import shape as shape_of
-from .array_module import array_module
+from .array_module import array_module, is_on_device
 from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .kernels import convolution as compiled
@@ -383,7 +383,7 @@ def _fused_impl(x: Any, w: Any, bias: Any, *, relu: bool, **attrs: Any) -> Any:
         out = compiled.forward(x, w, at, bias, relu)
         if out is not None:
             return out
-    out = Conv2D.impl(x, w, **attrs)
+    out = Conv2D.form("gpu" if is_on_device(x) else "cpu")(x, w, **attrs)
     xp.add(out, bias, out=out)
     return xp.maximum(out, out.dtype.type(0), out=out) if relu else out
 

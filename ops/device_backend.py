@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .cuda import recording
+
 __all__ = ["Backend", "installed", "load"]
 
 _SCALARS = 512  # copies of values without axes that are kept per device
@@ -66,23 +68,37 @@ class Backend:
 
     def copy_in(self, array: np.ndarray, index: int) -> Any:
         """A host array on a device; values without axes are copied once and then shared."""
+        notes = recording.current()
+        if notes is not None:
+            return notes.constant(index, array, lambda a: self._copied(a, index))
         if array.ndim:
-            with self.on(index):
-                return self.module.asarray(array)
+            return self._copied(array, index)
         key = (index, array.dtype, array.tobytes())
         with self._lock:
             known = self._scalars.get(key)
         if known is None:
-            with self.on(index):
-                known = self.module.asarray(array)
+            known = self._copied(array, index)
             with self._lock:
                 self._scalars[key] = known
                 if len(self._scalars) > _SCALARS:
                     self._scalars.popitem(last=False)
         return known
 
+    def _copied(self, array: np.ndarray, index: int) -> Any:
+        with self.on(index):
+            return self.module.asarray(array)
+
     def copy_out(self, array: Any) -> np.ndarray:
-        """A device's array on the host, once all work queued for it is done."""
+        """A device's array on the host, once all work queued for it is done.
+
+        Raises:
+            NotRecordable: in a capture, where nothing is done.
+        """
+        notes = recording.current()
+        if notes is not None and notes.capturing:
+            raise recording.NotRecordable(
+                f"a value of the device, {array.dtype}{list(array.shape)}, is read on the host"
+            )
         with self.on(array.device.id):
             return array.get()
 
@@ -143,6 +159,18 @@ class Backend:
             self.module.get_default_memory_pool().set_limit(size=size_bytes)
 
     # -- arithmetic -----------------------------------------------------------------------
+
+    def product(self, x: Any, y: Any) -> Any:
+        """x @ y of arrays on a device, [..., n, k] and [..., k, m].
+
+        CuPy's own product goes through cuBLAS with memory that it asks for itself, which
+        cannot be recorded in a CUDA graph.
+        """
+        if self.native and x.ndim > 1 and y.ndim > 1:
+            found = importlib.import_module(".cuda.gemm", __package__).matmul(x, y)
+            if found is not NotImplemented:
+                return found
+        return x @ y
 
     def allow_tensor_float_32(self, allowed: bool) -> None:
         """Whether CuPy's products of float32 may round their factors to TensorFloat-32."""

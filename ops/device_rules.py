@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["HERE", "HOST", "HOST_INPUTS", "HOST_NAMES", "MADE", "Rule", "rule_of"]
+__all__ = [
+    "HERE", "HOST", "HOST_INPUTS", "HOST_NAMES", "MADE", "RANDOM", "Rule", "rule_of",
+]  # fmt: skip
 
 HOST_NAMES = frozenset(
     """
@@ -36,6 +38,7 @@ HOST_INPUTS: dict[str, frozenset[str]] = {
     "_Repeat": frozenset({"repeats"}),
     "_RepeatGrad": frozenset({"repeats"}),
     "_CropRoom": frozenset({"have", "size"}),
+    "_RandomInRange": frozenset({"low", "high"}),
 }
 """The same where the name alone does not tell."""
 
@@ -60,13 +63,15 @@ HERE: dict[str, str] = {
 }
 """Reason -> primitives whose array form takes arrays wherever they lie; nothing is copied."""
 
+RANDOM = "counter-based random numbers, made on the host where no kernel makes them"
+
 MADE: dict[str, str] = {
-    "counter-based random numbers, made on the host where no kernel makes them": """
+    RANDOM: """
         RandomStandardNormal RandomUniform TruncatedNormal _RandomBits RandomGamma
         RandomPoissonV2 RandomShuffle Multinomial StatelessMultinomial
         StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2
         StatelessRandomNormal StatelessRandomPoisson StatelessRandomUniform
-        StatelessTruncatedNormal RandomIndexShuffle RandomGammaGrad _RandomInRange
+        StatelessTruncatedNormal RandomIndexShuffle RandomGammaGrad
         _StatefulRandom _StatelessBits _RandomStandardNormalBlock _RandomUniformBlock
         _StatelessRandomNormalRows _StatelessRandomUniformRows _StatelessTruncatedNormalRows
         _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock

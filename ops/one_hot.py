@@ -94,13 +94,16 @@ def _one_hot_impl(indices: Any, on: Any, off: Any, *, depth: int, axis: int) -> 
             np.where(hot, on.ends.reshape(()), off.ends.reshape(()) + shift),
         )
         return out.map_offsets(lambda a: np.moveaxis(a, -1, at))
-    out = xp.full((flat.size, depth), off.reshape(()))
-    rows = xp.arange(flat.size)
-    inside = (flat >= 0) & (flat < depth)
-    if bool(inside.all()):
-        out[rows, flat] = on.reshape(())
+    if xp is not np:  # without a look at the indices
+        out = xp.where(flat[:, None] == xp.arange(depth), on.reshape(()), off.reshape(()))
     else:
-        out[rows[inside], flat[inside]] = on.reshape(())
+        out = np.full((flat.size, depth), off.reshape(()))
+        rows = np.arange(flat.size)
+        inside = (flat >= 0) & (flat < depth)
+        if bool(inside.all()):
+            out[rows, flat] = on.reshape(())
+        else:
+            out[rows[inside], flat[inside]] = on.reshape(())
     out = out.reshape((*indices.shape, depth))
     return out if at == indices.ndim else xp.moveaxis(out, -1, at)
 

@@ -6,7 +6,8 @@ A call runs
 * else where its thread is pinned (`pinned`: a strategy's replica),
 * else on the GPU that holds one of its inputs,
 * else, if all its inputs are on the host: there, if they are strings or all int32 (sizes,
-  indices and counters, as in TensorFlow); otherwise on the first GPU.
+  indices and counters, as in TensorFlow; not random numbers, whose size alone they say);
+  otherwise on the first GPU.
 
 Inputs are copied to where the call runs.  `device_rules` names the primitives that run
 elsewhere.
@@ -22,7 +23,7 @@ import numpy as np
 from . import device_memory
 from .array_module import beside, is_on_device
 from .context import placing
-from .device_rules import rule_of
+from .device_rules import RANDOM, rule_of
 from .devices import HOST, devices, pinned_place, requested
 from .errors import InvalidArgumentError
 from .primitive import Primitive
@@ -38,10 +39,12 @@ class _Plan(NamedTuple):
     Attributes:
         kind: as in `device_rules`.
         host: positions of the inputs that stay on the host.
+        draws: whether it makes random numbers.
     """
 
     kind: str
     host: frozenset[int]
+    draws: bool
 
 
 def _plan(primitive: Primitive) -> _Plan:
@@ -52,7 +55,9 @@ def _plan(primitive: Primitive) -> _Plan:
         positions = rule.host_inputs(names)
         if any(a.length for a in primitive.args):
             positions = frozenset()  # flattened lists have no fixed places
-        found = _plans[primitive.name] = _Plan(rule.kind, positions)
+        found = _plans[primitive.name] = _Plan(
+            rule.kind, positions, rule.kind == "made" and rule.reason == RANDOM
+        )
     return found
 
 
@@ -131,7 +136,7 @@ def run(
 
 def _chosen(backend: Any, plan: _Plan, arrays: tuple[Any, ...]) -> int:
     """Where a call runs that no scope decides about."""
-    small = bool(arrays)
+    small = bool(arrays) and not plan.draws
     place = None
     for i, a in enumerate(arrays):
         if isinstance(a, backend.array):

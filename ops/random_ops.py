@@ -20,6 +20,7 @@ import numpy as np
 
 from . import dtypes
 from .array_basics import UnbatchableShape
+from .array_module import array_module
 from .context import current
 from .convert import to_tensor
 from .determinism import require_seed
@@ -246,6 +247,11 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
     )
 
 
+def reserve(stream: Any, n: int) -> int:
+    """Take the next `n` counters of a stream, by what distinguishes it; returns the first."""
+    return _seeds.reserve(stream, n)
+
+
 def reserve_stream(name: str, seed: int, seed2: int, n: int) -> int:
     """Take the next `n` counters of the stream of an operation; returns the first."""
     return _seeds.reserve((name, seed, seed2), n)
@@ -403,14 +409,17 @@ def _in_range(bits: Tensor, minval: Any, maxval: Any, dtype: DType) -> Tensor:
 
 
 def _range_impl(bits: Any, low: Any, high: Any) -> Any:
+    # The bounds lie on the host, also where the bits are on a device.
     if (np.asarray(low) >= np.asarray(high)).any():
         raise InvalidArgumentError(
             f"Need minval < maxval, got {low} >= {high} [Op:RandomUniformInt]",
             op="RandomUniformInt",
         )
-    wide = bits.dtype
-    span = high.astype(wide) - low.astype(wide)
-    return (bits % span + low.astype(wide)).astype(low.dtype)
+    wide, xp = bits.dtype, array_module(bits)
+    start, span = low.astype(wide), high.astype(wide) - low.astype(wide)
+    if xp is not np:
+        start, span = (xp.asarray(n) if n.ndim else n[()] for n in (start, span))
+    return (bits % span + start).astype(low.dtype)
 
 
 _RandomInRange = Primitive(

@@ -24,7 +24,7 @@ from . import native_schedule, recycling, workers
 from .array_basics import cast, zeros_like
 from .array_module import array_module
 from .array_text import evaluate
-from .blas import gemm
+from .blas import gemm, matrix_product
 from .convert import to_tensor
 from .errors import InvalidArgumentError
 from .graph.fused import Program
@@ -165,7 +165,7 @@ def _one_step(segment: _Segment, step: int) -> None:
     ]
 
     def multiply(p: _Product) -> None:
-        made = _at(p.a, p.at + step, every) @ (p.b.T if p.transpose else p.b)
+        made = matrix_product(_at(p.a, p.at + step, every), p.b.T if p.transpose else p.b)
         out = _at(p.out, step, every)
         out[...] = out + made if p.add else made
 
@@ -232,7 +232,7 @@ def _rows_whole(array: Any) -> Any:
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    return gemm(a, b) if type(a) is np.ndarray else a @ b
+    return gemm(a, b) if type(a) is np.ndarray else matrix_product(a, b)
 
 
 def _products(x: Any, kernel: Any) -> Any:
@@ -247,7 +247,7 @@ def _total(sums: Any) -> Any:
     rows = _flat(sums)
     if not rows.size:
         return rows.sum(0)
-    return (array_module(rows).ones((1, len(rows)), rows.dtype) @ rows)[0]
+    return matrix_product(array_module(rows).ones((1, len(rows)), rows.dtype), rows)[0]
 
 
 def _weight_gradients(
@@ -265,10 +265,10 @@ def _weight_gradients(
     if not steps:
         return (
             dx,
-            _flat(x).T @ _flat(of_inputs),
+            matrix_product(_flat(x).T, _flat(of_inputs)),
             array_module(h).zeros((h.shape[1], of_state.shape[2]), h.dtype),
         )
-    state = h.T @ of_state[:, 0]
+    state = matrix_product(h.T, of_state[:, 0])
     if steps > 1:
         state = state + _matmul(_flat(out[:, :-1]).T, _flat(of_state[:, 1:]))
     return dx, _matmul(_flat(x).T, _flat(of_inputs)), state

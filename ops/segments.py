@@ -17,6 +17,7 @@ from .array_module import array_module, is_on_device
 from .atomic_updates import update_at
 from .comparison import Equal
 from .convert import to_tensor
+from .cuda.recording import unseen
 from .division import divide_no_nan
 from .dtypes import as_dtype
 from .elementwise import sqrt
@@ -58,7 +59,7 @@ def _reduce(kind: str, data: Any, ids: Any, num: int, empty: Any) -> Any:
     """Rows of `data` (of which the first `ids.ndim` axes are those of `ids`) reduced by id."""
     rows = data.reshape((ids.size, *data.shape[ids.ndim :]))
     ids = ids.reshape(-1)
-    if ids.size and int(ids.max()) >= num:
+    if ids.size and not unseen(ids) and int(ids.max()) >= num:
         bad = int(ids.argmax())
         raise InvalidArgumentError(
             f"segment_ids[{bad}] = {int(ids[bad])} is out of range [0, {num})"

@@ -2,7 +2,12 @@
 
 Everything that a recording reads must be on the device: its inputs are copied there, variables
 have to lie there.  What runs on the host meanwhile depends on shapes alone, which are a
-recording's key; what would read a device's values there cannot be recorded.
+recording's key; what would read a device's values there cannot be recorded.  So loops are
+recorded whose number of turns depends on shapes alone, and conditions, whose branches both run
+where the device decides.
+
+A graph inside of another one (a branch, a loop's body, a function with a gradient of its own)
+is a part of the recording around it.
 """
 
 from __future__ import annotations
@@ -15,13 +20,20 @@ import numpy as np
 from ..array_module import is_on_device
 from ..device_rules import rule_of
 from ..devices import HOST, devices, requested
+from ..graph.graph import graphs_of
 from ..placement import to_place
+from . import random, recording
 from .cupy_recorder import CupyRecorder
 from .replay import Recorder, Replay, why_not
 
 __all__ = ["Replayed", "replayed"]
 
-_HERE = frozenset({"EagerPyFunc", "_EagerPyFuncGrad"})
+_PYTHON = frozenset({"EagerPyFunc", "_EagerPyFuncGrad", "PyFunc"})
+_PLAIN = frozenset("Placeholder Const Shape Size ReadVariableOp AssignVariableOp".split())
+_DRAWS = {
+    "RandomUniform": "uniform", "RandomStandardNormal": "normal",
+    "TruncatedNormal": "truncated", "_RandomBits": "bits",
+}  # fmt: skip
 
 
 class Replayed:
@@ -44,7 +56,7 @@ class Replayed:
     ):
         self._run, self._recorder = run, recorder
         self._variables = list(graph.variables())
-        self._reason = why_not(graph, _kind)
+        self._reason = why_not(graph, _outside)
         self._replays: dict[int, Replay] = {}
         self.source = getattr(run, "source", None)
         self.graph = getattr(run, "graph", graph)
@@ -54,7 +66,7 @@ class Replayed:
         place = requested()
         if place is None:
             place = devices.default()
-        if self._reason is not None or place == HOST:
+        if self._reason is not None or place == HOST or recording.current() is not None:
             return self._run(*arrays)
         for v in self._variables:
             if not is_on_device(v._value):
@@ -66,6 +78,8 @@ class Replayed:
         if replay is None:
             recorder = self._recorder(place)
             replay = self._replays[place] = Replay(self._run, self._variables, recorder)
+        if replay.reason is not None:
+            return self._run(*arrays)
         return replay(*[to_place(a, place) for a in arrays])
 
     def told(self) -> str:
@@ -78,8 +92,26 @@ class Replayed:
         return f"replayed as a CUDA graph, {count} calls so far"
 
 
-def _kind(name: str) -> str:
-    return "host" if name in _HERE else rule_of(name).kind
+def _outside(node: Any) -> str | None:
+    """Why a node's call does something that a recording cannot do again, or None."""
+    name, primitive = node.type, node.primitive
+    if name in _PYTHON:
+        return f"{name} calls Python"
+    kind = rule_of(name).kind
+    inner = any(True for _ in graphs_of(node))
+    if kind == "here" and not inner and name not in _PLAIN and "TensorList" not in name:
+        return f"{name}: {rule_of(name).reason}"
+    if primitive.random and inner:
+        return None  # it is what its graphs draw
+    if primitive.random or (kind == "made" and primitive.stateful):
+        dtype = node.attrs.get("dtype")
+        made = node.attrs.get("kind") or _DRAWS.get(name)
+        if made is None or not random.makes(made, dtype):
+            what = name if made is None else f"{name} of dtype {dtype.name}"
+            return f"{what} draws random numbers on the host"
+    elif kind == "host" and primitive.stateful and not primitive.checks:
+        return f"{name} runs on the host"
+    return None
 
 
 def replayed(graph: Any, run: Callable[..., list[Any]]) -> Callable[..., list[Any]]:

@@ -1,15 +1,21 @@
 """The recorder of CUDA graphs through CuPy's streams.
 
-Work is watched once for its allocations, then captured with all its memory in one arena.  The
-arena belongs to the recording, for a CUDA graph keeps no memory alive.
+Work runs three times on the stream that is then captured: watched for its allocations; with all
+its memory in one planned arena, so that what depends on addresses is there; and captured, in
+the same places.  The arena belongs to the recording, for a CUDA graph keeps no memory alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from . import random
 from .memory_tape import MemoryTape, Places, arena_allocator, watching_allocator
+from .recording import Notes, NotRecordable
 from .replay import Recorder
 
 __all__ = ["CupyRecorder"]
@@ -32,34 +38,90 @@ class CupyRecorder(Recorder):
         import cupy
 
         self._cupy, self._index = cupy, index
+        self._stream: Any = None  # one for all recordings: libraries keep things per stream
 
-    def record(self, work: Callable[[], Any]) -> tuple[Any, Any]:
-        """See `Recorder.record`.  `work` runs twice; what it assigns is as it was before, so
-        that only the second run, which runs nothing on the device, counts."""
+    def on(self) -> Any:
+        """See `Recorder.on`."""
+        return self._cupy.cuda.Device(self._index)
+
+    def notes(self) -> Notes:
+        """See `Recorder.notes`."""
         cupy = self._cupy
-        with cupy.cuda.Device(self._index):
-            tape = MemoryTape()
+        pool = cupy.get_default_memory_pool()
+        return Notes(
+            room=lambda count: cupy.empty((count,), cupy.uint64),
+            aside=lambda: cupy.cuda.using_allocator(pool.malloc),
+        )
+
+    def record(self, work: Callable[[], Any], notes: Notes) -> tuple[Any, Any]:
+        """See `Recorder.record`.  What `work` assigns is as it was before each run, so that
+        only the last, which runs nothing on the device, counts."""
+        cupy = self._cupy
+        if self._stream is None:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+        stream = self._stream
+        cupy.cuda.get_current_stream().synchronize()
+        tape = MemoryTape()
+        with stream:
             with cupy.cuda.using_allocator(watching_allocator(tape, cupy)):
+                notes.begin(capturing=False)
                 kept = work()
                 buffers = tape.buffers()
                 del kept
-            memory, allocate = arena_allocator(Places(buffers), cupy)
-            stream = cupy.cuda.Stream(non_blocking=True)
-            cupy.cuda.get_current_stream().synchronize()
-            with stream, cupy.cuda.using_allocator(allocate):
-                # Other threads' calls (copies of the input pipeline) go on meanwhile.
-                stream.begin_capture(mode=cupy.cuda.runtime.streamCaptureModeThreadLocal)
-                try:
+            places = Places(buffers)
+            memory, allocate = arena_allocator(places, cupy)
+            with cupy.cuda.using_allocator(allocate):
+                notes.begin(capturing=False)
+                work()
+                stream.synchronize()
+                places.again()
+                notes.begin(capturing=True)
+                with self._captured(stream) as ended:
                     outputs = work()
-                except BaseException:
-                    _abandon(stream)
-                    raise
-                graph = stream.end_capture()
-            return _Captured(graph, memory, outputs), outputs
+        return _Captured(ended[0], memory, outputs), outputs
+
+    @contextlib.contextmanager
+    def _captured(self, stream: Any) -> Iterator[list[Any]]:
+        """The block is captured; the list holds the graph behind it."""
+        cuda = self._cupy.cuda
+        made: list[Any] = []
+        collects = gc.isenabled()
+        gc.disable()  # what it frees might not be freed during a capture
+        # Other threads' calls (copies of the input pipeline) go on meanwhile.
+        stream.begin_capture(mode=cuda.runtime.streamCaptureModeThreadLocal)
+        try:
+            try:
+                cuda.set_pinned_memory_allocator(self._refusing())
+                yield made
+            except BaseException:
+                _abandon(stream)
+                raise
+            made.append(stream.end_capture())
+        finally:
+            cuda.set_pinned_memory_allocator(self._cupy.get_default_pinned_memory_pool().malloc)
+            if collects:
+                gc.enable()
+
+    def _refusing(self) -> Callable[[int], Any]:
+        """An allocator of pinned memory that has none for this thread: a graph would read it at
+        every launch, when it holds something else."""
+        me = threading.get_ident()
+        malloc = self._cupy.get_default_pinned_memory_pool().malloc
+
+        def allocate(size: int) -> Any:
+            if threading.get_ident() == me:
+                raise NotRecordable("values of the host are copied to the device")
+            return malloc(size)
+
+        return allocate
 
     def launch(self, recorded: Any) -> None:
         """See `Recorder.launch`."""
         recorded.graph.launch(self._cupy.cuda.get_current_stream())
+
+    def write(self, to: Any, values: Any) -> None:
+        """See `Recorder.write`."""
+        random.write(to, values)
 
     def copy(self, to: Any, source: Any) -> None:
         """See `Recorder.copy`."""

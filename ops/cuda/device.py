@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import kernel_cache
-from . import nvrtc
+from . import nvrtc, recording
 
 __all__ = ["CupyDevice", "Device", "Kernel", "cubin", "current", "in_use", "use"]
 
@@ -76,7 +76,10 @@ class Device(ABC):
 
     def constant(self, values: np.ndarray) -> Any:
         """A copy of a host array on the device."""
-        return self.xp.asarray(values)
+        notes = recording.current()
+        if notes is None:
+            return self.xp.asarray(values)
+        return notes.constant(id(self), values, self.xp.asarray)
 
 
 def cubin(source: str, arch: str, name: str) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..devices import devices
+from . import recording
 from .device import current
 from .libraries import cublaslt
 
@@ -190,6 +191,8 @@ class _Context(threading.local):
         if handle is None:
             handle = self.handles[id(device)] = ctypes.c_void_p()
             _call("cublasLtCreate", ctypes.byref(handle))
+        if recording.current() is not None:  # whose products may run beside others later
+            return handle, device.xp.empty((_WORKSPACE_BYTES,), np.uint8), stream
         room = self.rooms.get((id(device), stream))
         if room is None:
             room = device.xp.empty((_WORKSPACE_BYTES,), np.uint8)

@@ -57,6 +57,10 @@ class Places:
         self.arena: Arena = plan(self._buffers)
         self._next = 0
 
+    def again(self) -> None:
+        """The next allocation is the first one again."""
+        self._next = 0
+
     def take(self, size_bytes: int) -> int:
         """The offset of the next allocation.
 

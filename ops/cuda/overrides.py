@@ -22,9 +22,9 @@ from ..graph.fused import Fused
 from ..linalg_ops import BatchMatMulV2, MatMul
 from ..nn_losses import SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits
 from ..norm_ops import _BatchNorm, _BatchNormGrad
-from ..philox import key_and_counter
 from ..pool_primitives import _windows
 from ..primitive import Primitive, get_primitive
+from ..random_generator import StatefulRandom
 from ..recurrent import GRU, LSTM, GRUGrad, LSTMGrad
 from ..windows import channels_first, from_channels_last, to_channels_last
 from . import (
@@ -41,7 +41,10 @@ from . import (
     recurrent,
 )
 
-__all__: list[str] = []
+__all__ = ["FORMS"]
+
+#: The forms registered here, by their primitives' names.
+FORMS: dict[str, Callable[..., Any]] = {}
 
 _MASK64 = (1 << 64) - 1
 
@@ -59,6 +62,7 @@ def _for_gpus(primitive: Primitive | str) -> Callable[[Any], Any]:
             return form(*arrays, **attrs)
 
         found.override("gpu")(checked)
+        FORMS[found.name] = form
         return form
 
     return register
@@ -225,24 +229,35 @@ def _draws(stateful: str, stateless: str, kind: str) -> None:
             return NotImplemented
         dims = random_ops._dims(shape)
         n = math.prod(dims)
-        key = (kind, dtype.name, seed, seed2)
-        start = random_ops._seeds.reserve(key, n * random_ops._RESERVED)
+        stream = (kind, dtype.name, seed, seed2)
+        start = random.reserve(stream, n * random_ops._RESERVED)
         out = random.draw(kind, n, dtype, seed & _MASK64, (0, seed2 & _MASK64), start)
         return out.reshape(dims)
 
     @_for_gpus(stateless)
     def from_seed(shape: Any, seed: Any, *, dtype: Any) -> Any:
-        if not random.makes(kind, dtype):
-            return NotImplemented
         dims = random_ops._dims(shape)
-        pair = tuple(int(s) for s in (seed.get() if hasattr(seed, "get") else seed))
-        key, counter = key_and_counter((pair[0], pair[1]))
-        return random.draw(kind, math.prod(dims), dtype, key, counter).reshape(dims)
+        out = random.draw_seeded(kind, math.prod(dims), dtype, seed)
+        return out if out is NotImplemented else out.reshape(dims)
 
 
 _draws("RandomUniform", "StatelessRandomUniform", "uniform")
 _draws("RandomStandardNormal", "StatelessRandomNormal", "normal")
+_draws("TruncatedNormal", "StatelessTruncatedNormal", "truncated")
 _draws("_RandomBits", "_StatelessBits", "bits")
+
+
+@_for_gpus(StatefulRandom)
+def _of_generator(shape: Any, *, variable: Any, kind: str, dtype: Any) -> Any:
+    state = variable._value
+    if not _on_gpu(state):
+        return NotImplemented
+    dims = random_ops._dims(shape)
+    out, moved = random.draw_state(kind, math.prod(dims), dtype, state)
+    if out is NotImplemented:
+        return out
+    variable._set(moved)
+    return out.reshape(dims)
 
 
 # -- LSTM and GRU -----------------------------------------------------------------------------

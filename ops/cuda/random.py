@@ -2,7 +2,8 @@
 
 A thread makes the numbers of one group of four words.  Integers and uniform numbers have the
 bits of the CPU's; normal numbers go through CUDA's logarithm, sine and cosine, which may differ
-in the last places.
+in the last places.  Seeds and states that lie on the device are read there, so that no draw
+waits for it, and a recorded draw goes on from launch to launch.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import philox
+from .. import philox, random_ops
 from ..dtypes import DType
+from . import recording
 from .device import Kernel, current
 from .prelude import PRELUDE, storage_type
 
-__all__ = ["draw", "makes", "source"]
+__all__ = [
+    "draw", "draw_seeded", "draw_state", "makes", "reserve", "source", "state_source", "write",
+]  # fmt: skip
 
 _SOURCE = r"""
 typedef %(T)s T;
@@ -48,21 +52,97 @@ __device__ __forceinline__ double unit(u32 first, u32 second) {
 
 %(numbers)s
 
-// The numbers `first` ... of the stream; `key`, `low` and `high` (the first counter) of it.
+// A group's numbers, as many as there is room for.
+__device__ __forceinline__ void put(T* out, const i64 count, const i64 group,
+                                    const u64 low, const u64 high, const u64 key) {
+    T made[PER_GROUP];
+    group_of(group, low, high, key, made);
+    #pragma unroll
+    for (int e = 0; e < PER_GROUP; e++)
+        if (group * PER_GROUP + e < count) out[group * PER_GROUP + e] = made[e];
+}
+
+#define EACH_GROUP(i) \
+    for (i64 i = (i64)blockIdx.x * 256 + threadIdx.x; i * PER_GROUP < count; \
+         i += (i64)gridDim.x * 256)
+
+// Numbers of the stream `key` from the counter `low`, `high` on; `moved`, where it is given,
+// holds how many counters further they begin.
 extern "C" __global__ void __launch_bounds__(256) draw(
-        T* __restrict__ out, const i64 count, const u64 key, const u64 low, const u64 high) {
-    for (i64 i = (i64)blockIdx.x * 256 + threadIdx.x; i * PER_GROUP < count;
-         i += (i64)gridDim.x * 256) {
-        const u64 counter = low + (u64)i;
-        const Words w = philox(counter, high + (counter < low), (u32)key, (u32)(key >> 32));
-        T made[PER_GROUP];
-        numbers(w, made);
-        #pragma unroll
-        for (int e = 0; e < PER_GROUP; e++)
-            if (i * PER_GROUP + e < count) out[i * PER_GROUP + e] = made[e];
-    }
+        T* __restrict__ out, const i64 count, const u64 key, const u64 low, const u64 high,
+        const u64* __restrict__ moved) {
+    const u64 first = moved ? low + moved[0] : low;
+    EACH_GROUP(i) put(out, count, i, first, high + (first < low), key);
+}
+
+// Of the stream that a stateless operation's two seeds name.
+template <class S>
+__device__ __forceinline__ void seeded(T* out, const i64 count, const S* seed) {
+    const u64 a = (u64)(i64)seed[0], b = (u64)(i64)seed[1];
+    const Words w = philox(a, b, 0x3EC8F720u, 0x02461E29u);
+    const u64 key = w.at[0] | (u64)w.at[1] << 32, high = w.at[2] | (u64)w.at[3] << 32;
+    EACH_GROUP(i) put(out, count, i, 0, high, key);
+}
+extern "C" __global__ void __launch_bounds__(256) draw_int32(
+        T* __restrict__ out, const i64 count, const int* __restrict__ seed) {
+    seeded(out, count, seed);
+}
+extern "C" __global__ void __launch_bounds__(256) draw_int64(
+        T* __restrict__ out, const i64 count, const i64* __restrict__ seed) {
+    seeded(out, count, seed);
+}
+
+// Of a generator's state: low and high of the counter, and the key.
+extern "C" __global__ void __launch_bounds__(256) draw_state(
+        T* __restrict__ out, const i64 count, const u64* __restrict__ state) {
+    EACH_GROUP(i) put(out, count, i, state[0], state[1], state[2]);
 }
 """
+# What a group is made of: one group of four words, or for truncated normal numbers as many as
+# it takes, from a part of the stream of its own.
+_ONE_GROUP = """
+__device__ __forceinline__ void group_of(i64 group, u64 low, u64 high, u64 key, T* made) {
+    const u64 counter = low + (u64)group;
+    const Words w = philox(counter, high + (counter < low), (u32)key, (u32)(key >> 32));
+    numbers(w, made);
+}"""
+_TRUNCATED = """
+__device__ __forceinline__ void group_of(i64 group, u64 low, u64 high, u64 key, T* made) {
+    const u64 first = low + (u64)group * (PER_GROUP * 64);
+    high += first < low;
+    int have = 0;
+    for (u64 step = 0; have < PER_GROUP; step++) {
+        const u64 counter = first + step;
+        T tried[PER_GROUP];
+        numbers(philox(counter, high + (counter < first), (u32)key, (u32)(key >> 32)), tried);
+        for (int e = 0; e < PER_GROUP; e++) {
+            const Wide<T>::type v = widen(tried[e]);
+            if (have < PER_GROUP && v < 2 && v > -2) made[have++] = tried[e];
+        }
+    }
+}"""
+_STATE = (
+    PRELUDE
+    + r"""
+// The state of a generator that has drawn: its counter is `used` further.
+extern "C" __global__ void moved_state(
+        u64* __restrict__ to, const u64* __restrict__ state, const u64 used) {
+    to[0] = state[0] + used;
+    to[1] = state[1] + (to[0] < used);
+    to[2] = state[2];
+}
+
+// Numbers of the host, which come with the launch.
+extern "C" __global__ void write(
+        u64* __restrict__ to, const i64 count, const u64 a, const u64 b, const u64 c,
+        const u64 d, const u64 e, const u64 f, const u64 g, const u64 h) {
+    const u64 values[8] = {a, b, c, d, e, f, g, h};
+    #pragma unroll
+    for (int i = 0; i < 8; i++) if (i < count) to[i] = values[i];
+}
+"""
+)
+_RESERVED = 256  # counters per number, as `random_ops` reserves
 _FORMS = {
     ("uniform", "float32"): (4, "for (int e = 0; e < 4; e++) made[e] = unit(w.at[e]);"),
     ("uniform", "float64"): (
@@ -102,6 +182,8 @@ _NORMAL = """
 def _form(kind: str, dtype: DType) -> tuple[int, str] | None:
     if kind == "bits":
         return _FORMS.get((kind, dtype.size)) if dtype.is_integer else None
+    if kind == "truncated":
+        kind = "normal"
     if kind == "normal" and dtype.is_floating and dtype.name != "float64":
         return 4, _NORMAL
     return _FORMS.get((kind, dtype.name))
@@ -109,19 +191,23 @@ def _form(kind: str, dtype: DType) -> tuple[int, str] | None:
 
 @functools.cache
 def source(kind: str, dtype: DType) -> str:
-    """The source for numbers of a kind, "uniform", "normal" or "bits"."""
+    """The source for numbers of a kind, "uniform", "normal", "truncated" or "bits"."""
     found = _form(kind, dtype)
     assert found is not None, (kind, dtype)
     per_group, body = found
+    unrolled = '_Pragma("unroll") ' if body.startswith("for") else ""
     numbers = (
         f"#define PER_GROUP {per_group}\n"
-        "__device__ __forceinline__ void numbers(Words w, T* made) {\n"
-        f'    _Pragma("unroll") {body.strip()}\n}}'
-        if body.startswith("for")
-        else f"#define PER_GROUP {per_group}\n"
-        f"__device__ __forceinline__ void numbers(Words w, T* made) {{{body}\n}}"
+        f"__device__ __forceinline__ void numbers(Words w, T* made) {{\n"
+        f"    {unrolled}{body.strip()}\n}}"
+        + (_TRUNCATED if kind == "truncated" else _ONE_GROUP)
     )
     return PRELUDE + _SOURCE % {"T": storage_type(dtype), "numbers": numbers}
+
+
+def state_source() -> str:
+    """The source of what moves a generator's state, and of `write`."""
+    return _STATE
 
 
 def makes(kind: str, dtype: DType) -> bool:
@@ -129,21 +215,74 @@ def makes(kind: str, dtype: DType) -> bool:
     return _form(kind, dtype) is not None
 
 
+def reserve(stream: Any, count: int) -> Any:
+    """The first of the next `count` counters of a stream, as `draw` takes it: a number, or
+    while this is recorded, where on the device it will stand."""
+    notes = recording.current()
+    if notes is None:
+        return random_ops.reserve(stream, count)
+    return notes.place(stream, count)
+
+
 def draw(
-    kind: str, n: int, dtype: DType, key: int, counter: tuple[int, int], start: int = 0
+    kind: str, n: int, dtype: DType, key: int, counter: tuple[int, int], start: Any = 0
 ) -> Any:
     """`n` numbers of the stream (key, counter), from group `start` on, like `random_ops.draw`;
-    NotImplemented for kinds and dtypes that no kernel makes."""
+    NotImplemented for kinds and dtypes that no kernel makes.
+
+    Args:
+        kind, n, dtype, key, counter: as there.
+        start: a number, or an array of one uint64 on the device.
+    """
+    known = isinstance(start, int)
+    low, high = philox.counter_at(counter, start if known else 0)
+    place = np.uint64(0) if known else start  # no pointer, or one
+    given = [np.uint64(key), np.uint64(low), np.uint64(high), place]
+    return _launched("draw", kind, n, dtype, given)
+
+
+def draw_seeded(kind: str, n: int, dtype: DType, seed: Any) -> Any:
+    """`n` numbers of a stateless operation, whose seed, int32 or int64 [2], is read on the
+    device; NotImplemented for what no kernel makes."""
+    if seed.dtype.name not in ("int32", "int64") or seed.shape != (2,):
+        return NotImplemented
+    seed = current().xp.ascontiguousarray(seed)
+    return _launched(f"draw_{seed.dtype.name}", kind, n, dtype, [seed])
+
+
+def draw_state(kind: str, n: int, dtype: DType, state: Any) -> tuple[Any, Any]:
+    """`n` numbers of a generator's state, int64 [3] on the device, and the state behind them;
+    NotImplemented for both for what no kernel makes."""
+    if state.dtype.name != "int64" or not state.flags.c_contiguous:
+        return NotImplemented, NotImplemented
+    out = _launched("draw_state", kind, n, dtype, [state])
+    if out is NotImplemented:
+        return out, out
+    device = current()
+    moved = device.xp.empty((3,), state.dtype)
+    args = [moved, state, np.uint64(n * _RESERVED)]
+    device.launch(Kernel(_STATE, "moved_state"), 1, 1, args)
+    return out, moved
+
+
+def write(to: Any, values: Any) -> None:
+    """Queue a copy of a few uint64 of the host into the front of an array; they go with the
+    launch, so that the host may change them at once."""
+    device = current()
+    for i in range(0, len(values), 8):
+        part = [np.uint64(v) for v in values[i : i + 8]]
+        args = [to[i:], np.int64(len(part)), *part, *[np.uint64(0)] * (8 - len(part))]
+        device.launch(Kernel(_STATE, "write"), 1, 1, args)
+
+
+def _launched(name: str, kind: str, n: int, dtype: DType, args: list[Any]) -> Any:
     form = _form(kind, dtype)
     if form is None:
         return NotImplemented
     device = current()
     out = device.xp.empty((n,), dtype.np_dtype)
-    if not n:
-        return out
-    low, high = philox.counter_at(counter, start)
-    text = source(kind, dtype)
-    blocks = min(-(-n // (256 * form[0])), device.processors * 16)
-    args = [out, np.int64(n), np.uint64(key), np.uint64(low), np.uint64(high)]
-    device.launch(Kernel(text, "draw"), blocks, 256, args)
+    if n:
+        blocks = min(-(-n // (256 * form[0])), device.processors * 16)
+        kernel = Kernel(source(kind, dtype), name)
+        device.launch(kernel, blocks, 256, [out, np.int64(n), *args])
     return out

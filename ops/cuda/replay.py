@@ -1,20 +1,21 @@
 """Replay: a compiled function recorded once as a CUDA graph and then launched as one.
 
 The first calls with inputs of certain shapes run call by call: they compile kernels, choose
-algorithms and fill tables, and show what is allocated (`memory_tape`).  Then the function runs
-once more while its stream is captured, with its memory out of one planned arena.  From then on
-a call copies its inputs to where the graph reads them, launches it, and copies the results out.
+algorithms and fill tables.  Then the function is recorded (`Recorder.record`).  From then on a
+call copies its inputs to where the graph reads them, writes where its random numbers begin,
+launches the graph, and copies the results out.
 
 A variable's array stays where it is: what the function assigns is copied into it inside of the
 graph.  Where somebody else holds that array (a tensor read from the variable), the call runs as
 the first ones did, so that the tensor keeps its numbers.
 
-What cannot be recorded (random numbers, whose place in their stream the host keeps; calls that
-run on the host; sizes that depend on data) has a reason, which `fn.explain()` shows.
+What cannot be recorded (calls that change something outside of the device, sizes that depend on
+data, values of the device that are read on the host) has a reason, which `fn.explain()` shows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import weakref
@@ -22,7 +23,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import random_ops
 from ..graph.graph import graphs_of
+from .recording import Notes, NotRecordable, noting
 
 __all__ = ["WARM_CALLS", "Recorder", "Replay", "why_not"]
 
@@ -38,12 +41,30 @@ class Recorder(ABC):
     """Records what is queued on a device."""
 
     @abstractmethod
-    def record(self, work: Callable[[], Any]) -> tuple[Any, Any]:
+    def notes(self) -> Notes:
+        """Notes for a new recording."""
+
+    @abstractmethod
+    def record(self, work: Callable[[], Any], notes: Notes) -> tuple[Any, Any]:
         """Something to `launch`, and what `work` gave.
+
+        Args:
+            work: may run several times, each announced to the notes (`Notes.begin`), the last
+                time as what is recorded.
+            notes: of the recording, which it keeps.
 
         Raises:
             Exception: it does something that cannot be recorded.
         """
+
+    @abstractmethod
+    def write(self, to: Any, values: Any) -> None:
+        """Queue a copy of a few uint64 of the host, which may change at once, into the front
+        of an array."""
+
+    def on(self) -> Any:
+        """A context in which the device is the current one."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def launch(self, recorded: Any) -> None:
@@ -89,12 +110,20 @@ class _Recording:
         inputs: where it reads its inputs.
         outputs: where it writes its results.
         memory: of the variables, in their order, as `Recorder.hold` gives it.
+        notes: what it draws and keeps.
         arrays: weak references to the arrays of that memory that variables have, or None.
     """
 
-    def __init__(self, recorded: Any, inputs: list[Any], outputs: list[Any], memory: list[Any]):
+    def __init__(
+        self,
+        recorded: Any,
+        inputs: list[Any],
+        outputs: list[Any],
+        memory: list[Any],
+        notes: Notes,
+    ):
         self.recorded, self.inputs, self.outputs = recorded, inputs, outputs
-        self.memory = memory
+        self.memory, self.notes = memory, notes
         self.arrays: list[Any] = [None] * len(memory)
 
 
@@ -138,13 +167,15 @@ class Replay:
                 if calls < WARM_CALLS or len(self._recordings) >= _RECORDINGS:
                     self._seen[key] = calls + 1
                     return self._run(*arrays)
-                found = self._record(arrays)
+                with self._recorder.on():
+                    found = self._record(arrays)
                 if found is None:
                     return self._run(*arrays)
                 self._recordings[key] = found
             elif not self._own(found):
                 return self._run(*arrays)
-            return self._replay(found, arrays)
+            with self._recorder.on():
+                return self._replay(found, arrays)
 
     def _record(self, arrays: Sequence[Any]) -> _Recording | None:
         recorder = self._recorder
@@ -162,16 +193,19 @@ class Replay:
                 recorder.bring_back(held, v._value)
             return outputs
 
+        notes = recorder.notes()
         try:
-            recorded, outputs = recorder.record(work)
+            with noting(notes):
+                recorded, outputs = recorder.record(work, notes)
         except Exception as error:
-            self.reason = f"it could not be recorded: {type(error).__name__}: {error}"
+            kind = "" if isinstance(error, NotRecordable) else f"{type(error).__name__}: "
+            self.reason = f"it could not be recorded: {kind}{error}"
             return None
         finally:
             # Recording runs nothing: the variables are as they were.
             for v, array in zip(self._variables, before, strict=True):
                 v._value = array
-        return _Recording(recorded, inputs, outputs, memory)
+        return _Recording(recorded, inputs, outputs, memory, notes)
 
     def _own(self, found: _Recording) -> bool:
         """Whether nobody but the variables has the arrays that the recording writes."""
@@ -194,6 +228,10 @@ class Replay:
                 recorder.copy(array, v._value)
                 v._value = array
                 found.arrays[place] = weakref.ref(array)
+        if found.notes.draws:
+            starts = [random_ops.reserve(stream, n) for stream, n in found.notes.draws]
+            for places, numbers in found.notes.places(starts):
+                recorder.write(places, numbers)
         recorder.launch(found.recorded)
         self.replays += 1
         return [recorder.duplicate(o) for o in found.outputs]
@@ -211,24 +249,27 @@ class _Probe:
 _ALONE = _references(_Probe())
 
 
-def why_not(graph: Any, kinds: Callable[[str], str]) -> str | None:
-    """Why a graph cannot be recorded, or None.
+def why_not(graph: Any, outside: Callable[[Any], str | None]) -> str | None:
+    """Why a graph cannot be recorded, as far as that can be told from its nodes, or None.
 
     Args:
         graph: traced.
-        kinds: where a primitive runs, by its name: "host", "made", "here" or "device".
+        outside: why a node's call has an effect beside the device, or None.
     """
-    for node in graph.nodes:
-        primitive = node.primitive
-        if primitive.random:
-            return f"{node.type} draws random numbers, whose place in the stream the host keeps"
-        if kinds(node.type) in ("host", "made"):
-            return f"{node.type} runs on the host"
-        if node.type in _HOST_READS:
-            return f"the size of what {node.type} gives depends on its input"
-        if any(True for _ in graphs_of(node)):
-            return f"{node.type} has graphs of its own"
     for tensor in graph.inputs:
         if tensor.dtype.size == 0:
             return f"an input has the dtype {tensor.dtype.name}, which lies on the host"
+    return _why_nodes(graph, outside)
+
+
+def _why_nodes(graph: Any, outside: Callable[[Any], str | None]) -> str | None:
+    for node in graph.nodes:
+        if node.type in _HOST_READS:
+            return f"the size of what {node.type} gives depends on its input"
+        reason = outside(node)
+        if reason is None:
+            found = (_why_nodes(inner, outside) for inner in graphs_of(node))
+            reason = next((r for r in found if r is not None), None)
+        if reason is not None:
+            return reason
     return None

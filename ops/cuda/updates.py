@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, as_dtype
+from . import recording
 from .device import Kernel, current
 from .prelude import PRELUDE, register_type, storage_type
 from .scalar_text import expression
@@ -140,7 +141,9 @@ def apply(
     if not groups:
         return True
     key = tuple((*(device.address(a) for a in g), g[0].size) for g in groups)
-    table, sizes, pieces, blocks = _table(id(device), key)(device)
+    # Of a recording, which keeps what it copies, the addresses are its own.
+    tables = _table_of(key) if recording.current() else _table(id(device), key)
+    table, sizes, pieces, blocks = tables(device)
     text = source(dtype, len(groups[0]), kinds, tuple(lines))
     device.launch(
         Kernel(text, "update"), blocks, 256, [table, sizes, pieces, *numbers],

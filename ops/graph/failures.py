@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..cuda import recording
 from ..errors import InvalidArgumentError, OpError
 from ..string_array import StringArray
 from ..tensor import Tensor
@@ -28,6 +29,8 @@ def located(error: Exception, origin: Origin, inputs: tuple[Any, ...]) -> Except
     """
     if getattr(error, "is_located", False):
         return error  # by the graph of a branch or a loop, which stands closer
+    if recording.current() is not None:
+        return recording.refused(error, origin.name, origin.place)
     found = error
     if not isinstance(error, OpError):
         if not isinstance(error, (ValueError, IndexError, TypeError, ArithmeticError)):

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from ptx_device import PtxDevice
 
 import headrace as hr
-from headrace.ops.cuda import compiled, device, loops, nvrtc, replay
+from headrace.ops.cuda import compiled, device, loops, nvrtc, recording, replay
 from headrace.ops.cuda.memory_tape import (
     MemoryTape,
     Places,
@@ -33,13 +33,20 @@ class ListRecorder(replay.Recorder):
         else:
             work()
 
-    def record(self, work):
+    def notes(self):
+        return recording.Notes(lambda count: np.zeros(count, np.uint64))
+
+    def record(self, work, notes):
         self.recording = []
+        notes.begin(capturing=False)
         try:
             outputs = work()
             return self.recording, outputs
         finally:
             self.recording = None
+
+    def write(self, to, values):
+        self.do(lambda: to.__setitem__(slice(len(values)), values))
 
     def launch(self, recorded):
         for work in recorded:
@@ -199,18 +206,25 @@ def test_launches_of_kernels_are_replayed():
 
 def test_reasons_of_graphs():
     def reason(fn, *specs):
-        kinds = {"StringLength": "host"}
-        return replay.why_not(trace(fn, specs).graph, lambda n: kinds.get(n, "device"))
+        return replay.why_not(trace(fn, specs).graph, compiled._outside)
 
     spec = hr.TensorSpec([4])
     assert reason(lambda x: hr.exp(x) + 1.0, spec) is None
-    assert "draws random numbers" in reason(lambda x: x + hr.random.normal([4]), spec)
-    assert "StringLength runs on the host" in reason(
+    assert reason(lambda x: x + hr.random.normal([4]), spec) is None
+    assert reason(lambda x: hr.cond(x[0] > 0, lambda: x, lambda: -x), spec) is None
+    assert "RandomGamma draws random numbers on the host" in reason(
+        lambda x: x + hr.random.gamma([4], 1.0), spec
+    )
+    assert "dtype string, which lies on the host" in reason(
         lambda s: hr.strings.length(s), hr.TensorSpec([4], "string")
     )
     assert "depends on its input" in reason(lambda x: hr.where(x > 0), spec)
-    assert "graphs of its own" in reason(
-        lambda x: hr.cond(hr.reduce_sum(x) > 0, lambda: x, lambda: -x), spec
+    assert "PrintV2 runs on the host" in reason(lambda x: hr.print(x), spec)
+    assert "PrintV2 runs on the host" in reason(  # wherever it stands
+        lambda x: hr.cond(x[0] > 0, lambda: (hr.print(x), x)[1], lambda: x), spec
+    )
+    assert "EagerPyFunc calls Python" in reason(
+        lambda x: hr.py_function(lambda x: x, [x], hr.float32), spec
     )
 
 
@@ -281,10 +295,10 @@ def test_a_compiled_function_is_replayed_and_says_so(one_gpu):
 
 
 def test_explain_tells_why_a_function_is_not_replayed(one_gpu):
-    graph = trace(lambda x: x + hr.random.normal([4]), (hr.TensorSpec([4]),)).graph
+    graph = trace(lambda x: x + hr.random.gamma([4], 1.0), (hr.TensorSpec([4]),)).graph
     graph._placed = compiled.Replayed(graph, lambda x: [x], lambda place: ListRecorder())
     graph._placed(np.zeros(4, "f4"))
-    assert "on the device: not replayed as a CUDA graph: RandomStandardNormal" in explain(graph)
+    assert "on the device: not replayed as a CUDA graph: RandomGamma" in explain(graph)
 
 
 def test_a_variable_on_the_host_stops_it(one_gpu, monkeypatch):

@@ -1,0 +1,367 @@
+"""The test double of CuPy with streams that can be captured.
+
+While a capture runs, what the double is asked for is written down; a launch does all of it
+again, from whatever its arrays hold then, into the same memory.  What a capture must not
+contain is an error while one runs: reading a device's value on the host, copying a host's value
+to the device (a graph would read host memory that is something else by then), products through
+CuPy's own cuBLAS.
+
+Results of a capture are filled with noise: nothing has run on the device yet.
+"""
+
+import contextlib
+import functools
+import sys
+import types
+
+import cupy_double
+import numpy as np
+from cupy_double import ndarray
+from device_checks import doubled
+
+from headrace.ops import device_backend, philox, random_ops
+from headrace.ops.cuda import compiled, overrides, random, recording, replay
+from headrace.ops.graph.execute import compile_placed
+from headrace.ops.primitive import get_primitive
+from headrace.ops.recurrent import GRU, LSTM, GRUGrad, LSTMGrad
+
+#: What has a form of its own on GPUs, which stands as one call here.  Conditions of these forms
+#: that the cases in the tests touch: a recurrent layer with a mask has none.
+OWN_FORMS = (
+    "MatMul BatchMatMulV2 Conv2D Conv2DBackpropInput Conv2DBackpropFilter Conv3D "
+    "Conv3DBackpropInputV2 Conv3DBackpropFilterV2 DepthwiseConv2dNative "
+    "DepthwiseConv2dNativeBackpropInput DepthwiseConv2dNativeBackpropFilter MaxPool MaxPool3D "
+    "MaxPoolGrad MaxPool3DGrad AvgPool AvgPool3D AvgPoolGrad AvgPool3DGrad "
+    "SparseSoftmaxCrossEntropyWithLogits SoftmaxCrossEntropyWithLogits GatherV2 _GatherGrad "
+    "_BatchNorm _BatchNormGrad _Attention _AttentionGrad".split()
+)
+RECURRENT = {LSTM: 6, LSTMGrad: 12, GRU: 5, GRUGrad: 10}  # inputs without a mask
+DRAWS = (
+    "RandomUniform RandomStandardNormal TruncatedNormal _RandomBits StatelessRandomUniform "
+    "StatelessRandomNormal StatelessTruncatedNormal _StatelessBits _StatefulRandom".split()
+)
+_PRODUCTS = frozenset("matmul dot vdot inner outer tensordot einsum kron".split())
+_FROM_HOST = frozenset("array asarray asanyarray ascontiguousarray asfortranarray".split())
+_HOST_READS = (
+    "get __bool__ __int__ __float__ __complex__ item tolist tobytes __repr__ __str__ "
+    "__format__ __index__".split()
+)
+_SIZES_BY_DATA = frozenset(
+    "nonzero flatnonzero argwhere unique extract compress union1d intersect1d setdiff1d "
+    "trim_zeros".split()
+)
+
+
+class CaptureError(RuntimeError):
+    """As CUDA's: an operation that is not permitted while a stream is captured."""
+
+
+class Journal:
+    """What was queued, as calls that can be done again."""
+
+    def __init__(self):
+        self.calls = []
+        self.made = []  # memory that calls write
+
+    def launch(self):
+        for call in self.calls:
+            call()
+
+
+class _State:
+    journal = None
+    depth = 0
+
+
+_state = _State()
+
+
+class _Memory:
+    """An array's memory, without a reference to the array."""
+
+    __slots__ = ("array", "index")
+
+    def __init__(self, array):
+        self.array, self.index = array._a, array._index
+
+    def again(self):
+        made = object.__new__(ndarray)
+        made._a, made._index = self.array, self.index
+        return made
+
+
+def _kept(value):
+    if isinstance(value, ndarray):
+        return _Memory(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(_kept, value))
+    if type(value) is dict:
+        return {k: _kept(v) for k, v in value.items()}
+    return value
+
+
+def _again(value):
+    if isinstance(value, _Memory):
+        return value.again()
+    if type(value) in (list, tuple):
+        return type(value)(map(_again, value))
+    if type(value) is dict:
+        return {k: _again(v) for k, v in value.items()}
+    return value
+
+
+def _arrays(value):
+    if isinstance(value, (ndarray, _Memory)):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for v in value:
+            yield from _arrays(v)
+
+
+def _host_array(value):
+    return isinstance(value, np.ndarray) or (
+        type(value) in (list, tuple) and any(map(_host_array, value))
+    )
+
+
+def _refused(name, args):
+    """Why a call cannot be captured, or None."""
+    if name in _PRODUCTS:
+        return f"cuBLAS cannot be used during a capture (cupy.{name})"
+    if name in _SIZES_BY_DATA:
+        return f"cupy.{name} reads a size from the device"
+    if name in _FROM_HOST and args and not isinstance(args[0], ndarray):
+        return f"cupy.{name} copies a value of the host to the device"
+    if name in ("concatenate", "stack", "hstack", "vstack", "dstack", "column_stack") and (
+        len(args[0]) > 8
+    ):
+        return f"cupy.{name} of more than 8 arrays copies their addresses to the device"
+    if name in ("__getitem__", "__setitem__"):
+        key = args[1] if type(args[1]) is tuple else (args[1],)
+        if any(isinstance(k, (list, np.ndarray)) for k in key):
+            return "an index of the host is copied to the device"
+        if name == "__getitem__" and any(
+            isinstance(k, ndarray) and k.dtype == bool for k in key
+        ):
+            return "a mask as index reads a size from the device"
+    if any(_host_array(a) for a in args) and name not in _FROM_HOST:
+        return f"cupy.{name} copies a value of the host to the device"
+    return None
+
+
+def _watched(name, call, refusable=True):
+    @functools.wraps(call, assigned=("__name__",), updated=())
+    def watched(*args, **kwargs):
+        journal = _state.journal
+        if journal is None or _state.depth:
+            return call(*args, **kwargs)
+        why = _refused(name, args) if refusable else None
+        if why is not None:
+            raise CaptureError(why)
+        kept = _kept(args), _kept(kwargs)
+        _state.depth += 1
+        try:
+            found = call(*args, **kwargs)
+        finally:
+            _state.depth -= 1
+        results = [_Memory(a) for a in _arrays(found)]
+        journal.made.extend(r.array for r in results)
+
+        def again():
+            with cupy_double.Device(results[0].index if results else 0):
+                made = call(*_again(kept[0]), **_again(kept[1]))
+            for to, a in zip(results, _arrays(made), strict=True):
+                if not np.may_share_memory(to.array, a._a):
+                    np.copyto(to.array, a._a)
+
+        journal.calls.append(again)
+        return found
+
+    return watched
+
+
+def _forbidden(name, call):
+    @functools.wraps(call, assigned=("__name__",), updated=())
+    def checked(*args, **kwargs):
+        if _state.journal is not None and not _state.depth:
+            raise CaptureError(f"{name} reads a value of the device on the host")
+        return call(*args, **kwargs)
+
+    return checked
+
+
+def _places():
+    """(owner, name, form, whether it may be refused) of everything that is watched."""
+    cupy = cupy_double.cupy
+    for module in (cupy, cupy.linalg, cupy.fft, cupy_double.special, cupy_double.fft,
+                   cupy.lib.stride_tricks):  # fmt: skip
+        for name, form in list(vars(module).items()):
+            if (
+                isinstance(form, types.FunctionType)
+                and not name.startswith("_")
+                and (name not in ("get_default_memory_pool", "get_array_module", "asnumpy"))
+            ):
+                yield module, name, _watched(name, form)
+    for name in ("__call__", "at", "reduce", "accumulate", "reduceat", "outer"):
+        form = getattr(cupy_double.ufunc, name)
+        yield cupy_double.ufunc, name, _watched(f"ufunc.{name}", form, refusable=False)
+    for name, form in list(vars(ndarray).items()):
+        if name in _HOST_READS:
+            yield ndarray, name, _forbidden(name, form)
+        elif (
+            isinstance(form, types.FunctionType)
+            and (not name.startswith("__") or name in ("__getitem__", "__setitem__"))
+            and name not in ("get", "_of")
+        ):
+            yield ndarray, name, _watched(name, form)
+        elif isinstance(form, property) and name in ("real", "imag", "T", "mT"):
+            yield ndarray, name, property(_watched(name, form.fget))
+
+
+def _as_one_call(primitive, inputs=None):
+    """A form for GPUs that is one call: the primitive's own, on the memory of its arrays."""
+
+    def host(*arrays, **attrs):
+        with np.errstate(all="ignore"):
+            made = primitive.impl(*map(_host, arrays), **attrs)
+        several = type(made) is tuple
+        made = [np.array(a) for a in (made if several else (made,))]  # memory of their own
+        return cupy_double._device(tuple(made) if several else made[0])
+
+    call = _watched(primitive.name, host, refusable=False)
+
+    def form(*arrays, **attrs):
+        if inputs is not None and len(arrays) != inputs:
+            return NotImplemented
+        return call(*arrays, **attrs)
+
+    return form
+
+
+def _host(value):
+    return value._a if isinstance(value, ndarray) else value
+
+
+def _draw(kind, n, dtype, key, counter, start=0):
+    first = int(start if isinstance(start, int) else start._a[0])
+    return cupy_double._device(random_ops.draw(kind, n, dtype, key, counter, first))
+
+
+def _draw_seeded(kind, n, dtype, seed):
+    key, counter = philox.key_and_counter(tuple(seed._a.tolist()))
+    return cupy_double._device(random_ops.draw(kind, n, dtype, key, counter))
+
+
+def _draw_state(kind, n, dtype, state):
+    low, high, key = state._a.view(np.uint64).tolist()
+    after = (high << 64 | low) + n * 256
+    words = np.array([after & (1 << 64) - 1, after >> 64 & (1 << 64) - 1, key], np.uint64)
+    out = random_ops.draw(kind, n, dtype, key, (low, high))
+    return cupy_double._device((out, words.view(np.int64)))
+
+
+@contextlib.contextmanager
+def recordable():
+    """The double's calls can be captured in the block, and what has a kernel on GPUs is one."""
+    before = []
+
+    def replace(owner, name, form):
+        before.append((owner, name, vars(owner)[name]))
+        setattr(owner, name, form)
+
+    for owner, name, form in list(_places()):
+        replace(owner, name, form)
+    own = {name: _as_one_call(get_primitive(name)) for name in OWN_FORMS}
+    own |= {p.name: _as_one_call(p, inputs) for p, inputs in RECURRENT.items()}
+    own |= {name: overrides.FORMS[name] for name in DRAWS}
+    known = {name: get_primitive(name).overrides.pop("gpu", None) for name in own}
+    for name, form in own.items():
+        get_primitive(name).override("gpu")(form)
+    for name, form in (("draw", _draw), ("draw_seeded", _draw_seeded),
+                       ("draw_state", _draw_state)):  # fmt: skip
+        replace(random, name, _watched(name, form, refusable=False))
+    product = _watched("product", device_backend.Backend.product, refusable=False)
+    replace(device_backend.Backend, "product", product)
+    try:
+        yield
+    finally:
+        for owner, name, form in reversed(before):
+            setattr(owner, name, form)
+        for name, form in known.items():
+            if form is None:
+                del get_primitive(name).overrides["gpu"]
+            else:
+                get_primitive(name).overrides["gpu"] = form
+
+
+class DoubleRecorder(replay.Recorder):
+    """Records on the double."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def on(self):
+        return cupy_double.Device(self.index)
+
+    def notes(self):
+        return recording.Notes(lambda count: cupy_double.cupy.zeros(count, np.uint64))
+
+    def record(self, work, notes):
+        notes.begin(capturing=False)
+        work()
+        notes.begin(capturing=True)
+        journal = Journal()
+        _state.journal = journal
+        try:
+            outputs = work()
+        finally:
+            _state.journal = None
+        noise = np.random.default_rng(len(journal.calls))
+        for array in journal.made:
+            if array.base is None and array.flags.writeable and array.flags.c_contiguous:
+                flat = array.reshape(-1).view(np.uint8)
+                flat[...] = noise.integers(0, 256, flat.size, np.uint8)
+        return journal, outputs
+
+    def write(self, to, values):
+        to._a[: len(values)] = values
+
+    def launch(self, recorded):
+        recorded.launch()
+
+    def copy(self, to, source):
+        cupy_double.cupy.copyto(to, source)
+
+    def duplicate(self, array):
+        return array.copy()
+
+    def hold(self, array):
+        return _Memory(array)
+
+    def array_of(self, held):
+        return held.again()
+
+    def is_at(self, held, array):
+        return array._a is held.array
+
+
+@contextlib.contextmanager
+def replaying(record=True):
+    """Compute with one device of the double, whose compiled functions are recorded, or not;
+    the list holds what was compiled."""
+    placed = sys.modules["headrace.ops.graph.placed"]
+    before, made = placed._compiled, []
+
+    def replayed(graph):
+        run = compile_placed(graph)
+        if graph.exact or not record:
+            return run
+        made.append(compiled.Replayed(graph, run, DoubleRecorder))
+        return made[-1]
+
+    placed._compiled = replayed
+    try:
+        with doubled(1), recordable():
+            yield made
+    finally:
+        placed._compiled = before
