@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..ops import dtypes, nest
-from ..ops.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from ..ops.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from ..ops.tensor_spec import TensorSpec
 from .columns import ListColumn
 from .dataset_base import DatasetBase, DatasetSpec
@@ -167,6 +172,7 @@ class Keeping(Grouping):
 
         Raises:
             NotFoundError: nothing was saved there.
+            UnavailableError: `distributed_save` has failed to save there.
             DataLossError: (also while iterating) a file is damaged.
             ValueError: the elements are of another spec.
         """
@@ -285,8 +291,11 @@ def _fits(expected: Any, found: Any) -> bool:
 def _waited(folder: str) -> Run:
     import time
 
+    library = Library(folder)
     while True:
-        time.sleep(0.2)
-        run = Library(folder).latest()
+        run = library.latest()
         if run is not None:
             return run
+        if (failure := library.failure()) is not None:
+            raise UnavailableError(f"{folder}; the dataset could not be saved: {failure}")
+        time.sleep(0.2)

@@ -59,6 +59,7 @@ from .upper import upper
 from .values import Components, as_int, from_raw
 
 if TYPE_CHECKING:
+    distributed_save: Any
     service: Any
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "copy_to_device",
     "dense_to_ragged_batch",
     "dense_to_sparse_batch",
+    "distributed_save",
     "enumerate_dataset",
     "from_list",
     "get_next_as_optional",
@@ -259,8 +261,10 @@ def unique() -> Apply:
 def __getattr__(name: str) -> Any:
     if name == "service":
         return upper("data.experimental.service")
+    if name == "distributed_save":
+        return upper("data.experimental.service").distributed_save
     raise AttributeError(f"hr.data.experimental has no attribute {name!r}", name=name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "service"})
+    return sorted({*globals(), "distributed_save", "service"})

@@ -34,6 +34,7 @@ from ..io.filesystems import is_remote
 from ..ops import dtypes
 from ..ops.errors import (
     AlreadyExistsError,
+    CancelledError,
     InvalidArgumentError,
     UnavailableError,
     UnimplementedError,
@@ -44,7 +45,7 @@ from ..ops.tensor_spec import TensorSpec
 from .data_service.shipping import pack_error, ship, unpack_error, unship
 from .ray_cluster import connect
 
-__all__ = ["FORMATS", "save_shards"]
+__all__ = ["FORMATS", "ShardOrder", "save_shards", "write_shard"]
 
 FORMATS = ("elements", "tfrecord", "parquet")
 _RETRIES = 3
@@ -52,8 +53,17 @@ _ROWS = 4096
 
 
 @dataclasses.dataclass(frozen=True)
-class _Order:
-    """What a task is to do: the shipped plan's shard `index` to a file in `folder`."""
+class ShardOrder:
+    """What a task is to do: the shipped plan's shard `index` to a file in `folder`.
+
+    Attributes:
+        data: the shipped plan.
+        index, shards: which of how many.
+        salt: what draws that nobody seeded begin with, in all shards.
+        folder: where the file goes.
+        file_format: one of `FORMATS`.
+        compression: of the format.
+    """
 
     data: bytes
     index: int
@@ -88,9 +98,9 @@ def save_shards(
     shipment = ship(dataset._node, dataset._own_options)
     salt = secrets.randbits(31)
 
-    def orders(place: str) -> list[_Order]:
+    def orders(place: str) -> list[ShardOrder]:
         return [
-            _Order(shipment.data, i, shards, salt, place, file_format, compression)
+            ShardOrder(shipment.data, i, shards, salt, place, file_format, compression)
             for i in range(shards)
         ]
 
@@ -125,8 +135,8 @@ def _check_format(spec: Any, file_format: str) -> None:
 
 
 def _publish_files(
-    folder: str, orders: Callable[[str], list[_Order]],
-    run: Callable[[list[_Order]], list[int]],
+    folder: str, orders: Callable[[str], list[ShardOrder]],
+    run: Callable[[list[ShardOrder]], list[int]],
 ) -> None:  # fmt: skip
     """Files of other formats: made in a folder beside, renamed when all are there."""
     from ..data.storage.durable import publish, write_json
@@ -157,11 +167,11 @@ def _publish_files(
 # -- running the tasks ----------------------------------------------------------------------
 
 
-def _run_here(orders: list[_Order]) -> list[int]:
-    return [_write_shard(order) for order in orders]
+def _run_here(orders: list[ShardOrder]) -> list[int]:
+    return [write_shard(order) for order in orders]
 
 
-def _run_on_ray(orders: list[_Order]) -> list[int]:
+def _run_on_ray(orders: list[ShardOrder]) -> list[int]:
     ray = connect("Dataset.save(runner='ray')", start=True)
     task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_shard_or_error)
     shared = ray.put(orders[0].data)  # once for all, not with every order
@@ -193,9 +203,9 @@ def _run_on_ray(orders: list[_Order]) -> list[int]:
     return rows
 
 
-def _shard_or_error(data: bytes, order: _Order) -> int | bytes:
+def _shard_or_error(data: bytes, order: ShardOrder) -> int | bytes:
     try:
-        return _write_shard(dataclasses.replace(order, data=data))
+        return write_shard(dataclasses.replace(order, data=data))
     except Exception as error:
         return pack_error(error)
 
@@ -203,8 +213,16 @@ def _shard_or_error(data: bytes, order: _Order) -> int | bytes:
 # -- one task ---------------------------------------------------------------------------------
 
 
-def _write_shard(order: _Order) -> int:
-    """Write one shard; the number of its elements."""
+def write_shard(order: ShardOrder, is_off: Callable[[], bool] = lambda: False) -> int:
+    """Write one shard; the number of its elements.
+
+    Args:
+        order: which.
+        is_off: whether nobody wants it any more; asked now and then.
+
+    Raises:
+        CancelledError: nobody wants it.
+    """
     from ..ops import api  # noqa: F401  the primitives that graphs name
 
     drawn = random.Random(order.salt)  # all shards draw the same
@@ -221,6 +239,8 @@ def _write_shard(order: _Order) -> int:
             while (block := iterator.next_block(_ROWS)) is not None:
                 sink.write(block)
                 rows += block.num_rows
+                if is_off():
+                    raise CancelledError("the files are not wanted any more")
         sink.commit()
     except BaseException:
         sink.abort()

@@ -93,7 +93,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("train.ClusterDef", COLLECTIVES), ("train.ClusterSpec", COLLECTIVES),
     ("train.JobDef", COLLECTIVES), ("train.ServerDef", COLLECTIVES),
     ("train.Coordinator", GRAPH_MODE), ("train.experimental*", SAVED),
-    ("data.experimental.distributed_save", "`Dataset.save(path, shards=n, runner='ray')`"),
     ("data.experimental.enable_debug_mode", "`hr.config.run_functions_eagerly` is that mode"),
     ("data.experimental.*variant", VARIANTS), ("data.experimental.get_model_proto", CPP_DATA),
     ("data.experimental.make_saveable_from_iterator", "iterators are saved by `state()`"),

@@ -5,6 +5,7 @@
     path/metadata.json          names the current run; replaced at once, last of all
     path/run-<id>/00000000.elements     one file per shard
     path/writer.lock            held while somebody writes
+    path/failure.json           why a writer in the background gave up
 
 Whatever metadata.json does not name is what a crash left, or the run before: the next writer
 removes it, as far as nobody can be writing it (see `storage`).  The run just replaced stays
@@ -63,6 +64,7 @@ class Library:
         self.path = path
         self._storage = storage_of(path)
         self._metadata = join(path, "metadata.json")
+        self._failure = join(path, "failure.json")
 
     def latest(self) -> Run | None:
         """The complete run that is there, if any.
@@ -93,6 +95,22 @@ class Library:
                 "the elements again"
             ) from None
 
+    def note_failure(self, text: str | None) -> None:
+        """Tell those who wait for a run that there will be none, and why; None takes that
+        back."""
+        if text is None:
+            self._storage.remove(self._failure)
+        else:
+            self._storage.write_json(self._failure, {"version": VERSION, "error": text})
+
+    def failure(self) -> str | None:
+        """What `note_failure` said last."""
+        try:
+            found = self._storage.read_json(self._failure)
+        except ValueError:
+            return None
+        return None if found is None else str(found["error"])
+
     def writer(
         self, structure: Structure, compression: str, resume: Any = None
     ) -> RunWriter | None:
@@ -106,6 +124,7 @@ class Library:
         if not lock.acquire():
             return None
         try:
+            self.note_failure(None)
             current = self.latest()
             keep = {current.name if current else "", resume["run"] if resume else ""}
             with contextlib.suppress(OpError):  # who may write need not be allowed to delete

@@ -11,12 +11,15 @@ import contextlib
 import os
 import pickle
 import random
+import threading
 import time
 from typing import Any, NamedTuple
 
+from ...data.storage.library import Library
 from ...ops.errors import InvalidArgumentError, UnavailableError
 from ..ray_cluster import NAMESPACE, actor_named, connect, ray_module
 from .ledger import MUTATIONS, Ledger
+from .saving import SaveTerms, run_save
 
 __all__ = ["DispatchServer", "Dispatcher", "DispatcherConfig", "unwrapped"]
 
@@ -101,6 +104,8 @@ class _DispatcherActor:
         self._scaled = self._needed = time.monotonic()
         if config.fault_tolerant_mode:
             self._replay(os.path.join(config.work_dir or "", "dispatcher.journal"))
+        for terms in self._ledger.saves.values():  # which died with the one before
+            self._start_save(terms)
 
     def _replay(self, path: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -140,6 +145,24 @@ class _DispatcherActor:
         if self._config.autoscale is not None:
             self._scale(starved, now)
         return self._ledger.job_tasks(job_id)
+
+    def save(self, terms: SaveTerms) -> None:
+        """Begin to save a dataset."""
+        if self._journal is None:
+            raise InvalidArgumentError(
+                "distributed_save needs a dispatcher that is fault tolerant: "
+                "DispatcherConfig(work_dir=..., fault_tolerant_mode=True)"
+            )
+        earlier = self._ledger.saves.get(terms.path)
+        if earlier is not None and Library(terms.path).failure() is not None:
+            self.do("end_save", earlier)
+        self.do("begin_save", terms)
+        self._start_save(terms)
+
+    def _start_save(self, terms: SaveTerms) -> None:
+        threading.Thread(
+            target=run_save, args=(self._address, terms), name="headrace-save", daemon=True
+        ).start()
 
     def start_own_workers(self) -> None:
         """As many as there always are."""
@@ -225,6 +248,10 @@ class Dispatcher:
     def beat(self, job_id: str, consumer: str, starved: float) -> Any:
         """A reference to the reply of `_DispatcherActor.beat`."""
         return self._handle.beat.remote(job_id, consumer, starved)
+
+    def save(self, terms: SaveTerms) -> None:
+        """Have a dataset saved; returns when that has begun."""
+        self._called("save", terms)
 
     def start_own_workers(self) -> None:
         """Start the workers that the dispatcher itself is to start."""

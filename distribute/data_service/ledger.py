@@ -16,14 +16,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...ops.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from ...ops.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+from .saving import SaveTerms
 from .sharding import ShardingPolicy
 
 __all__ = ["MUTATIONS", "JobTerms", "Ledger", "StoredDataset", "Task"]
 
 MUTATIONS = frozenset(
     ("register_dataset", "register_worker", "open_job", "split", "lease", "settle", "finish",
-     "lose_worker", "retire_worker", "close_job")
+     "lose_worker", "retire_worker", "close_job", "begin_save", "end_save")
 )  # fmt: skip
 
 
@@ -127,6 +133,7 @@ class Ledger:
         self.workers: dict[str, _Worker] = {}
         self.jobs: dict[str, _Job] = {}
         self.tasks: dict[str, Task] = {}
+        self.saves: dict[str, SaveTerms] = {}  # by path; those under way
         self._by_content: dict[int, str] = {}
         self._numbers = 0
 
@@ -311,6 +318,26 @@ class Ledger:
                 f"the data service knows no task {task_id}: its job was closed; iterate over "
                 "the dataset again"
             ) from None
+
+    # -- saves --------------------------------------------------------------------------------
+
+    def begin_save(self, terms: SaveTerms) -> None:
+        """A dataset is being saved from now on.
+
+        Raises:
+            AlreadyExistsError: something is being saved there.
+        """
+        if terms.path in self.saves:
+            raise AlreadyExistsError(
+                f"{terms.path}; a dataset is being saved there by this data service; choose "
+                "another path"
+            )
+        self.saves[terms.path] = terms
+
+    def end_save(self, terms: SaveTerms) -> None:
+        """It is saved, or will not be."""
+        if self.saves.get(terms.path) == terms:  # and not by then another
+            del self.saves[terms.path]
 
     # -- tasks --------------------------------------------------------------------------------
 

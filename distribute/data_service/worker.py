@@ -7,6 +7,7 @@ dispatcher about each task it is asked for.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import threading
@@ -87,6 +88,7 @@ class _WorkerActor:
         self._tasks: dict[str, RunningTask] = {}
         self._starting: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._writing: list[tuple[str, threading.Event]] = []
         ray = ray_module("the data service")
         node = ray.get_runtime_context().get_node_id()
         self._dispatcher("register_worker", name, node, max_restarts)
@@ -117,6 +119,26 @@ class _WorkerActor:
         plan, options = unship(data, lambda: (drawn.getrandbits(63), drawn.getrandbits(63)))
         plan = plan_of_task(plan, terms, task.index, task.num_shards, books)
         return RunningTask(plan, options, books, task.settled, terms.num_consumers, most_rows)
+
+    def save_shard(self, data: bytes, order: Any) -> int | bytes:
+        """Write a shard of a plan (see `saving`); the number of its elements, or an error."""
+        from ..sharded_save import write_shard
+
+        off = threading.Event()
+        writing = order.folder, off
+        self._writing.append(writing)
+        try:
+            return write_shard(dataclasses.replace(order, data=data), off.is_set)
+        except Exception as error:
+            return pack_error(error)
+        finally:
+            self._writing.remove(writing)
+
+    def leave_shards(self, path: str, but: str) -> None:
+        """Stop writing what is being written below `path`, save in the folder `but`."""
+        for folder, off in list(self._writing):
+            if folder.startswith(path) and folder != but:
+                off.set()
 
     def drop(self, task_id: str) -> None:
         """The task is over."""

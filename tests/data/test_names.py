@@ -9,7 +9,6 @@ import pytest
 import headrace as hr
 
 MISSING = {
-    "distributed_save": "Dataset.save(path, shards=n, runner='ray') writes in parallel",
     "enable_debug_mode": "untraced functions run eagerly anyway; explain() shows which do",
     "from_variant": "a handle of TensorFlow's C++ runtime",
     "to_variant": "a handle of TensorFlow's C++ runtime",
