@@ -17,7 +17,7 @@ import numpy as np
 from .array_basics import sum_to, zeros
 from .array_module import array_module
 from .array_shape import expand_dims
-from .blas import gemm
+from .blas import gemm, matrix_product
 from .convert import to_tensor
 from .elementwise import conj_of
 from .errors import InvalidArgumentError
@@ -132,7 +132,7 @@ def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
         return None  # NumPy finds the words, or broadcasts
     size = [int(np.prod(d, dtype=np.int64)) for d in (m, k, n)]
     x, y = x.reshape((*s, size[0], size[1])), y.reshape((*s, size[1], size[2]))
-    out = gemm(x, y) if not s and _plain(x) and _plain(y) else xp.matmul(x, y)
+    out = gemm(x, y) if not s and _plain(x) and _plain(y) else matrix_product(x, y)
     return out.reshape((*s, *m, *n)).transpose(perm_out)
 
 
