@@ -20,6 +20,9 @@ class Network(NamedTuple):
         bf16: whether both compute in bfloat16 on float32 weights.
         first: whether torch takes channels behind the batch.
         aims: at least this times torch eager, and torch.compile.
+        mode: of torch.compile: "reduce-overhead" replays CUDA graphs.
+        operations: of the products of a step per example; 0 where nothing is said of them.
+        share: at least this part of the device's bfloat16 peak.
     """
 
     keras: Callable[[Any], Any]
@@ -30,6 +33,9 @@ class Network(NamedTuple):
     bf16: bool
     first: bool
     aims: tuple[float | None, float | None]
+    mode: str = "default"
+    operations: float = 0.0
+    share: float | None = None
 
 
 def _mlp(keras: Any) -> Any:
@@ -144,14 +150,44 @@ def _torch_transformer(torch: Any) -> Any:
     return Encoder()
 
 
+_WIDE, _DEEP = 8192, 4
+
+
+def _products(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((_WIDE,)), *[layers.Dense(_WIDE, activation="relu") for _ in range(_DEEP)],
+         layers.Dense(16, dtype="float32")]
+    )  # fmt: skip
+
+
+def _torch_products(torch: Any) -> Any:
+    nn = torch.nn
+    parts = [part for _ in range(_DEEP) for part in (nn.Linear(_WIDE, _WIDE), nn.ReLU())]
+    return nn.Sequential(*parts, nn.Linear(_WIDE, 16))
+
+
+# Forward, and back to the weights and, but for the first layer, to the inputs.
+_OPERATIONS = 2.0 * _WIDE * _WIDE * (3 * _DEEP - 1)
+
 NETWORKS = {
-    "mlp": Network(_mlp, _torch_mlp, (784,), 10, 128, False, False, (2.0, 1.0)),
-    "cnn": Network(_cnn, _torch_cnn, (28, 28, 1), 10, 128, False, True, (2.0, 1.0)),
-    "lstm": Network(_lstm, _torch_lstm, (28, 28), 10, 128, False, False, (2.0, 1.0)),
+    "mlp": Network(
+        _mlp, _torch_mlp, (784,), 10, 128, False, False, (2.0, 1.0), "reduce-overhead"
+    ),
+    "cnn": Network(
+        _cnn, _torch_cnn, (28, 28, 1), 10, 128, False, True, (2.0, 1.0), "reduce-overhead"
+    ),
+    "lstm": Network(
+        _lstm, _torch_lstm, (28, 28), 10, 128, False, False, (2.0, 1.0), "reduce-overhead"
+    ),
+    "products": Network(
+        _products, _torch_products, (_WIDE,), 16, 8192, True, False, (None, None),
+        operations=_OPERATIONS, share=0.7,
+    ),
     "resnet50": Network(
         _resnet50, _torch_resnet50, (224, 224, 3), 1000, 256, True, True, (None, 0.9)
     ),
     "transformer": Network(
         _transformer, _torch_transformer, (512, 768), 1000, 32, True, False, (None, 0.9)
     ),
-}
+}  # fmt: skip

@@ -1,8 +1,10 @@
 """Training steps on a GPU against torch eager and torch.compile: ``python gpu_train_steps.py``.
 
 The same network, batch and optimizer (SGD with momentum) on the same device in one process; the
-sides take turns, and a row holds the medians of the rounds.  Batches lie on the device.
-Losses of the first steps are written down: both must fall.
+sides take turns, and a row holds the median of the rounds' ratios.  Batches lie on the device.
+torch's optimizer is its fused one, and its compiled form replays CUDA graphs where launches
+decide (`Network.mode`).  Losses of the first steps are written down: they must be finite, and
+should fall.  Each network has a file of its own, ``results/gpu_train_<network>.json``.
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gpu_device import cupy_or_exit, describe, rate, write
+from gpu_device import bf16_peak, cupy_or_exit, describe, measured, rate, write
 from gpu_networks import NETWORKS, Network
 
+SIDES = ("headrace", "torch", "torch.compile")
+Step = Callable[[], Any]
 
-def headrace_step(network: Network, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
+
+def headrace_step(network: Network, x: np.ndarray, y: np.ndarray) -> Step:
     """A compiled step of Headrace; it gives the loss."""
     import headrace as hr
 
@@ -45,28 +50,30 @@ def headrace_step(network: Network, x: np.ndarray, y: np.ndarray) -> Callable[[]
 
 
 def torch_step(
-    network: Network, x: np.ndarray, y: np.ndarray, compiled: bool
-) -> Callable[[], Any]:
+    network: Network, x: np.ndarray, y: np.ndarray, compiled: bool, device: str = "cuda"
+) -> Step:
     """A step of torch, eager or compiled."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    model = network.torch(torch).cuda()
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-    images = torch.from_numpy(x).cuda()
+    model = network.torch(torch).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, fused=True)
+    images = torch.from_numpy(x).to(device)
     if network.first:
         images = images.permute(0, 3, 1, 2)  # channels last in memory
-    labels = torch.from_numpy(y).cuda().long()
+    labels = torch.from_numpy(y).to(device).long()
 
     def forward(images: Any, labels: Any) -> Any:
-        with torch.autocast("cuda", torch.bfloat16, enabled=network.bf16):
+        with torch.autocast(device, torch.bfloat16, enabled=network.bf16):
             out = model(images)
         return torch.nn.functional.cross_entropy(out.float(), labels)
 
-    run = torch.compile(forward, mode="max-autotune") if compiled else forward
+    run = torch.compile(forward, mode=network.mode) if compiled else forward
 
     def step() -> Any:
+        if compiled:
+            torch.compiler.cudagraph_mark_step_begin()
         optimizer.zero_grad(set_to_none=True)
         loss = run(images, labels)
         loss.backward()
@@ -76,6 +83,80 @@ def torch_step(
     return step
 
 
+def batch_of(network: Network, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """A batch of random examples and their labels."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, *network.shape), np.float32)
+    return x, rng.integers(0, network.classes, batch).astype(np.int32)
+
+
+def prepared(
+    makers: dict[str, Callable[[], Step]], warm: int = 10
+) -> tuple[dict[str, Step], dict[str, Any]]:
+    """The sides' steps, each run a few times, and what there is to tell: losses, failures."""
+    steps: dict[str, Step] = {}
+    told: dict[str, Any] = {}
+    for side, make in makers.items():
+        try:
+            step = make()
+            losses = [float(step()) for _ in range(warm)]
+            told[f"{side} losses"] = [round(losses[0], 4), round(losses[-1], 4)]
+            if not np.isfinite(losses).all():
+                raise RuntimeError(f"losses are {losses}")
+            steps[side] = step
+        except Exception as error:  # a side that fails leaves the others standing
+            told[f"{side} failed"] = f"{type(error).__name__}: {error}"[:500]
+    return steps, told
+
+
+def in_turns(
+    steps: dict[str, Step], wait: Callable[[], None], rounds: int, count: int = 0
+) -> dict[str, list[float]]:
+    """Steps a second of every side in every round; `count` steps each, or for half a second."""
+    counts = {
+        side: count or max(int(rate(step, wait, 5) / 2), 5) for side, step in steps.items()
+    }
+    found: dict[str, list[float]] = {side: [] for side in steps}
+    for place in range(rounds):
+        for side in sorted(steps, reverse=place % 2 == 1):
+            found[side].append(rate(steps[side], wait, counts[side]))
+    return found
+
+
+def rows_for(
+    name: str, network: Network, batch: int, found: dict[str, list[float]],
+    told: dict[str, Any], peak: float | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of a network's results."""
+    speeds = {f"{side} examples/s": batch * statistics.median(r) for side, r in found.items()}
+    more = {"batch": batch, **speeds, **told}
+    own, rows = found.get("headrace"), []
+    for side, aim in zip(SIDES[1:], network.aims, strict=True):
+        if own and found.get(side):
+            ratios = [a / b for a, b in zip(own, found[side], strict=True)]
+            spread = [round(min(ratios), 3), round(max(ratios), 3)]
+            rows.append(
+                measured(name, f"times {side}", statistics.median(ratios), aim, range=spread)
+            )
+    if own and peak and network.operations:
+        done = network.operations * batch * statistics.median(own)
+        rows.append(
+            measured(name, "share of the measured bfloat16 peak", done / peak, network.share,
+                     peak_tflops=peak / 1e12, tflops=done / 1e12)
+        )  # fmt: skip
+    if rows:
+        rows[0].update(more)
+    else:
+        rows.append({"job": name, "failed": "no side to compare", **more})
+    return rows
+
+
+def _replayed(step: Any) -> str | None:
+    """What `explain()` says of CUDA graphs."""
+    lines = step.told().splitlines()
+    return next((t.strip() for t in lines if "CUDA graph" in t), None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--job", nargs="*", choices=list(NETWORKS), default=list(NETWORKS))
@@ -83,57 +164,40 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=0, help="per round; 0: about half a second"
     )
-    parser.add_argument("--only", choices=["headrace", "torch", "torch.compile"])
+    parser.add_argument("--only", choices=SIDES)
     parser.add_argument("--batch", type=int, default=0, help="instead of the network's own")
+    parser.add_argument("--mode", help="of torch.compile, instead of the network's own")
     options = parser.parse_args()
     cupy = cupy_or_exit()
     wait = cupy.cuda.Device().synchronize
-    rows = []
     for name in options.job:
         network = NETWORKS[name]
-        rng = np.random.default_rng(0)
+        if options.mode:
+            network = network._replace(mode=options.mode)
         batch = options.batch or network.batch
-        x = rng.normal(size=(batch, *network.shape)).astype(np.float32)
-        y = rng.integers(0, network.classes, batch).astype(np.int32)
-        makers = {
+        x, y = batch_of(network, batch)
+        makers: dict[str, Callable[[], Step]] = {
             "headrace": lambda n=network, x=x, y=y: headrace_step(n, x, y),
             "torch": lambda n=network, x=x, y=y: torch_step(n, x, y, False),
             "torch.compile": lambda n=network, x=x, y=y: torch_step(n, x, y, True),
         }
-        row: dict[str, Any] = {"job": name, "batch": batch, "aims": network.aims}
-        steps: dict[str, Callable[[], Any]] = {}
-        for side, make in makers.items():
-            if options.only not in (None, side):
-                continue
+        chosen = {s: m for s, m in makers.items() if options.only in (None, s)}
+        steps, told = prepared(chosen)
+        peak = None
+        if network.operations:
             try:
-                step = steps[side] = make()
-                losses = [float(step()) for _ in range(10)]
-                row[f"{side} losses"] = [round(losses[0], 4), round(losses[-1], 4)]
-            except Exception as error:  # a row that fails leaves the others standing
-                steps.pop(side, None)
-                row[f"{side} failed"] = f"{type(error).__name__}: {error}"[:500]
-        counts = {
-            side: options.steps or max(int(rate(step, wait, 10) / 2), 5)
-            for side, step in steps.items()
-        }
-        found: dict[str, list[float]] = {side: [] for side in steps}
-        for _ in range(options.rounds):
-            for side, step in steps.items():
-                found[side].append(batch * rate(step, wait, counts[side]))
-        for side, rates in found.items():
-            row[f"{side} examples/s"] = statistics.median(rates)
-        own = found.get("headrace")
-        for side in ("torch", "torch.compile"):
-            if own and found.get(side):
-                ratios = [a / b for a, b in zip(own, found[side], strict=True)]
-                row[f"over {side}"] = statistics.median(ratios)
+                import torch
+
+                peak = bf16_peak(cupy, torch)
+            except Exception as error:  # told; the ratios are measured
+                told["peak failed"] = f"{type(error).__name__}: {error}"[:500]
+        found = in_turns(steps, wait, options.rounds, options.steps)
         if "headrace" in steps:
-            told = steps["headrace"].told().splitlines()  # type: ignore[attr-defined]
-            row["told"] = next((t.strip() for t in told if "CUDA graph" in t), None)
-        rows.append(row)
-        steps.clear()
+            told["told"] = _replayed(steps["headrace"])
+        write(f"train_{name}", rows_for(name, network, batch, found, told, peak),
+              describe(cupy))  # fmt: skip
+        del steps
         cupy.get_default_memory_pool().free_all_blocks()
-        write("train_steps", rows, describe(cupy))  # after each, for a run that is cut short
 
 
 if __name__ == "__main__":
