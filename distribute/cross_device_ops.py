@@ -159,7 +159,8 @@ class _Packed(CrossDeviceOps):
 
     def combine(self, arrays: Sequence[Any]) -> list[Any]:
         """See `CrossDeviceOps.combine`."""
-        shape, size = np.shape(arrays[0]), int(np.size(arrays[0]))
+        first = arrays[0] if is_on_device(arrays[0]) else np.asarray(arrays[0])
+        shape, size = first.shape, int(first.size)
         count = min(max(self.num_packs, 1), max(size, 1))
         if count == 1:
             return self._combine_pack(arrays)
@@ -244,7 +245,7 @@ class NcclAllReduce(_Packed):
 
 def place_of(array: Any) -> int:
     """Where a raw array lies: a GPU's number or `HOST`."""
-    return int(array.device.id) if is_on_device(array) else HOST
+    return place_on_device(array) if is_on_device(array) else HOST
 
 
 def moved(array: Any, place: int) -> Any:

@@ -1,5 +1,6 @@
 """MultiWorkerMirroredStrategy: a replica per process, processes on one machine or many,
-connected by MPI.
+connected by MPI.  A replica computes on a GPU of its own, where there is one for every process,
+and NCCL then reduces the gradients; else on the CPU.
 
 `mpiexec -n 4 python train.py` starts them; the script is the same on all.  Rank 0 is the chief:
 what writes files does so there only.
@@ -18,15 +19,22 @@ import numpy as np
 
 from ..ops import api as hr, nest
 from ..ops.context import current
+from ..ops.devices import HOST, devices
 from ..ops.errors import FailedPreconditionError
 from ..ops.function import Function, functions_run_eagerly
+from ..ops.placement import to_host
 from ..ops.string_array import StringArray
 from ..ops.variable_kinds import VariableAggregation
 from .cluster_resolver import ClusterResolver, MpiClusterResolver, TFConfigClusterResolver
+from .communicator import Communicator
 from .compiled_steps import CompiledSteps
 from .context import entered
-from .mpi import abort_on_error, load_mpi, started_by_mpiexec
+from .cross_device_ops import moved
+from .devices import brought, current_on
+from .mpi import START_S, abort_on_error, load_mpi, started_by_mpiexec
 from .mpi_communicator import MpiCommunicator
+from .nccl import NcclLinks
+from .nccl_communicator import MpiBoard, NcclCommunicator
 from .options import CommunicationOptions
 from .reduce_op import ReduceOp
 from .replica_context import CollectiveReplicaContext, merged
@@ -35,6 +43,7 @@ from .synchronous import SynchronousExtended
 from .timeline import recorded
 from .values import DistributedValues, select
 from .variables import DistributedVariable
+from .worker_gpus import nccl_links, worker_place
 from .worker_input import WorkerDataset, local_plan
 
 __all__ = ["MultiWorkerExtended", "MultiWorkerMirroredStrategy"]
@@ -49,14 +58,21 @@ class MultiWorkerExtended(SynchronousExtended):
 
     Args:
         strategy: of which this is the inside.
-        communicator: of all workers.
+        communicator: of all workers, for what lies on the host.
         options: how gradients are reduced.
+        place: where this worker computes; see `StrategyExtended.home`.
+        links: to the others' GPUs; None where MPI reduces the gradients.
     """
 
     several_workers = True
 
     def __init__(
-        self, strategy: Strategy, communicator: MpiCommunicator, options: CommunicationOptions
+        self,
+        strategy: Strategy,
+        communicator: MpiCommunicator,
+        options: CommunicationOptions,
+        place: int | None = None,
+        links: NcclLinks | None = None,
     ):
         self._strategy = strategy
         self.communicator = communicator
@@ -65,12 +81,25 @@ class MultiWorkerExtended(SynchronousExtended):
         self.has_first_replica = communicator.rank == 0
         self._steps = CompiledSteps()
         self._reading = _Reading()
-        self.replicas = [CollectiveReplicaContext(strategy, communicator.rank, 0, communicator)]
+        self.home = place
+        self.places = (place,)
+        between: Communicator = communicator
+        if links is not None:
+            board = MpiBoard(communicator, links)
+            between = NcclCommunicator(communicator, board, links, 0, options.compression)
+        self._spans = None if links is None else links.spans
+        self.replicas = [
+            CollectiveReplicaContext(strategy, communicator.rank, 0, between, place)
+        ]
 
     @property
     def worker_devices(self) -> tuple[str, ...]:
         """The devices of this worker."""
-        return (f"/job:worker/replica:0/task:{self.communicator.rank}/device:CPU:0",)
+        on_gpu = self.home not in (None, HOST)
+        name = devices.name_of(self.home) if on_gpu and self.home is not None else "CPU:0"
+        kind, number = name.rsplit(":", 2)[-2:]
+        task = self.communicator.rank
+        return (f"/job:worker/replica:0/task:{task}/device:{kind}:{number}",)
 
     @property
     def is_chief(self) -> bool:
@@ -83,7 +112,7 @@ class MultiWorkerExtended(SynchronousExtended):
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         """See `StrategyExtended.call_for_each_replica`."""
-        own, named = select(tuple(args), 0), select(dict(kwargs), 0)
+        own, named = self.brought((select(tuple(args), 0), select(dict(kwargs), 0)))
         call: Callable[..., Any] = fn
         if (
             current.compiles_steps
@@ -104,12 +133,22 @@ class MultiWorkerExtended(SynchronousExtended):
         (replica,), (function,) = self.replicas, functions
         if rows is not None and total_rows is not None:
             replica.rows = rows[0], total_rows
+        shown = (
+            recorded("compute", "step", replica.rank)
+            if self._spans is None
+            else self._spans.span(0, "compute", "step", replica.rank)
+        )
         try:
-            with entered(self._strategy, replica):
-                with recorded("compute", "step", replica.rank):
+            with entered(self._strategy, replica), current_on(self.home):
+                with shown:
                     return [function()]
         finally:
             replica.rows = None
+            replica.communicator.settle()
+
+    def brought(self, part: Any, replica: int = 0) -> Any:
+        """The replica's arguments, on its device; without a GPU as they are."""
+        return part if self.home is None else brought(part, self.home)
 
     def merge(
         self, replica: Any, merge_fn: Callable[..., Any], given: tuple[Any, dict[str, Any]]
@@ -128,7 +167,7 @@ class MultiWorkerExtended(SynchronousExtended):
             tensor = hr.convert_to_tensor(leaf)
             mean = how is ReduceOp.MEAN
             kind = tensor.dtype
-            raw = tensor._value
+            raw = to_host(tensor._value)
             if mean and not kind.is_floating:
                 raw = raw.astype(np.float64)
             (total,) = self.communicator.all_reduce([np.asarray(raw)], mean)
@@ -144,11 +183,11 @@ class MultiWorkerExtended(SynchronousExtended):
                 f"gather needs values with an axis {axis} to join along, got a scalar; use "
                 "reduce"
             )
-        return hr.constant(self.communicator.all_gather(tensor._value, axis))
+        return hr.constant(self.communicator.all_gather(to_host(tensor._value), axis))
 
     def read_combined(self, copies: Sequence[Any], aggregation: VariableAggregation) -> Any:
         """The workers' own copies of a variable combined; all of them must read it."""
-        (copy,) = copies
+        copy = to_host(copies[0])
         if self._reading.own or not np.issubdtype(copy.dtype, np.number):
             return copy
         if aggregation in (VariableAggregation.SUM, VariableAggregation.MEAN):
@@ -174,7 +213,8 @@ class MultiWorkerExtended(SynchronousExtended):
         """The first worker's value for a new variable, which may be random."""
         if self.communicator.size == 1 or isinstance(copies[0], StringArray):
             return copies
-        return self.communicator.broadcast(copies)
+        agreed = self.communicator.broadcast([to_host(copy) for copy in copies])
+        return agreed if self.home is None else [moved(copy, self.home) for copy in agreed]
 
     def any_worker(self, flag: bool) -> bool:
         """Whether `flag` is set on some worker; all of them must ask."""
@@ -212,11 +252,14 @@ class MultiWorkerMirroredStrategy(Strategy):
     Args:
         cluster_resolver: says which task this process is; TF_CONFIG, or else MPI, by default.
         communication_options: `CommunicationOptions`; a worker that waits longer than
-            `timeout_seconds` (300 by default) for others ends the job and names them.
+            `timeout_seconds` (300 by default) for others ends the job and names them.  With
+            the implementation AUTO, workers take a GPU each where there are enough and NCCL
+            reduces between them; NCCL insists on that, RING computes on CPUs.
 
     Raises:
         ImportError: MPI is not installed.
-        FailedPreconditionError: the processes that run are not those of the cluster.
+        FailedPreconditionError: the processes that run are not those of the cluster; or NCCL
+            is asked for and a worker has no GPU.
     """
 
     def __init__(
@@ -225,7 +268,7 @@ class MultiWorkerMirroredStrategy(Strategy):
         communication_options: CommunicationOptions | None = None,
     ):
         options = communication_options or CommunicationOptions()
-        mpi = load_mpi()
+        mpi = load_mpi(options.timeout_seconds or START_S)
         world = mpi.COMM_WORLD
         abort_on_error(world)
         if cluster_resolver is None and os.environ.get("TF_CONFIG"):
@@ -238,9 +281,12 @@ class MultiWorkerMirroredStrategy(Strategy):
         else:
             comm = _by_tasks(mpi, world, cluster_resolver)
         self._resolver = cluster_resolver
+        cluster_resolver._strategy = self
         self._size = comm.Get_size()
         communicator = MpiCommunicator(mpi, comm, options)
-        super().__init__(MultiWorkerExtended(self, communicator, options))
+        place, by_nccl = worker_place(communicator, options.implementation)
+        links = nccl_links(communicator, place) if by_nccl and place is not None else None
+        super().__init__(MultiWorkerExtended(self, communicator, options, place, links))
 
     @property
     def num_replicas_in_sync(self) -> int:

@@ -11,6 +11,7 @@ from . import nest
 from .composite import Composite
 from .convert import to_tensor
 from .errors import InvalidArgumentError
+from .placement import to_host
 from .primitive import Primitive
 from .string_array import StringArray
 from .tensor import Tensor
@@ -186,7 +187,7 @@ def summarized(value: Any, count: int) -> str:
             return f"b'{flat[0]}'"
         texts = [f"b'{v}'" for v in flat]
     else:
-        flat = np.asarray(value).reshape(-1)
+        flat = np.asarray(to_host(value)).reshape(-1)
         texts = [_number(v) for v in (flat if count < 0 else flat[:count]).tolist()]
         if not np.ndim(value):
             return texts[0]

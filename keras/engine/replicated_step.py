@@ -75,6 +75,7 @@ class ReplicatedStep:
         else:
             rows = split_sizes(rows_of(batch), count)
             parts = split_rows(batch, rows)
+        parts = [self._extended.brought(part, i) for i, part in enumerate(parts)]
         results = self._run(parts, rows)
         if results[0] is None:
             return None
@@ -90,6 +91,7 @@ class ReplicatedStep:
             total = rows_of(batch)
             part = own_rows(me.size, me.rank)(batch)
             rows = rows_of(part)
+        part = self._extended.brought(part)
         call = self._bound([part])
         run = call[0] if call is not None else _eager(self._steps[0], part)
         (result,) = self._extended.run_replicas([run], rows=[rows], total_rows=total)

@@ -6,7 +6,7 @@
 * Memory that was given back before a call has read or written it is an error, as are calls for
   several ranks by one thread outside of a group, and ranks that call different things.
 
-The null streams of CuPy's double do everything at once, so a missing wait shows as wrong numbers.
+The null streams of CuPy's double do everything at once: a missing wait shows as wrong numbers.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import time
 import types
 import weakref
 from pathlib import Path
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -25,6 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ops"))
 import cupy_double
 import device_checks
 from cupy_double_cuda import current, pool
+from late_copies import Late
+
+from headrace.distribute import input as distributed_input
+from headrace.keras.engine import device_input
 
 __all__ = ["World", "doubled_gpus"]
 
@@ -37,8 +42,8 @@ class World:
     """All streams, and all that is known of memory.
 
     Attributes:
-        calls: (name, number of ranks' parts made so far) of what was queued.
-        ran_late: how many calls ran only because something waited for them.
+        calls: (name, dtype, bytes, rank) of what was queued.
+        ran_late: how many calls ran, because something waited for them.
     """
 
     def __init__(self):
@@ -132,6 +137,18 @@ def _null(world):
     return found
 
 
+class Part(NamedTuple):
+    """One rank's part of a call; memory as (array, first byte), of `size_bytes`."""
+
+    stream: Stream
+    position: int  # in the stream's queue
+    what: tuple  # operation, dtype, root
+    send: tuple
+    receive: tuple
+    size_bytes: int
+    noise: bool  # whether what is sent may not have been written yet
+
+
 class Call:
     """A collective, made of the ranks' parts."""
 
@@ -139,16 +156,15 @@ class Call:
         self.world, self.name, self.size = world, name, size
         self.parts, self.ran = {}, False
 
-    def add(self, rank, stream, what, send, receive, send_bytes, receive_bytes):
+    def add(self, rank, stream, what, send, receive, size_bytes):
         world = self.world
-        sent, at = world.memory(send, send_bytes)
-        got, to = world.memory(receive, receive_bytes)
-        # Was its stream made to wait for whoever wrote what is sent?
-        noise = stream.late and stream.seen < world.written[id(sent)][0]
-        self.parts[rank] = (stream, what, weakref.ref(sent), at, send_bytes, weakref.ref(got), to,
-                            receive_bytes, noise)  # fmt: skip
-        position = len(stream.todo) + 1
-        self.parts[rank] += (position,)
+        sent, at = world.memory(send, size_bytes)
+        got, to = world.memory(receive, size_bytes)
+        noise = stream.ptr != 0 and stream.seen < world.written[id(sent)][0]
+        self.parts[rank] = Part(
+            stream, len(stream.todo), what, (weakref.ref(sent), at), (weakref.ref(got), to),
+            size_bytes, noise,
+        )  # fmt: skip
         stream.put(self.run)
 
     def run(self):
@@ -156,32 +172,31 @@ class Call:
             return
         missing = sorted(set(range(self.size)) - set(self.parts))
         assert not missing, f"{self.name} hangs: rank(s) {missing} never call it"
-        kinds = {part[1] for part in self.parts.values()}
+        parts = [self.parts[rank] for rank in range(self.size)]
+        kinds = {part.what for part in parts}
         assert len(kinds) == 1, f"ranks call different things: {kinds}"
-        self.ran = True
-        for part in self.parts.values():  # what their streams have to do before
-            part[0].flush(part[-1] - 1)
-        self.world.ran_late += 1
         ((operation, kind, root),) = kinds
-        views = []
-        for rank in range(self.size):
-            _, _, sent, at, sends, got, to, receives, noise, _ = self.parts[rank]
-            sent, got = sent(), got()
-            assert sent is not None and got is not None, f"{self.name}: memory was given back"
-            source = sent.reshape(-1).view(np.uint8)[at : at + sends].view(kind).copy()
-            if noise:
-                source.view(np.uint8)[...] = 0x3C
-            views.append((source, got.reshape(-1).view(np.uint8)[to : to + receives].view(kind)))
-        if operation == "broadcast":
-            for _, out in views:
-                out[...] = views[root][0]
-            return
-        assert operation == "allReduce"
-        total = views[0][0].copy()
-        for source, _ in views[1:]:
-            total += source  # in the order of the ranks
-        for _, out in views:
-            out[...] = total
+        self.ran = True
+        self.world.ran_late += 1
+        for part in parts:  # what its stream has to do before
+            part.stream.flush(part.position)
+        sent = [self._bytes(p.send, p.size_bytes).copy() for p in parts]
+        for values, part in zip(sent, parts, strict=True):
+            if part.noise:
+                values[...] = 0x3C
+        numbers = [values.view(kind) for values in sent]
+        result = numbers[root or 0].copy()
+        if operation == "allReduce":
+            for more in numbers[1:]:  # in the order of the ranks
+                result += more
+        for part in parts:
+            self._bytes(part.receive, part.size_bytes)[...] = result.view(np.uint8)
+
+    def _bytes(self, memory, size):
+        reference, start = memory
+        array = reference()
+        assert array is not None, f"{self.name}: memory was given back before it was used"
+        return array.reshape(-1).view(np.uint8)[start : start + size]
 
 
 class Nccl(types.SimpleNamespace):
@@ -239,9 +254,7 @@ def _module(world):
         call, rank, queue, what, send, receive, bytes_ = pending
         with world.lock:
             world.calls.append((call.name, what[1].name, bytes_, rank))
-            call.parts[rank] = None
-            # Null streams do not wait: they run when the last part is there.
-            call.add(rank, queue, what, send, receive, bytes_, bytes_)
+            call.add(rank, queue, what, send, receive, bytes_)
 
     def group_start():
         groups.depth = getattr(groups, "depth", 0) + 1
@@ -252,17 +265,14 @@ def _module(world):
         groups.depth -= 1
         if groups.depth:
             return
-        late = [p for p in groups.pending if p[2].late]
-        for each in groups.pending:
-            if each[2].late:
-                _post(each)
-        now = [p for p in groups.pending if p not in late]
+        queues = [pending[2] for pending in groups.pending]
+        at_once = [queue for queue in queues if not queue.late]
         with world.lock:
-            for _, _, queue, *_ in now:
+            for queue in at_once:  # null streams wait until all parts are there
                 queue.late = True
-            for each in now:
-                _post(each)
-            for _, _, queue, *_ in now:
+            for pending in groups.pending:
+                _post(pending)
+            for queue in at_once:
                 queue.late = False
                 queue.flush(len(queue.todo))
 
@@ -298,7 +308,12 @@ def doubled_gpus(count=2, nccl=True):
         take(array)
         world.stamp(array)
 
+    # Batches are copied late, too.
+    inputs = [m for m in (distributed_input, device_input) if hasattr(m, "CupyCopies")]
+    copies = [module.CupyCopies for module in inputs]
     with device_checks.doubled(count):
+        for module in inputs:
+            module.CupyCopies = Late
         cuda.Stream = lambda null=False, non_blocking=False, **more: Stream(
             world, current.device, late=non_blocking
         )
@@ -311,6 +326,8 @@ def doubled_gpus(count=2, nccl=True):
             yield world
         finally:
             cupy_double.ndarray.__setitem__, pool.take = setitem, take
+            for module, before in zip(inputs, copies, strict=True):
+                module.CupyCopies = before
             del cuda.get_elapsed_time, cuda.nccl
             for name, value in kept.items():
                 setattr(cuda, name, value)
