@@ -36,6 +36,10 @@ class DeviceIterator(Iterator):
         copies: to the device; the node's GPU if None.
         change: what is done to elements, as tensors on the host, before they travel.
         place: where they go: the node's GPU if None; `HOST` until `send` tells otherwise.
+
+    Attributes:
+        sent: what travels, an iterator over raw elements on the host.
+        tail: the function behind the copy, or None.
     """
 
     def __init__(
@@ -48,11 +52,11 @@ class DeviceIterator(Iterator):
         place: int | None = None,
     ):
         assert isinstance(plan, OnDeviceNode)
-        self._tail = plan.tail if isinstance(plan, OnDeviceMapNode) else None
-        self._index = 0 if self._tail is None else self._tail.first_index()
-        sent = plan.copied() if isinstance(plan, OnDeviceMapNode) else plan
-        self._source = RawIterator(sent, options)
-        self._elements_sent = _Changed(self._source, change)
+        self.tail = plan.tail if isinstance(plan, OnDeviceMapNode) else None
+        self._index = 0 if self.tail is None else self.tail.first_index()
+        inner = plan.copied() if isinstance(plan, OnDeviceMapNode) else plan
+        self._source = RawIterator(inner, options)
+        self.sent = _Changed(self._source, change)
         self._plan, self._raw = plan, raw
         self._place, self._slots = plan.device if place is None else place, plan.slots
         self._context, self.run = self._source._context, self._source.run
@@ -65,7 +69,7 @@ class DeviceIterator(Iterator):
         if self._ring is None:
             self._check_open()
             if self._place == HOST:
-                return self._finished(next(self._elements_sent))
+                return self._finished(next(self.sent))
             self._start()
         assert self._ring is not None
         return self._finished(next(self._ring))
@@ -74,9 +78,9 @@ class DeviceIterator(Iterator):
         if self._copies is None:
             self._copies = CupyCopies(self._place)
         state = self._state_of_source()
-        if self._elements_sent.held is None:
+        if self.sent.held is None:
             self._begin = state() if state else None
-        self._ring = DeviceRing(self._elements_sent, self._copies, self._slots, state)
+        self._ring = DeviceRing(self.sent, self._copies, self._slots, state)
         self._source._stage.ring = weakref.proxy(self._ring)  # type: ignore[attr-defined]
 
     def _state_of_source(self) -> Callable[[], State] | None:
@@ -84,7 +88,7 @@ class DeviceIterator(Iterator):
 
     def _finished(self, element: Any) -> Any:
         """An element with the function behind the copy applied."""
-        tail = self._tail
+        tail = self.tail
         if tail is not None:
             index, self._index = self._index, self._index + 1
             element = self._mapped(tail, element, index)
@@ -106,7 +110,7 @@ class DeviceIterator(Iterator):
             StopIteration: there is none.
         """
         assert self._ring is None
-        sent = self._elements_sent
+        sent = self.sent
         if sent.held is None:
             state = self._state_of_source()
             self._begin = state() if state else None
@@ -134,11 +138,11 @@ class DeviceIterator(Iterator):
             return self._source.state()  # which says why not
         if ring is not None:
             found = self._begin if ring.state_after is None else ring.state_after
-        elif self._elements_sent.held is not None:
+        elif self.sent.held is not None:
             found = self._begin
         else:
             found = self._source.state()
-        if self._tail is not None and self._tail.is_random:
+        if self.tail is not None and self.tail.is_random:
             found = {**found, "index": self._index}  # of the draws
         return found
 
@@ -146,7 +150,7 @@ class DeviceIterator(Iterator):
         """See `RawIterator.restore`."""
         self._check_open()
         self._stop()
-        self._elements_sent.held = None
+        self.sent.held = None
         self._source.restore(state)
         self._index = state.get("index", self._index)
 

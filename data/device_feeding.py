@@ -8,12 +8,16 @@ when the model's variables exist; until then the elements stay on the host.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..ops.devices import HOST
+from ..ops import nest
+from ..ops.devices import HOST, at
+from ..ops.tensor_spec import TensorSpec
 from .device_copies import DeviceCopies
-from .device_dataset import DeviceIterator
+from .device_dataset import DeviceIterator, as_tensors
+from .device_rings import DeviceRings
+from .functions import UserFunction
 from .node import Node
 from .options import Options, merge_options
 from .rules import PlanReport, optimize
@@ -58,6 +62,30 @@ class Feeding:
         """Whether a dataset lets others send its elements to a device."""
         return options.fetch_to_device is not False and not isinstance(node, OnDeviceNode)
 
+    def deal(
+        self,
+        iterator: DeviceIterator,
+        split: Callable[[Iterator[Any]], Iterator[list[Any]]],
+        copies: Sequence[DeviceCopies | None],
+        places: Sequence[int],
+        held: int = 1,
+    ) -> Iterator[list[Any]]:
+        """The elements of `iterator` in parts, each on a device of its own.
+
+        Args:
+            iterator: one of `iterator`.
+            split: gives lists of parts of the elements it is given.
+            copies: to the devices; None for those whose part stays on the host.
+            places: the devices' numbers.
+            held: how many elements the consumer uses at once.
+        """
+        slots = max(_SLOTS, held + 2) if self.reads_ahead else 1
+        rings = DeviceRings(split(iterator.sent), copies, slots)
+        tail = None if iterator.tail is None else _of_any_rows(iterator.tail)
+        for parts in rings:
+            yield [_finished(tail, *one) for one in zip(parts, places, strict=True)]
+            del parts
+
     def iterator(self) -> DeviceIterator:
         """One pass; its elements stay on the host until it is sent to a GPU."""
         return DeviceIterator(self.report.after, self._options, change=self.change, place=HOST)
@@ -81,3 +109,22 @@ class Feeding:
             dataclasses.replace(after, device=gpu, slots=slots),  # type: ignore[call-arg]
             self.report.rules,
         )
+
+
+def _of_any_rows(tail: UserFunction) -> UserFunction:
+    """What is done behind the copy, for elements of any number of rows."""
+
+    def any_rows(spec: Any) -> Any:
+        if type(spec) is not TensorSpec or not spec.shape.rank:
+            return spec
+        return TensorSpec([None, *spec.shape[1:]], spec.dtype)
+
+    spec = nest.map_structure(any_rows, tail.input.spec)
+    return UserFunction(tail.fn, spec, what=tail.what, line=tail.line)
+
+
+def _finished(tail: UserFunction | None, part: Any, place: int) -> Any:
+    if tail is not None:
+        with at(place):
+            part = tail.output.pack(tail._run_row(tail.input.flatten(part), 0))
+    return as_tensors(part)

@@ -48,6 +48,10 @@ class Rows:
         self.dtype, self.shape = array.dtype, (len(rows), *array.shape[1:])
         self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * array.dtype.itemsize
 
+    def __getitem__(self, part: slice) -> Rows:
+        """Some of the rows."""
+        return Rows(self._array, self._rows[part])
+
     def write(self, to: np.ndarray) -> None:
         """Put them into an array of their shape and dtype."""
         # "clip" lets NumPy write there directly; "raise" would go through a copy.

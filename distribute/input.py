@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..data.device_copies import CupyCopies, DeviceCopies
 from ..data.node import Node
 from ..data.optional import Optional
 from ..data.transforms.batch import BatchNode
 from ..ops import api as hr, nest
-from ..ops.context import RunsReplicas, current
+from ..ops.context import RunsReplicas, current, placing
+from ..ops.devices import HOST
 from ..ops.errors import InvalidArgumentError
 from ..ops.sparse_layout import slice as sparse_slice
 from ..ops.sparse_tensor import SparseTensor
@@ -21,6 +23,8 @@ __all__ = [
     "DistributedDatasetsFromFunction",
     "DistributedIterator",
     "batch_size_of",
+    "copies_to",
+    "on_gpus",
     "rows_of",
     "split_rows",
     "split_sizes",
@@ -107,6 +111,16 @@ def split_rows(batch: Any, sizes: Sequence[int]) -> list[Any]:
     return parts
 
 
+def on_gpus(places: Sequence[int | None]) -> bool:
+    """Whether a replica is on a GPU."""
+    return placing.on and any(place not in (None, HOST) for place in places)
+
+
+def copies_to(places: Sequence[int | None]) -> list[DeviceCopies | None]:
+    """Copies to the devices of replicas; None for those on the host."""
+    return [None if p is None or p == HOST else CupyCopies(p) for p in places]
+
+
 class DistributedIterator:
     """The batches of one pass over a distributed dataset, a distributed value for each.
 
@@ -161,10 +175,13 @@ class DistributedDataset:
         dataset: yields global batches.
         strategy: whose replicas get the parts.
         replicas: how many of them are in this process.
+        options: `InputOptions`.  Unless they, or the dataset's own options, say otherwise, a
+            batch's parts are copied to replicas on GPUs while these work on the batch before.
     """
 
-    def __init__(self, dataset: Any, strategy: Any, replicas: int):
+    def __init__(self, dataset: Any, strategy: Any, replicas: int, options: Any = None):
         self._dataset = dataset
+        self._fetches = getattr(options, "experimental_fetch_to_device", None) is not False
         self._strategy = strategy
         self._replicas = replicas
         self._full_batch = batch_size_of(dataset._node)
@@ -198,7 +215,21 @@ class DistributedDataset:
         return DistributedIterator(self._parts(), self.element_spec)
 
     def _parts(self) -> Iterator[list[Any]]:
-        for batch in self._dataset:
+        """The batches in parts, each on its replica's device where that is a GPU."""
+        places = self._strategy.extended.places
+        fed = None
+        if self._fetches and len(places) == self._replicas and on_gpus(places):
+            fed = self._dataset.feeding_iterator()
+        if fed is None:
+            return self._dealt(iter(self._dataset))
+        iterator, feeding = fed
+        copies = copies_to(places)
+        parts: Iterator[list[Any]] = feeding.deal(iterator, self._dealt, copies, places)
+        return parts
+
+    def _dealt(self, batches: Iterator[Any]) -> Iterator[list[Any]]:
+        """For each step, a part of a batch for every replica."""
+        for batch in batches:
             sizes = split_sizes(rows_of(batch), self._replicas, self._full_batch)
             yield split_rows(batch, sizes)
 
@@ -217,9 +248,9 @@ class DistributedDatasetsFromFunction(DistributedDataset):
     def __len__(self) -> int:
         return -(-len(self._dataset) // self._replicas)
 
-    def _parts(self) -> Iterator[list[Any]]:
+    def _dealt(self, batches: Iterator[Any]) -> Iterator[list[Any]]:
         parts: list[Any] = []
-        for batch in self._dataset:
+        for batch in batches:
             parts.append(batch)
             if len(parts) == self._replicas:
                 yield parts

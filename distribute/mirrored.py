@@ -18,6 +18,7 @@ from ..ops import api as hr, nest, workers
 from ..ops.array_module import is_on_device
 from ..ops.context import current
 from ..ops.devices import HOST, pinned
+from ..ops.devices import devices as all_devices
 from ..ops.errors import UntraceableError
 from ..ops.function import Function, functions_run_eagerly
 from ..ops.placement import to_host
@@ -284,7 +285,7 @@ class MirroredExtended(SynchronousExtended):
         """See `Strategy.experimental_distribute_dataset`."""
         if len(self.replicas) == 1:
             return dataset
-        return DistributedDataset(dataset, self._strategy, self.local_replicas)
+        return DistributedDataset(dataset, self._strategy, self.local_replicas, options)
 
     def distribute_dataset_fn(self, dataset_fn: Callable[..., Any], options: Any) -> Any:
         """See `Strategy.distribute_datasets_from_function`."""
@@ -292,7 +293,9 @@ class MirroredExtended(SynchronousExtended):
         dataset = dataset_fn(context)
         if len(self.replicas) == 1:
             return dataset
-        return DistributedDatasetsFromFunction(dataset, self._strategy, self.local_replicas)
+        return DistributedDatasetsFromFunction(
+            dataset, self._strategy, self.local_replicas, options
+        )
 
 
 def _default_ops(devices: Sequence[str]) -> CrossDeviceOps:
@@ -300,7 +303,9 @@ def _default_ops(devices: Sequence[str]) -> CrossDeviceOps:
     gpus = sum("GPU" in name for name in devices)
     if not gpus or len(devices) == 1:
         return SharedMemoryAllReduce()
-    return NcclAllReduce() if gpus == len(devices) else ReductionToOneDevice()
+    # NCCL joins GPUs, of which several logical devices are one.
+    joined = gpus == len(devices) and not all_devices.are_split
+    return NcclAllReduce() if joined else ReductionToOneDevice()
 
 
 def _links(

@@ -8,11 +8,13 @@ send their batches there through pinned memory:
 * of arrays, whose rows are gathered straight into pinned memory, and large ones ahead;
 * of generators and `Sequence`s, whose code runs when its batch is asked for, as it does without
   a GPU.  Their copies still go on during the steps that are queued.
+
+Where a strategy has replicas on several GPUs, each part of a batch goes to its replica's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ from ...data.dataset_base import DatasetBase
 from ...data.device_copies import CupyCopies
 from ...data.device_dataset import DeviceIterator, as_tensors
 from ...data.device_ring import DeviceRing
+from ...data.device_rings import DeviceRings
+from ...distribute.input import copies_to, on_gpus, rows_of, split_rows, split_sizes
+from ...distribute.values import regroup
 from ...ops import nest
 from ...ops.array_module import is_on_device
 from ...ops.context import placing
@@ -69,8 +74,10 @@ def through_ring(batches: Iterator[Any], model: Any) -> Iterator[Any]:
     if not _may_send():
         return batches
     extended = model.distribute_strategy.extended
-    if model._replicated() or extended.several_workers:
+    if extended.several_workers:
         return batches
+    if model._replicated():
+        return _to_replicas(batches, extended.places, model.steps_per_execution)
     gpu = _gpu_of(model)
     if gpu is None or requested() not in (None, gpu):
         return batches
@@ -83,6 +90,27 @@ def through_ring(batches: Iterator[Any], model: Any) -> Iterator[Any]:
         return batches
     raw, ahead = found
     return map(as_tensors, DeviceRing(raw, CupyCopies(gpu), held + 2 if ahead else 1))
+
+
+def _to_replicas(batches: Iterator[Any], places: Sequence[Any], held: int) -> Iterator[Any]:
+    """Each replica's part of the batches on its GPU."""
+    if not on_gpus(places):
+        return batches
+
+    def split(raw: Iterator[Any]) -> Iterator[list[Any]]:
+        for batch in raw:
+            yield split_rows(batch, split_sizes(rows_of(batch), len(places)))
+
+    if isinstance(batches, _Fed):
+        copies = copies_to(places)
+        parts = batches.feeding.deal(batches.iterator, split, copies, places, held)
+        return map(regroup, parts)
+    found = _raw_batches(batches)
+    if found is None:
+        return batches
+    raw, ahead = found
+    rings = DeviceRings(split(raw), copies_to(places), held + 2 if ahead else 1)
+    return map(lambda parts: regroup([as_tensors(part) for part in parts]), rings)
 
 
 def _gpu_of(model: Any) -> int | None:

@@ -14,6 +14,7 @@ import headrace as hr
 from headrace.data import Dataset
 from headrace.data.device_dataset import DeviceIterator
 from headrace.data.device_ring import DeviceRing, Rows
+from headrace.data.device_rings import DeviceRings
 from headrace.data.transforms.on_device import OnDeviceNode
 from headrace.ops.string_array import StringArray
 
@@ -229,6 +230,42 @@ def test_the_thread_ends(how):
         gc.collect()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@given(
+    st.integers(0, 12), st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9)
+)
+def test_parts_go_to_devices_of_their_own(n, slots, hurry, seed):
+    devices = [LazyCopies(hurry, seed), None, LazyCopies(hurry, seed + 1)]
+    source = iter([[np.full((3, 2), 10 * i + k) for k in range(3)] for i in range(n)])
+    seen, hosts, held = ([], [], []), [], []
+    for parts in DeviceRings(source, devices, slots):
+        for k in (0, 2):
+            devices[k].read(parts[k], seen[k])
+        hosts.append(int(parts[1][0, 0]))
+        held = [*held[-1:], parts[0]]
+    devices[0].read(held[0], seen[1]) if held else None
+    devices[0].finish(), devices[2].finish()
+    for k in (0, 2):
+        assert [int(a[0, 0]) for a in seen[k]] == [10 * i + k for i in range(n)]
+    assert hosts == [10 * i + 1 for i in range(n)]
+    assert [int(a[0, 0]) for a in seen[1]] == [10 * max(n - 2, 0)] * bool(n)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_an_error_of_the_source_is_every_parts(slots):
+    numbers = Dataset.range(6).map(lambda x: hr.math.floordiv(6, x - 2))
+    source = map(lambda x: [x, x], numbers.raw_iterator())
+    rings = DeviceRings(source, [AtOnce(), AtOnce()], slots)
+    found = []
+    for _ in range(7):
+        try:
+            found.append([int(x) for x in next(rings)])
+        except (hr.errors.InvalidArgumentError, StopIteration) as error:
+            found.append(type(error).__name__)
+    end = "StopIteration"
+    assert found == [[-3] * 2, [-6] * 2, "InvalidArgumentError", [6] * 2, [3] * 2, [2] * 2, end]
+    rings.close()
 
 
 def test_slots_are_counted():
