@@ -9,24 +9,19 @@ or has no engine, the calls stay with the generic form.
 
 from __future__ import annotations
 
-import functools
 import math
-import threading
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ..determinism import is_deterministic
 from ..devices import devices
 from ..windows import Windows
 from .device import current
+from .frontend import DTYPES, channels_last, find, frontend, run
 
-__all__ = ["Plan", "describe", "forward", "frontend", "grad_filter", "grad_input"]
-
-_DTYPES = {"float16": "HALF", "bfloat16": "BFLOAT16", "float32": "FLOAT"}
+__all__ = ["ConvolutionPlan", "describe", "forward", "grad_filter", "grad_input"]
 
 
-class Plan(NamedTuple):
+class ConvolutionPlan(NamedTuple):
     """What decides about a graph.
 
     Attributes:
@@ -55,31 +50,9 @@ class Plan(NamedTuple):
     steady: bool
 
 
-@functools.cache
-def frontend() -> Any:
-    """The module ``cudnn``, or None where it or cuDNN itself is not installed."""
-    try:
-        import cudnn
-
-        cudnn.backend_version()
-    except (ImportError, RuntimeError):
-        return None
-    return cudnn
-
-
-def channels_last(batch: int, channels: int, space: tuple[int, ...]) -> dict[str, list[int]]:
-    """cuDNN's description of [batch, *space, channels]: sizes in the order batch, channels,
-    space, and distances."""
-    distances = [math.prod(space[i + 1 :]) * channels for i in range(len(space))]
-    return {
-        "dim": [batch, channels, *space],
-        "stride": [math.prod(space) * channels, 1, *distances],
-    }
-
-
-def describe(plan: Plan, cudnn: Any, handle: Any = None) -> tuple[Any, list[Any]]:
+def describe(plan: ConvolutionPlan, cudnn: Any, handle: Any = None) -> tuple[Any, list[Any]]:
     """A plan's graph, not yet built, and its tensors: two that are read, one written."""
-    kind = getattr(cudnn.data_type, _DTYPES[plan.dtype])
+    kind = getattr(cudnn.data_type, DTYPES[plan.dtype])
     graph = cudnn.pygraph(
         io_data_type=kind,
         intermediate_data_type=cudnn.data_type.FLOAT,
@@ -110,77 +83,27 @@ def describe(plan: Plan, cudnn: Any, handle: Any = None) -> tuple[Any, list[Any]
     return graph, [*tensors, out]
 
 
-class _Built(NamedTuple):
-    graph: Any
-    tensors: list[Any]
-    workspace: int
-
-
-class _Handles(threading.local):
-    """A cuDNN handle per thread and device: it carries a stream."""
-
-    def __init__(self) -> None:
-        self.known: dict[int, Any] = {}
-
-    def get(self) -> Any:
-        device = current()
-        handle = self.known.get(id(device))
-        if handle is None:
-            handle = self.known[id(device)] = frontend().create_handle()
-        stream = device.xp.cuda.get_current_stream()
-        frontend().set_stream(handle=handle, stream=stream.ptr)
-        return handle
-
-
-_handles = _Handles()
-
-
-@functools.lru_cache(1024)
-def _built(plan: Plan, device: int) -> _Built | None:
-    """The graph with a plan to run it; None if cuDNN has no engine."""
-    cudnn = frontend()
-    handle = _handles.get()
-    graph, tensors = describe(plan, cudnn, handle)
-    try:
-        graph.validate()
-        graph.build_operation_graph()
-        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
-        if plan.exact:
-            graph.deselect_numeric_notes([cudnn.numerical_note.TENSOR_CORE])
-        if plan.steady:
-            graph.deselect_numeric_notes([cudnn.numerical_note.NONDETERMINISTIC])
-        graph.check_support()
-        graph.build_plans()
-    except cudnn.cudnnGraphNotSupportedError:
-        return None
-    return _Built(graph, tensors, graph.get_workspace_size())
-
-
-def _run(plan: Plan, a: Any, b: Any, shape: tuple[int, ...]) -> Any:
-    device = current()
-    found = _built(plan, id(device))
+def _run(plan: ConvolutionPlan, a: Any, b: Any, shape: tuple[int, ...]) -> Any:
+    found = find(plan, describe)
     if found is None:
         return NotImplemented
-    xp = device.xp
-    out = xp.empty(shape, a.dtype)
-    workspace = xp.empty((max(found.workspace, 1),), np.uint8)
-    pointers = {t: x.data.ptr for t, x in zip(found.tensors, (a, b, out), strict=True)}
-    found.graph.execute(pointers, workspace.data.ptr, handle=_handles.get())
+    out = current().xp.empty(shape, a.dtype)
+    run(found, (a, b, out))
     return out
 
 
 def _takes(*arrays: Any) -> bool:
     return frontend() is not None and all(
-        a.dtype.name in _DTYPES and a.dtype == arrays[0].dtype and a.size for a in arrays
+        a.dtype.name in DTYPES and a.dtype == arrays[0].dtype and a.size for a in arrays
     )
 
 
 def _plan(
     way: str, dtype: Any, batch: int, channels: int, filters: int, depth: int, at: Windows,
     padding: tuple[int, ...], size: tuple[int, ...],
-) -> Plan:  # fmt: skip
+) -> ConvolutionPlan:  # fmt: skip
     exact = dtype.name == "float32" and not devices.tensor_float_32
-    return Plan(
+    return ConvolutionPlan(
         way, dtype.name, batch, channels, filters, depth, size, at.out, at.kernel, at.strides,
         at.dilations, padding, exact, is_deterministic(),
     )  # fmt: skip

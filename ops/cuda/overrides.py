@@ -15,19 +15,27 @@ import numpy as np
 
 from .. import random_ops
 from ..array_gather import GatherV2, _GatherGrad
+from ..attention import Attention, AttentionGrad
 from ..conv_primitives import windows_of
 from ..devices import devices
 from ..einsums import Einsum
 from ..graph.fused import Fused
 from ..linalg_ops import BatchMatMulV2, MatMul
 from ..nn_losses import SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits
-from ..norm_ops import _BatchNorm, _BatchNormGrad
+from ..norm_ops import (
+    FusedBatchNormGradV3,
+    FusedBatchNormV3,
+    _BatchNorm,
+    _BatchNormGrad,
+    moving_averages,
+)
 from ..pool_primitives import _windows
 from ..primitive import Primitive, get_primitive
 from ..random_generator import StatefulRandom
 from ..recurrent import GRU, LSTM, GRUGrad, LSTMGrad
 from ..windows import channels_first, from_channels_last, to_channels_last
 from . import (
+    attention,
     convolution,
     cross_entropy,
     device,
@@ -90,6 +98,12 @@ def _batch_matmul(x: Any, y: Any, *, adj_x: bool, adj_y: bool) -> Any:
 @_for_gpus(Einsum)
 def _einsum(*arrays: Any, equation: str) -> Any:
     return einsum.einsum(*arrays, equation=equation)
+
+
+# -- attention --------------------------------------------------------------------------------
+
+_for_gpus(Attention)(attention.forward)
+_for_gpus(AttentionGrad)(attention.backward)
 
 
 # -- convolution, pooling, normalization ------------------------------------------------------
@@ -193,6 +207,37 @@ def _batch_norm_grad(
     return norms.batch_norm_grad(g, x, scale, mean, variance, epsilon)
 
 
+@_for_gpus(FusedBatchNormV3)
+def _fused_batch_norm(
+    x: Any, scale: Any, offset: Any, mean: Any, variance: Any, *, epsilon: float,
+    exponential_avg_factor: float, data_format: str, is_training: bool,
+) -> Any:  # fmt: skip
+    if not is_training:
+        return NotImplemented
+    x = to_channels_last(x, data_format)
+    found = norms.batch_norm(x, scale, offset, epsilon)
+    if found is NotImplemented:
+        return found
+    y, m, v = found
+    moved = moving_averages(mean, variance, m, v, x.size // scale.size, exponential_avg_factor)
+    return from_channels_last(y, data_format), *moved, m, v, scale[:0]
+
+
+@_for_gpus(FusedBatchNormGradV3)
+def _fused_batch_norm_grad(
+    g: Any, x: Any, scale: Any, mean: Any, variance: Any, reserve: Any, *, epsilon: float,
+    data_format: str, is_training: bool,
+) -> Any:  # fmt: skip
+    if not is_training:
+        return NotImplemented
+    g, x = (to_channels_last(a, data_format) for a in (g, x))
+    found = norms.batch_norm_grad(g, x, scale, mean, variance, epsilon)
+    if found is NotImplemented:
+        return found
+    dx, dscale, doffset = found
+    return from_channels_last(dx, data_format), dscale, doffset, scale[:0], scale[:0]
+
+
 # -- losses, embeddings -----------------------------------------------------------------------
 
 _for_gpus(SoftmaxCrossEntropyWithLogits)(cross_entropy.dense)
@@ -265,9 +310,9 @@ def _of_generator(shape: Any, *, variable: Any, kind: str, dtype: Any) -> Any:
 
 @_for_gpus(LSTM)
 def _lstm(x: Any, kernel: Any, inner: Any, bias: Any, h: Any, c: Any, *mask: Any) -> Any:
-    if mask or not _on_gpu(x):
+    if not _on_gpu(x):
         return NotImplemented
-    found = recurrent.forward("LSTM", x, kernel, inner, bias, h, c)
+    found = recurrent.forward("LSTM", x, kernel, inner, bias, h, c, *mask)
     if found is NotImplemented:
         return found
     y, last, memory, reserve = found
@@ -276,19 +321,21 @@ def _lstm(x: Any, kernel: Any, inner: Any, bias: Any, h: Any, c: Any, *mask: Any
 
 @_for_gpus(LSTMGrad)
 def _lstm_grad(*arrays: Any, for_inputs: bool) -> Any:
-    x, kernel, inner, bias, h, c, *_ = arrays[:-6]
+    x, kernel, inner, bias, h, c, *mask = arrays[:-6]
     y, reserve, _, g_out, g_last, g_memory = arrays[-6:]
     if not _is_reserve(reserve):
         return NotImplemented
     weights = (kernel, inner, bias)
-    return recurrent.backward("LSTM", x, weights, h, c, y, reserve, g_out, g_last, g_memory)
+    return recurrent.backward(
+        "LSTM", x, weights, h, c, y, reserve, g_out, g_last, g_memory, *mask
+    )
 
 
 @_for_gpus(GRU)
 def _gru(x: Any, kernel: Any, inner: Any, bias: Any, h: Any, *mask: Any) -> Any:
-    if mask or not _on_gpu(x):
+    if not _on_gpu(x):
         return NotImplemented
-    found = recurrent.forward("GRU", x, kernel, inner, bias, h)
+    found = recurrent.forward("GRU", x, kernel, inner, bias, h, None, *mask)
     if found is NotImplemented:
         return found
     y, last, _, reserve = found
@@ -297,12 +344,14 @@ def _gru(x: Any, kernel: Any, inner: Any, bias: Any, h: Any, *mask: Any) -> Any:
 
 @_for_gpus(GRUGrad)
 def _gru_grad(*arrays: Any, for_inputs: bool) -> Any:
-    x, kernel, inner, bias, h, *_ = arrays[:-5]
+    x, kernel, inner, bias, h, *mask = arrays[:-5]
     y, reserve, _, g_out, g_last = arrays[-5:]
     if not _is_reserve(reserve):
         return NotImplemented
     weights = (kernel, inner, bias)
-    return recurrent.backward("GRU", x, weights, h, None, y, reserve, g_out, g_last)[:-1]
+    return recurrent.backward(
+        "GRU", x, weights, h, None, y, reserve, g_out, g_last, None, *mask
+    )[:-1]
 
 
 def _is_reserve(array: Any) -> bool:

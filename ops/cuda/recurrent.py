@@ -6,23 +6,29 @@ g, o); GRU's are r, z, g where Keras has z, r, g.  What the forward pass keeps f
 is opaque: it stands in the place of the primitive's kept gates, as a vector, by which the way
 back knows it.
 
-A call is cuDNN's if there is no mask (with one, steps that are left out repeat the state, which
-cuDNN does not), and dtype and sizes are its own.  All others take the generic form.
+A call is cuDNN's if dtype and sizes are its own, and its mask, if there is one, shows one run
+of steps in each row (`recurrent_masks`).  All others take the generic form.
+
+Descriptors are made once per layer and kept within a bound; a mask's lengths are set at each
+call in descriptors that are used again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..devices import devices
+from ..errors import InternalError
+from . import recurrent_masks
 from .device import current
-from .libraries import cudnn
+from .libraries import Handles, cudnn
 
 __all__ = ["Sizes", "backward", "forward", "pack_weights", "unpack_weights"]
 
@@ -104,32 +110,22 @@ def _new(kind: str) -> ctypes.c_void_p:
     return made
 
 
-class _Handles(threading.local):
-    """A handle per thread and device, on the stream that is current."""
-
-    def __init__(self) -> None:
-        self.known: dict[int, ctypes.c_void_p] = {}
-
-    def get(self) -> ctypes.c_void_p:
-        device = current()
-        handle = self.known.get(id(device))
-        if handle is None:
-            handle = self.known[id(device)] = _new("")
-        stream = device.xp.cuda.get_current_stream().ptr
-        _call("cudnnSetStream", handle, ctypes.c_void_p(stream))
-        return handle
-
-
-_handles = _Handles()
+_handles = Handles(
+    lambda: _new(""),
+    lambda handle, stream: _call("cudnnSetStream", handle, ctypes.c_void_p(stream)),
+)
 
 
 class _Layer:
-    """Descriptors of a layer, made once per sizes and device and never given back."""
+    """Descriptors of a layer, made once per sizes and device, and destroyed with it."""
 
     def __init__(self, sizes: Sizes, exact: bool):
         dtype = _DTYPES[sizes.dtype]
         handle = _handles.get()
-        self.rnn, dropout = _new("RNNDescriptor"), _new("DropoutDescriptor")
+        self._owned: list[tuple[str, ctypes.c_void_p]] = []
+        weakref.finalize(self, _destroy, self._owned).atexit = False
+        self._sizes, self._spare = sizes, []
+        self.rnn, dropout = self._own("RNNDescriptor"), self._own("DropoutDescriptor")
         _call("cudnnSetDropoutDescriptor", dropout, handle, ctypes.c_float(0), None,
               ctypes.c_size_t(0), ctypes.c_ulonglong(0))  # fmt: skip
         math = 1 if sizes.dtype != "float32" else 3 if exact else 0
@@ -137,13 +133,8 @@ class _Layer:
         _call("cudnnSetRNNDescriptor_v8", self.rnn, 0, _MODES[sizes.kind], bias, 0, 0, dtype,
               _DTYPES["float32"], math, sizes.features, sizes.units, sizes.units, 1, dropout,
               _PADDED_IO)  # fmt: skip
-        lengths = (ctypes.c_int * sizes.batch)(*[sizes.steps] * sizes.batch)
-        fill = ctypes.c_float(0)
-        self.x, self.y = _new("RNNDataDescriptor"), _new("RNNDataDescriptor")
-        for made, width in ((self.x, sizes.features), (self.y, sizes.units)):
-            _call("cudnnSetRNNDataDescriptor", made, dtype, _BATCH_MAJOR, sizes.steps,
-                  sizes.batch, width, lengths, ctypes.byref(fill))  # fmt: skip
-        self.state = _new("TensorDescriptor")
+        self.x, self.y = self._sequences([sizes.steps] * sizes.batch)
+        self.state = self._own("TensorDescriptor")
         dims = (ctypes.c_int * 3)(1, sizes.batch, sizes.units)
         strides = (ctypes.c_int * 3)(sizes.batch * sizes.units, sizes.units, 1)
         _call("cudnnSetTensorNdDescriptor", self.state, dtype, 3, dims, strides)
@@ -154,6 +145,35 @@ class _Layer:
         self.workspace, self.reserve, self.weights = (n.value for n in found)
         self.fits = self._as_packed(handle, sizes)
 
+    def _own(self, kind: str) -> ctypes.c_void_p:
+        made = _new(kind)
+        self._owned.append((kind, made))
+        return made
+
+    def _sequences(self, lengths: Sequence[int], pair: Any = None) -> tuple[Any, Any]:
+        """Descriptors of inputs and outputs whose rows have lengths of their own."""
+        pair = pair or (self._own("RNNDataDescriptor"), self._own("RNNDataDescriptor"))
+        sizes = self._sizes
+        array = (ctypes.c_int * sizes.batch)(*[int(n) for n in lengths])
+        fill = ctypes.c_float(0)
+        for made, width in zip(pair, (sizes.features, sizes.units), strict=True):
+            _call("cudnnSetRNNDataDescriptor", made, _DTYPES[sizes.dtype], _BATCH_MAJOR,
+                  sizes.steps, sizes.batch, width, array, ctypes.byref(fill))  # fmt: skip
+        return pair
+
+    @contextlib.contextmanager
+    def of_lengths(self, lengths: Sequence[int]) -> Iterator[tuple[Any, Any]]:
+        """Descriptors of inputs and outputs, the caller's alone inside of the context."""
+        try:
+            pair = self._spare.pop()
+        except IndexError:
+            pair = None
+        pair = self._sequences(lengths, pair)
+        try:
+            yield pair
+        finally:
+            self._spare.append(pair)
+
     def _as_packed(self, handle: Any, sizes: Sizes) -> bool:
         """Whether cuDNN's weights stand where `pack_weights` puts them."""
         itemsize = 4 if sizes.dtype == "float32" else 2
@@ -162,7 +182,7 @@ class _Layer:
         biases = (f + u) * gates * u
         wanted = [i * u * f for i in range(gates)]
         wanted += [gates * u * f + i * u * u for i in range(gates)]
-        matrix, bias = _new("TensorDescriptor"), _new("TensorDescriptor")
+        matrix, bias = self._own("TensorDescriptor"), self._own("TensorDescriptor")
         for layer, offset in enumerate(wanted):
             at, bias_at = ctypes.c_void_p(), ctypes.c_void_p()
             _call("cudnnGetRNNWeightParams", handle, self.rnn, 0,
@@ -178,8 +198,13 @@ class _Layer:
         return True
 
 
+def _destroy(owned: Sequence[tuple[str, Any]]) -> None:
+    for kind, made in owned:
+        _call(f"cudnnDestroy{kind}", made)
+
+
 @functools.lru_cache(256)
-def _layer(sizes: Sizes, exact: bool, device: int) -> _Layer:
+def _layer(sizes: Sizes, exact: bool, device: Any) -> _Layer:
     return _Layer(sizes, exact)
 
 
@@ -188,7 +213,7 @@ def _found(sizes: Sizes) -> _Layer | None:
         return None
     if not all((sizes.batch, sizes.steps, sizes.features, sizes.units)):
         return None
-    layer = _layer(sizes, not devices.tensor_float_32, id(current()))
+    layer = _layer(sizes, not devices.tensor_float_32, current())
     return layer if layer.fits else None
 
 
@@ -198,21 +223,46 @@ def _sizes(kind: str, x: Any, h: Any) -> Sizes:
 
 
 def _at(array: Any) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if array is None else array.data.ptr)
+    return ctypes.c_void_p(None if array is None else current().address(array))
 
 
 def _room(size: int) -> Any:
     return current().xp.empty((max(size, 1),), np.uint8)
 
 
+@contextlib.contextmanager
+def _told(way: str, sizes: Sizes) -> Iterator[None]:
+    """Errors of cuDNN name the layer, its sizes and dtype."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InternalError(f"cuDNN could not run {way} {sizes}: {error}") from error
+
+
+def _sequences(layer: Any, runs: Any) -> Any:
+    """A context with the descriptors of inputs and outputs."""
+    if runs is None:
+        return contextlib.nullcontext((layer.x, layer.y))
+    return layer.of_lengths(runs.lengths)
+
+
 # -- the calls --------------------------------------------------------------------------------
 
 
 def forward(
-    kind: str, x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any = None
-) -> Any:
+    kind: str, x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any = None,
+    mask: Any = None,
+) -> Any:  # fmt: skip
     """The outputs [batch, steps, units], the last states, and a vector kept for `backward`;
-    NotImplemented where cuDNN does not do it."""
+    NotImplemented where cuDNN does not do it.
+
+    Args:
+        kind: "LSTM" or "GRU".
+        x: [batch, steps, features].
+        kernel, recurrent, bias: as `pack_weights` takes them.
+        h, c: [batch, units], the states before; no c for GRU.
+        mask: [batch, steps], above 0 where a step is shown, or None.
+    """
     sizes = _sizes(kind, x, h)
     layer = _found(sizes)
     if layer is None:
@@ -222,29 +272,38 @@ def forward(
     if weights.nbytes > layer.weights:
         return NotImplemented
     weights = _padded_to(weights, layer.weights)
+    runs = None
+    if mask is not None:
+        runs = recurrent_masks.read(mask, kind)
+        if runs is None:
+            return NotImplemented
+        x = runs.packed(x)
     x, h = xp.ascontiguousarray(x), xp.ascontiguousarray(h)
     c = None if c is None else xp.ascontiguousarray(c)
     y = xp.empty((*x.shape[:2], sizes.units), x.dtype)
     last_h = xp.empty(h.shape, x.dtype)
     last_c = None if c is None else xp.empty(h.shape, x.dtype)
     workspace, reserve = _room(layer.workspace), _room(-(-layer.reserve // 16) * 16)
-    _call(
-        "cudnnRNNForward", _handles.get(), layer.rnn, _TRAINING, None, layer.x, _at(x),
-        layer.y, _at(y), layer.state, _at(h), _at(last_h), layer.state, _at(c), _at(last_c),
-        ctypes.c_size_t(layer.weights), _at(weights), ctypes.c_size_t(layer.workspace),
-        _at(workspace), ctypes.c_size_t(layer.reserve), _at(reserve),
-    )  # fmt: skip
+    with _told("forward", sizes), _sequences(layer, runs) as (of_x, of_y):
+        _call(
+            "cudnnRNNForward", _handles.get(), layer.rnn, _TRAINING, None, of_x, _at(x), of_y,
+            _at(y), layer.state, _at(h), _at(last_h), layer.state, _at(c), _at(last_c),
+            ctypes.c_size_t(layer.weights), _at(weights), ctypes.c_size_t(layer.workspace),
+            _at(workspace), ctypes.c_size_t(layer.reserve), _at(reserve),
+        )  # fmt: skip
+    if runs is not None:
+        y = runs.outputs(y, h, last_h)
     return y, last_h, last_c, reserve.view(x.dtype)
 
 
 def backward(
     kind: str, x: Any, weights: Sequence[Any], h: Any, c: Any, y: Any, reserve: Any,
-    g_out: Any, g_last: Any, g_memory: Any = None,
+    g_out: Any, g_last: Any, g_memory: Any = None, mask: Any = None,
 ) -> Any:  # fmt: skip
     """Gradients of x, kernel, recurrent kernel, bias, h and c (None for GRU).
 
     Args:
-        kind, x, h, c: as in `forward`.
+        kind, x, h, c, mask: as in `forward`.
         weights: kernel, recurrent kernel and bias.
         y, reserve: of `forward`.
         g_out, g_last, g_memory: gradients of outputs and last states.
@@ -257,6 +316,12 @@ def backward(
     packed = pack_weights(kernel, recurrent, bias, sizes)
     length = packed.size
     packed = _padded_to(packed, layer.weights)
+    runs = of_first = None
+    if mask is not None:
+        runs = recurrent_masks.remembered(mask, kind)
+        assert runs is not None, "cuDNN made the outputs of a mask that it does not take"
+        of_first, of_last = runs.of_states(g_out)
+        x, y, g_out, g_last = (*(runs.packed(a) for a in (x, y, g_out)), g_last + of_last)
     x, h, y, g_out, g_last = (xp.ascontiguousarray(a) for a in (x, h, y, g_out, g_last))
     if c is not None:
         c, g_memory = xp.ascontiguousarray(c), xp.ascontiguousarray(g_memory)
@@ -267,18 +332,22 @@ def backward(
     handle = _handles.get()
     # It writes into the reserve, which another tape may read again.
     reserve = reserve.copy()
-    _call(
-        "cudnnRNNBackwardData_v8", handle, layer.rnn, None, layer.y, _at(y), _at(g_out),
-        layer.x, _at(dx), layer.state, _at(h), _at(g_last), _at(dh), layer.state, _at(c),
-        _at(g_memory), _at(dc), sizes_of[0], _at(packed), sizes_of[1], _at(workspace),
-        sizes_of[2], _at(reserve),
-    )  # fmt: skip
-    slopes = xp.zeros_like(packed)
-    _call(
-        "cudnnRNNBackwardWeights_v8", handle, layer.rnn, _ADD, None, layer.x, _at(x),
-        layer.state, _at(h), layer.y, _at(y), sizes_of[0], _at(slopes), sizes_of[1],
-        _at(workspace), sizes_of[2], _at(reserve),
-    )  # fmt: skip
+    with _told("backward", sizes), _sequences(layer, runs) as (of_x, of_y):
+        _call(
+            "cudnnRNNBackwardData_v8", handle, layer.rnn, None, of_y, _at(y), _at(g_out), of_x,
+            _at(dx), layer.state, _at(h), _at(g_last), _at(dh), layer.state, _at(c),
+            _at(g_memory), _at(dc), sizes_of[0], _at(packed), sizes_of[1], _at(workspace),
+            sizes_of[2], _at(reserve),
+        )  # fmt: skip
+        slopes = xp.zeros_like(packed)
+        _call(
+            "cudnnRNNBackwardWeights_v8", handle, layer.rnn, _ADD, None, of_x, _at(x),
+            layer.state, _at(h), of_y, _at(y), sizes_of[0], _at(slopes), sizes_of[1],
+            _at(workspace), sizes_of[2], _at(reserve),
+        )  # fmt: skip
+    if runs is not None:
+        dx = runs.spread(dx)
+        dh = dh if of_first is None else dh + of_first
     return dx, *unpack_weights(slopes[:length], sizes), dh, dc
 
 

@@ -3,12 +3,14 @@
 That the libraries answer as their documentation says, only a device can show (tests/gpu).
 """
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from ptx_device import PtxDevice
 
-from headrace.ops.cuda import convolution, device, gemm, recurrent
+from headrace.ops.cuda import attention, convolution, device, gemm, norms, recurrent
 from headrace.ops.windows import Windows
 
 RNG = np.random.default_rng
@@ -192,14 +194,61 @@ def test_sizes_that_cudnn_infers_are_those_of_the_windows(frontend):
         assert y.get_stride() == convolution.channels_last(2, 8, at.out)["stride"]
 
 
+def for_sm_90(frontend):
+    """The frontend for graphs that ask what GPU there is."""
+
+    def graph(**options):
+        return frontend.pygraph(sm_version=90, **options)
+
+    return types.SimpleNamespace(pygraph=graph, data_type=frontend.data_type)
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", [None, (2, 1, 1), (1, 3, 5)], ids=str)
+def test_graphs_of_attention_are_valid(frontend, way, dtype, causal, mask):
+    plan = attention.AttentionPlan(way, dtype, 2, 3, 5, 7, 16, 8, 0.25, causal, mask, False)
+    graph, tensors, _ = attention.describe(plan, for_sm_90(frontend), 1)
+    graph.validate()
+    if way == "forward":
+        assert tensors[-2].get_dim() == [2, 3, 5, 8]
+        assert tensors[-1].get_dim() == [2, 3, 5, 1]
+    else:
+        assert [t.get_dim() for t in tensors[-3:]] == [
+            [2, 3, rows, size] for rows, size in ((5, 16), (7, 16), (7, 8))
+        ]
+    for tensor in tensors:
+        if tensor.get_dim()[1] == 3 and tensor.get_dim()[3] in (8, 16):  # rows, then heads
+            assert tensor.get_stride()[1] < tensor.get_stride()[2]
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("space", [(4, 3), (2, 4, 3)], ids=str)
+def test_graphs_of_batch_normalization_are_valid(frontend, way, space):
+    plan = norms.BatchNormPlan(way, "bfloat16", 5, 16, space, 1e-3, False)
+    graph, tensors, numbers = norms.describe(plan, frontend, 1)
+    graph.validate()
+    ones = [1] * len(space)
+    assert [t.get_dim() for t in tensors[-3:]] == [
+        [5, 16, *space], [1, 16, *ones], [1, 16, *ones]
+    ]  # fmt: skip
+    assert tensors[-3].get_stride()[1] == 1  # channels last
+    assert len(numbers) == (way == "forward")
+
+
 def test_without_the_libraries_calls_stay_with_the_generic_forms(monkeypatch):
-    monkeypatch.setattr(convolution, "frontend", lambda: None)
+    for module in (attention, convolution, norms):
+        monkeypatch.setattr(module, "frontend", lambda: None)
     monkeypatch.setattr(gemm, "cublaslt", lambda: None)
     monkeypatch.setattr(recurrent, "cudnn", lambda: None)
     x = np.ones((2, 4, 4, 3), "f4")
     at = Windows((4, 4), (2, 2), (1, 1), (1, 1), "VALID")
     assert convolution.forward(x, np.ones((2, 2, 3, 5), "f4"), at) is NotImplemented
     assert gemm.matmul(x, x) is NotImplemented
+    half = np.ones((2, 4, 3, 8), "f2")
+    assert attention.forward(half, half, half, scale=1.0) is NotImplemented
+    assert norms._graph("forward", half, 1e-3) is None
     small = np.ones((2, 3, 4), "f4")
     assert (
         recurrent.forward("LSTM", small, None, None, None, small[:, 0], None) is NotImplemented
