@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.autograph.retrace import retraced
-from ..ops.context import placing
+from ..ops.context import ElementDraws, placing
 from ..ops.devices import HOST, at
 from ..ops.errors import InvalidArgumentError, UnimplementedError, UntraceableError
 from ..ops.graph import Graph
@@ -172,7 +172,12 @@ class UserFunction:
                     first_row(c) for c in run_block([a[None] for a in arrays], 1, index)
                 ]
         run = graph.compile()
-        return lambda arrays, index: pack_components(run(*arrays), leaves)
+
+        def call(arrays: list[Any], index: int) -> list[Any]:
+            with ElementDraws(index):
+                return pack_components(run(*arrays), leaves)
+
+        return call
 
     def _learn(self, structure: Any) -> None:
         self._output = Structure(structure)
@@ -266,7 +271,8 @@ class UserFunction:
             if self._call_row is None:
                 self._call_row = self._row_runner(self.traced.graph)
             return self._call_row(component_inputs(row, self.input.leaves), index)
-        result = self.call(row)
+        with ElementDraws(index):
+            result = self.call(row)
         if type(result) is Tensor and self._output is not None and self._output.is_single:
             # The common case, without a tree.
             raw, spec = to_host(result._value), self.output_spec

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
+    "ElementDraws",
     "RunsReplicas",
     "compiling_steps",
     "current",
@@ -22,6 +23,33 @@ __all__ = [
     "same_on_all_replicas",
     "tapes_paused",
 ]
+
+
+class ElementDraws:
+    """A context in which random numbers are drawn from the streams of one element of a dataset.
+
+    Args:
+        index: the element's number, by which the streams are its own.
+    """
+
+    __slots__ = ("_before", "_used", "index")
+
+    def __init__(self, index: int):
+        self.index = index
+        self._used: dict[Any, int] = {}
+
+    def reserve(self, stream: Any, n: int) -> int:
+        """Take the next `n` counters of a stream; returns the first."""
+        start = self._used.get(stream, 0)
+        self._used[stream] = start + n
+        return start
+
+    def __enter__(self) -> None:
+        self._before = current.element
+        current.element = self
+
+    def __exit__(self, *error: object) -> None:
+        current.element = self._before
 
 
 class _Current(threading.local):
@@ -34,6 +62,8 @@ class _Current(threading.local):
     variables: Any = None
     in_step: bool = False
     compiles_steps: bool = False
+    # Set while a dataset's function runs for one element: numbers it draws are the element's.
+    element: ElementDraws | None = None
 
 
 class RunsReplicas(Exception):

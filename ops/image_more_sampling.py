@@ -18,13 +18,12 @@ from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .philox import blocks, key_and_counter
 from .primitive import Primitive
-from .random_ops import get_seed, reserve_stream
+from .random_ops import get_seed, take
 from .tensor import Tensor
 from .tensor_spec import TensorSpec
 
 __all__ = ["sample_distorted_bounding_box", "stateless_sample_distorted_bounding_box"]
 
-_MASK = (1 << 64) - 1
 _Rect = tuple[int, int, int, int]  # x0, y0, x1, y1
 
 
@@ -166,8 +165,7 @@ def _stateful_impl(
     if not (seed or seed2):
         seed, seed2 = get_seed(None)
     name = "SampleDistortedBoundingBox"
-    start = reserve_stream(name, seed, seed2, max_attempts)
-    draws = _Draws(seed & _MASK, (0, seed2 & _MASK), start)
+    draws = _Draws(*take((name, seed, seed2), seed, seed2, max_attempts))
     least = min_object_covered if covered is None else covered
     return _sample(size, boxes, float(least), draws, max_attempts=max_attempts, **attrs)
 

@@ -17,7 +17,7 @@ from .errors import InvalidArgumentError
 from .graph.graph import constant_value
 from .philox import key_and_counter
 from .primitive import Primitive
-from .random_ops import _MASK64, _dims, _seeds
+from .random_ops import _dims, take
 from .tensor_shape import TensorShape
 from .tensor_spec import TensorSpec
 
@@ -70,8 +70,8 @@ def declare_stateful(
 
     def impl(*arrays: Any, seed: int, seed2: int, **attrs: Any) -> Any:
         stream = (name, arrays[0].dtype.name, tuple(attrs.items()), seed, seed2)
-        start = _seeds.reserve(stream, outputs(*arrays) * 256)
-        return draw(*arrays, seed & _MASK64, (start, seed2 & _MASK64), **attrs)
+        key, (_, high), start = take(stream, seed, seed2, outputs(*arrays) * 256)
+        return draw(*arrays, key, (start, high), **attrs)
 
     def rows(*both: Any, batched: Any, seed: int, seed2: int, specs: Any, attrs: Any) -> Any:
         *arrays, index = both

@@ -214,8 +214,8 @@ def _declare_stateful(name: str, kind: str) -> Primitive:
     def impl(shape: Any, *, dtype: DType, seed: int, seed2: int) -> np.ndarray:
         dims = _dims(shape)
         n = int(np.prod(dims, dtype=np.int64))
-        start = _seeds.reserve((kind, dtype.name, seed, seed2), n * _RESERVED)
-        return draw(kind, n, dtype, seed & _MASK64, (0, seed2 & _MASK64), start).reshape(dims)
+        place = take((kind, dtype.name, seed, seed2), seed, seed2, n * _RESERVED)
+        return draw(kind, n, dtype, *place).reshape(dims)
 
     def block(shape: Any, index: Any, *, dtype: DType, seed: int, seed2: int) -> np.ndarray:
         return draw_per_element(kind, _dims(shape), dtype, seed, seed2, index)
@@ -252,17 +252,28 @@ def reserve(stream: Any, n: int) -> int:
     return _seeds.reserve(stream, n)
 
 
-def reserve_stream(name: str, seed: int, seed2: int, n: int) -> int:
-    """Take the next `n` counters of the stream of an operation; returns the first."""
-    return _seeds.reserve((name, seed, seed2), n)
+def take(stream: Any, seed: int, seed2: int, n: int) -> tuple[int, tuple[int, int], int]:
+    """Take the next `n` counters of a stream with two seeds.
+
+    Inside of a dataset's function each element has a stream of its own, the one it has where
+    the function runs on blocks.
+
+    Returns:
+        Key, counter and start for `draw`.
+    """
+    element = current.element
+    if element is None:
+        return seed & _MASK64, (0, seed2 & _MASK64), _seeds.reserve(stream, n)
+    key, (_, high) = key_and_counter((seed, seed2))
+    return key, (0, high ^ element.index), element.reserve(stream, n)
 
 
 def draw_stream(
     kind: str, n: int, dtype: DType, name: str, seed: int, seed2: int
 ) -> np.ndarray:
     """The next `n` numbers of the stream of an operation `name` with these seeds."""
-    start = _seeds.reserve((name, dtype.name, seed, seed2), n * _RESERVED)
-    return draw(kind, n, dtype, seed & _MASK64, (0, seed2 & _MASK64), start)
+    place = take((name, dtype.name, seed, seed2), seed, seed2, n * _RESERVED)
+    return draw(kind, n, dtype, *place)
 
 
 def draw_per_element(
@@ -360,12 +371,35 @@ def random_shuffle(value: Any, seed: int | None = None, name: str | None = None)
 
 def _shuffle_impl(x: Any, *, seed: int, seed2: int) -> Any:
     n = x.shape[0] if x.ndim else 1
-    start = _seeds.reserve(("shuffle", seed, seed2), n * _RESERVED)
-    order = np.argsort(
-        draw("bits", n, dtypes.uint64, seed & _MASK64, (0, seed2 & _MASK64), start),
-        kind="stable",
-    )
+    place = take(("shuffle", seed, seed2), seed, seed2, n * _RESERVED)
+    order = np.argsort(draw("bits", n, dtypes.uint64, *place), kind="stable")
     return x[order] if x.ndim else x
+
+
+def _shuffle_block(x: Any, index: Any, *, batched: bool, seed: int, seed2: int) -> Any:
+    rows = x if batched else np.broadcast_to(x, (len(index), *x.shape))
+    if rows.ndim < 2:
+        return rows
+    keys = draw_per_element("bits", rows.shape[1:2], dtypes.uint64, seed, seed2, index)
+    order = np.argsort(keys, axis=1, kind="stable")
+    return rows[np.arange(len(index))[:, None], order]
+
+
+_RandomShuffleBlock = Primitive(
+    "_RandomShuffleBlock",
+    "value: T, index: int64",
+    impl=_shuffle_block,
+    shape=lambda x, index, *, batched, **_: TensorSpec(
+        index.shape.concatenate(x.shape[1:] if batched else x.shape), x.dtype
+    ),
+)
+
+
+def _shuffle_batch(ctx: Any, x: Any, **attrs: Any) -> Any:
+    if x.dtype == dtypes.string:
+        raise UnbatchableShape("RandomShuffle")
+    index = ctx.element_index()
+    return _RandomShuffleBlock(x, index, batched=bool(ctx.batched[0]), **attrs)
 
 
 RandomShuffle = Primitive(
@@ -373,6 +407,7 @@ RandomShuffle = Primitive(
     "value: T",
     impl=_shuffle_impl,
     shape=lambda x, **attrs: TensorSpec(x.shape, x.dtype),
+    batch=_shuffle_batch,
     stateful=True,
     random=True,
 )

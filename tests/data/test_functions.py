@@ -430,6 +430,12 @@ DRAWS = {
     ),
     "filter": lambda ds, **seed: ds.filter(lambda x: hr.random.uniform([], **seed) > 0.5),
     "layer": lambda ds, **seed: ds.map(dropout(**seed)),
+    "shuffle": lambda ds, **seed: ds.map(lambda x: hr.random.shuffle(hr.range(9), **seed)),
+    "strings": lambda ds, **seed: ds.map(lambda x: hr.random.shuffle(list("abcdefg"), **seed)),
+    "sizes": lambda ds, **seed: ds.map(lambda x: hr.random.uniform([x % 3 + 1], **seed)),
+    "orders": lambda ds, **seed: ds.map(
+        lambda x: hr.random.shuffle(hr.range(x % 4 + 2), **seed)
+    ),
 }  # fmt: skip
 
 
@@ -464,6 +470,46 @@ def test_a_restored_pass_goes_on_with_its_own_draws(kind):
     with iter(dataset) as iterator:
         iterator.restore(state)
         assert [np.asarray(x).tolist() for x in iterator] == rest
+
+
+def test_python_that_is_not_traced_draws_by_the_element_too():
+    def fn(x):
+        drawn = hr.random.uniform([2], seed=3)
+        again = hr.random.uniform([2], seed=3)
+        assert x.numpy() >= 0 and not np.array_equal(drawn, again)
+        return drawn, again
+
+    dataset = hr.data.Dataset.range(9).map(fn)
+    assert "eager" in dataset.explain() or "Python" in dataset.explain()
+    one, two = ([np.asarray(x).tolist() for x in dataset] for _ in range(2))
+    assert one == two
+    with iter(dataset) as iterator:
+        for _ in range(4):
+            next(iterator)
+        state = iterator.state()
+    hr.random.uniform([5], seed=3)  # others draw meanwhile
+    with iter(dataset) as iterator:
+        iterator.restore(state)
+        assert [np.asarray(x).tolist() for x in iterator] == one[4:]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7])
+@pytest.mark.parametrize("own", [False, True])
+def test_shuffled_rows_are_those_of_blocks(own, rows):
+    def fn(x):
+        values = hr.range(rows, dtype="int64")
+        return hr.random.shuffle(values + x if own else values, seed=2)
+
+    function = UserFunction(fn, SCALAR)
+    block = ints(*range(20))
+    on_blocks = function.vectorized()
+    assert on_blocks.mode == "block"
+    found = values(on_blocks, block)
+    assert values(function, block) == found
+    for k, row in enumerate(found):
+        assert sorted(row) == [v + k * own for v in range(rows)]
+    if rows > 1:
+        assert len({tuple(v - k * own for v in r) for k, r in enumerate(found)}) > 10
 
 
 def test_an_error_counts_elements_from_the_pass():
