@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import api as hr
-from ..ops.array_module import array_module, beside, is_on_device
+from ..ops.array_module import array_module, beside, is_on_device, place_of as place_on_device
 from ..ops.devices import HOST, pinned
 from ..ops.placement import to_host, to_place
 from ..ops.tensor import Tensor

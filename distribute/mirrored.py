@@ -17,8 +17,7 @@ import numpy as np
 from ..ops import api as hr, nest, workers
 from ..ops.array_module import is_on_device
 from ..ops.context import current
-from ..ops.devices import HOST, pinned
-from ..ops.devices import devices as all_devices
+from ..ops.devices import HOST, devices as all_devices, pinned
 from ..ops.errors import UntraceableError
 from ..ops.function import Function, functions_run_eagerly
 from ..ops.placement import to_host

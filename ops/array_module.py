@@ -13,6 +13,7 @@ __all__ = [
     "beside",
     "device_arrays",
     "is_on_device",
+    "place_of",
     "scipy_module",
     "together",
 ]
@@ -24,14 +25,16 @@ class _DeviceArrays:
     Attributes:
         kind: their class; None while no device is in use.
         module: their library.
+        backend: the devices.
         scipy: gives the module of SciPy's kind that goes with it, by its name.
     """
 
-    __slots__ = ("kind", "module", "scipy")
+    __slots__ = ("backend", "kind", "module", "scipy")
 
     def __init__(self) -> None:
         self.kind: type | None = None
         self.module: Any = None
+        self.backend: Any = None
         self.scipy: Any = None
 
 
@@ -56,7 +59,7 @@ def beside(*arrays: Any) -> Any:
     first = next((a for a in arrays if is_on_device(a)), None)
     if first is None:
         return contextlib.nullcontext()
-    return device_arrays.module.cuda.Device(first.device.id)
+    return device_arrays.backend.on(place_of(first))
 
 
 def together(*arrays: Any) -> tuple[Any, ...]:
@@ -68,7 +71,7 @@ def together(*arrays: Any) -> tuple[Any, ...]:
         return tuple(
             device_arrays.module.array(a)
             if isinstance(a, (np.ndarray, np.generic))
-            or (is_on_device(a) and a.device.id != first.device.id)
+            or (is_on_device(a) and place_of(a) != place_of(first))
             else a
             for a in arrays
         )
@@ -85,3 +88,9 @@ def is_on_device(array: Any) -> bool:
     """Whether a raw array lies on a device."""
     kind = device_arrays.kind
     return kind is not None and isinstance(array, kind)
+
+
+def place_of(array: Any) -> int:
+    """The place that an array on a device lies at: its GPU's number, unless GPUs are split into
+    several logical devices."""
+    return device_arrays.backend.place_of(array)

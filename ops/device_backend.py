@@ -12,11 +12,13 @@ import importlib.util
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .cuda import recording
+from .device_parts import Part, Parts
 
 __all__ = ["Backend", "installed", "load"]
 
@@ -43,6 +45,7 @@ class Backend:
         self.array: type = module.ndarray
         self.count = int(module.cuda.runtime.getDeviceCount())
         self.out_of_memory: type[BaseException] = module.cuda.memory.OutOfMemoryError
+        self._parts: Parts | None = None
         self._peaks: dict[int, int] = {}
         self._scalars: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -53,8 +56,22 @@ class Backend:
 
     # -- where ----------------------------------------------------------------------------
 
+    def split(self, parts: Sequence[Part]) -> None:
+        """Several logical devices on a GPU: from now on these are the places, in order."""
+        self._parts = Parts(self.module, parts)
+
+    def gpu(self, index: int) -> int:
+        """The number of the GPU that a place is on: its own, unless GPUs are split."""
+        return index if self._parts is None else self._parts.gpu(index)
+
+    def place_of(self, array: Any) -> int:
+        """Where an array lies."""
+        return array.device.id if self._parts is None else self._parts.place_of(array)
+
     def on(self, index: int) -> Any:
-        """A context in which device `index` is the current one."""
+        """A context in which the device at place `index` is the current one."""
+        if self._parts is not None:
+            return self._parts.on(index)
         cuda = self.module.cuda
         if cuda.get_device_id() == index:
             return contextlib.nullcontext()
@@ -99,7 +116,7 @@ class Backend:
             raise recording.NotRecordable(
                 f"a value of the device, {array.dtype}{list(array.shape)}, is read on the host"
             )
-        with self.on(array.device.id):
+        with self.on(self.place_of(array)):
             return array.get()
 
     def move(self, array: Any, index: int) -> Any:
@@ -109,10 +126,11 @@ class Backend:
         its device has queued, and what is queued there later (which may write over the memory)
         behind the copy.
         """
-        if array.device.id == index:
+        place = self.place_of(array)
+        if place == index:
             return array
         cuda = self.module.cuda
-        with self.on(array.device.id):
+        with self.on(place):
             # Others do not go between devices; values without axes are to stay so.
             whole = array if array.ndim == 0 else self.module.ascontiguousarray(array)
             made = cuda.get_current_stream().record(cuda.Event(disable_timing=True))
@@ -121,7 +139,7 @@ class Backend:
             stream.wait_event(made)
             moved = self.module.array(whole)
             copied = stream.record(cuda.Event(disable_timing=True))
-        with self.on(array.device.id):
+        with self.on(place):
             cuda.get_current_stream().wait_event(copied)
         return moved
 
@@ -131,10 +149,19 @@ class Backend:
 
     # -- memory ---------------------------------------------------------------------------
 
+    def pool(self) -> Any:
+        """The memory pool of the current device."""
+        if self._parts is None:
+            return self.module.get_default_memory_pool()
+        return self._parts.pool()
+
+    def _here(self) -> int:
+        parts = self._parts
+        return self.module.cuda.get_device_id() if parts is None else parts.current()
+
     def free(self) -> None:
         """Give back what the current device's pool keeps without using it."""
-        index = self.module.cuda.get_device_id()
-        pool = self.module.get_default_memory_pool()
+        index, pool = self._here(), self.pool()
         self._peaks[index] = max(self._peaks.get(index, 0), pool.total_bytes())
         with self._lock:
             self._scalars.clear()
@@ -143,7 +170,7 @@ class Backend:
     def memory(self, index: int) -> dict[str, int]:
         """Bytes in use, and the most the pool has held, of a device."""
         with self.on(index):
-            pool = self.module.get_default_memory_pool()
+            pool = self.pool()
             peak = max(self._peaks.get(index, 0), pool.total_bytes())
             return {"current": pool.used_bytes(), "peak": peak}
 
@@ -156,7 +183,7 @@ class Backend:
     def set_limit(self, index: int, size_bytes: int) -> None:
         """The most bytes that a device's pool may hold; 0 for all there are."""
         with self.on(index):
-            self.module.get_default_memory_pool().set_limit(size=size_bytes)
+            self.pool().set_limit(size=size_bytes)
 
     # -- arithmetic -----------------------------------------------------------------------
 

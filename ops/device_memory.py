@@ -10,7 +10,7 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from .array_module import is_on_device
+from .array_module import is_on_device, place_of
 from .devices import devices
 from .errors import ResourceExhaustedError
 from .tensor import SymbolicTensor, Tensor
@@ -58,7 +58,7 @@ def live_arrays(place: int) -> list[tuple[int, str]]:
         if isinstance(each, SymbolicTensor):
             continue
         array: Any = getattr(each, "_value", None)
-        if not is_on_device(array) or array.device.id != place:
+        if not is_on_device(array) or place_of(array) != place:
             continue
         start = array.data.ptr
         name = f"variable {each.name!r}" if isinstance(each, Variable) else "tensor"

@@ -17,6 +17,7 @@ from . import device_backend
 from .array_module import device_arrays
 from .context import placing
 from .device_backend import Backend
+from .device_parts import Part
 from .device_spec import DeviceSpec
 from .errors import InvalidArgumentError
 
@@ -125,6 +126,7 @@ class Devices:
             self._reset(backend, why_none)
             device_arrays.kind = None if backend is None else backend.array
             device_arrays.module = None if backend is None else backend.module
+            device_arrays.backend = backend
             device_arrays.scipy = None if backend is None else backend.scipy
             placing.on = backend is not None
             if backend is not None:
@@ -147,6 +149,12 @@ class Devices:
     def settled(self) -> bool:
         """Whether the logical devices stay as they are."""
         return self._logical is not None
+
+    @property
+    def are_split(self) -> bool:
+        """Whether several logical devices are on one GPU."""
+        self.logical()
+        return self._backend is not None and len(self._gpus) > len(self.visible("GPU"))
 
     @property
     def tensor_float_32(self) -> bool:
@@ -201,11 +209,8 @@ class Devices:
         made = [LogicalDeviceConfiguration(*each) for each in logical or ()]
         if device.device_type == "CPU":
             _check_cpu(made)
-        elif len(made) > 1:
-            raise ValueError(
-                f"{device.name} can be one logical device with a memory limit, not "
-                f"{len(made)}: an array knows the GPU that holds it, not a part of it"
-            )
+        elif any(each.memory_limit is None for each in made):
+            raise ValueError("Setting memory limit is required for GPU virtual devices")
         if self._configurations.get(device) == made:
             return
         if self._logical is not None:
@@ -224,14 +229,21 @@ class Devices:
     def _settle(self) -> None:
         cpus = sum(len(self._configurations.get(d) or "1") for d in self.visible("CPU"))
         made = [LogicalDevice(f"/device:CPU:{i}", "CPU") for i in range(cpus)]
-        self._gpus = []
-        for i, each in enumerate(self.visible("GPU")):
-            number = int(each.name.rpartition(":")[2])
-            self._gpus.append(number)
-            made.append(LogicalDevice(f"/device:GPU:{i}", "GPU"))
-            for one in self._configurations.get(each) or ():
-                if one.memory_limit is not None and self._backend is not None:
-                    self._backend.set_limit(number, int(one.memory_limit) << 20)
+        parts = []
+        for each in self.visible("GPU"):
+            gpu = int(each.name.rpartition(":")[2])
+            limits = [one.memory_limit or 0 for one in self._configurations.get(each) or ()]
+            parts.append([Part(gpu, int(limit) << 20) for limit in limits or (0,)])
+        flat = [part for own in parts for part in own]
+        made += [LogicalDevice(f"/device:GPU:{i}", "GPU") for i in range(len(flat))]
+        if self._backend is not None and len(flat) > len(parts):
+            self._gpus = list(range(len(flat)))
+            self._backend.split(flat)
+        else:
+            self._gpus = [part.gpu for part in flat]
+            for part in flat:
+                if part.limit_bytes and self._backend is not None:
+                    self._backend.set_limit(part.gpu, part.limit_bytes)
         self._logical = made
 
     def _known(self, device: Any) -> PhysicalDevice:
@@ -251,7 +263,7 @@ class Devices:
         return self._gpus[0] if self._gpus else HOST
 
     def gpu_number(self, logical: int) -> int:
-        """The physical number of a logical GPU.
+        """The place of a logical GPU.
 
         Raises:
             InvalidArgumentError: there is no such GPU.

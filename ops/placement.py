@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import device_memory
-from .array_module import beside, is_on_device
+from .array_module import beside, is_on_device, place_of
 from .context import placing
 from .device_rules import RANDOM, rule_of
 from .devices import HOST, devices, pinned_place, requested
@@ -95,7 +95,7 @@ def run(
     if variable is None and attrs.get("variables"):
         variable = attrs["variables"][0]
     if variable is not None and kind == "device":  # where what it changes lies
-        place = variable._value.device.id if is_on_device(variable._value) else HOST
+        place = place_of(variable._value) if is_on_device(variable._value) else HOST
     if place is None:
         place = requested()
     if kind == "host":
@@ -141,7 +141,7 @@ def _chosen(backend: Any, plan: _Plan, arrays: tuple[Any, ...]) -> int:
     for i, a in enumerate(arrays):
         if isinstance(a, backend.array):
             if place is None and i not in plan.host:
-                place = a.device.id
+                place = backend.place_of(a)
         elif not _fits(backend, a):
             return HOST  # strings, lists of tensors, resources
         elif i not in plan.host and a.dtype != _INT32:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
-from .array_module import is_on_device
+from .array_module import is_on_device, place_of
 from .autograph.context import state as autograph
 from .context import current, placing
 from .devices import devices
@@ -88,7 +88,7 @@ class Tensor(Operators):
     def device(self) -> str:
         """TensorFlow's name of the device that holds the value."""
         if is_on_device(self._value):
-            return devices.name_of(self._value.device.id)
+            return devices.name_of(place_of(self._value))
         return "/job:localhost/replica:0/task:0/device:CPU:0"
 
     @property

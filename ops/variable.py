@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .array_module import beside, is_on_device
+from .array_module import beside, is_on_device, place_of
 from .context import current, init_scope, placing, recording
 from .convert import register_conversion, to_tensor
 from .devices import HOST
@@ -265,7 +265,7 @@ class Variable(Operators):
             current.replica.check_variable(self)
         if placing.on:  # a variable stays on the device it was made on
             have = self._value
-            raw = placing.value(raw, have.device.id if is_on_device(have) else HOST)
+            raw = placing.value(raw, place_of(have) if is_on_device(have) else HOST)
         self._value = raw
 
     def owned(self) -> Any:

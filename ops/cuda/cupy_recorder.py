@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ..devices import devices
 from . import random
 from .memory_tape import MemoryTape, Places, arena_allocator, watching_allocator
 from .recording import Notes, NotRecordable
@@ -31,7 +32,7 @@ class CupyRecorder(Recorder):
     """Records on a device.
 
     Args:
-        index: its number.
+        index: its place.
     """
 
     def __init__(self, index: int):
@@ -42,15 +43,17 @@ class CupyRecorder(Recorder):
 
     def on(self) -> Any:
         """See `Recorder.on`."""
-        return self._cupy.cuda.Device(self._index)
+        backend = devices.backend
+        assert backend is not None
+        return backend.on(self._index)
 
     def notes(self) -> Notes:
         """See `Recorder.notes`."""
         cupy = self._cupy
-        pool = cupy.get_default_memory_pool()
+        allocator = cupy.cuda.get_allocator()
         return Notes(
             room=lambda count: cupy.empty((count,), cupy.uint64),
-            aside=lambda: cupy.cuda.using_allocator(pool.malloc),
+            aside=lambda: cupy.cuda.using_allocator(allocator),
         )
 
     def record(self, work: Callable[[], Any], notes: Notes) -> tuple[Any, Any]:

@@ -81,14 +81,14 @@ class Places:
 
 
 def watching_allocator(tape: MemoryTape, cupy: Any) -> Any:
-    """An allocator for ``cupy.cuda.using_allocator``: the pool's, written down."""
-    pool = cupy.get_default_memory_pool()
+    """An allocator for ``cupy.cuda.using_allocator``: the present one, written down."""
+    malloc = cupy.cuda.get_allocator()
     held: dict[int, Any] = {}  # address -> memory and its number on the tape
 
     def allocate(size: int, device: int) -> int:
         if not size:
             return 0
-        memory = pool.malloc(size)
+        memory = malloc(size)
         held[memory.ptr] = memory, tape.allocated(size)
         return memory.ptr
 

@@ -229,7 +229,7 @@ def test_visible_devices_and_limits(gpus):
             assert gpus.xp.get_default_memory_pool().get_limit() == 512 << 20
         with pytest.raises(RuntimeError, match="after being initialized"):
             hr.config.set_visible_devices([], "GPU")
-        with pytest.raises(ValueError, match="one logical device with a memory limit"):
+        with pytest.raises(RuntimeError, match="after being initialized"):
             hr.config.set_logical_device_configuration(
                 gpu, [hr.config.LogicalDeviceConfiguration(10)] * 2
             )

@@ -27,9 +27,14 @@ from cupy_double_cuda import (
     Device,
     Event,
     OutOfMemoryError,
+    Pool,
     Stream,
     current,
+    get_allocator,
+    memory_of,
     pool,
+    take,
+    using_allocator,
 )
 
 _NAMES = Path(__file__).with_name("cupy_names.txt")
@@ -103,7 +108,7 @@ class ndarray:
         made = object.__new__(cls)
         made._a, made._index = array, current.device
         if array.base is None:
-            pool.take(array)
+            take(array)
         return made
 
     def __array__(self, *args, **kwargs):
@@ -159,7 +164,8 @@ class ndarray:
         c_contiguous=self._a.flags.c_contiguous, f_contiguous=self._a.flags.f_contiguous,
         owndata=self._a.base is None))  # fmt: skip
     base = property(lambda self: None if self._a.base is None else _device(self._a.base))
-    data = property(lambda self: types.SimpleNamespace(ptr=self._a.ctypes.data))
+    data = property(lambda self: types.SimpleNamespace(
+        ptr=self._a.ctypes.data, mem=memory_of(self._a)))  # fmt: skip
     real = property(lambda self: _device(self._a.real))
     imag = property(lambda self: _device(self._a.imag))
     T = property(lambda self: _device(self._a.T))
@@ -551,6 +557,7 @@ def _fill():
         is_available=lambda: Device.count > 0, get_device_id=lambda: current.device,
         get_current_stream=lambda device_id=-1: current.stream or Stream(),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        MemoryPool=Pool, using_allocator=using_allocator, get_allocator=get_allocator,
         ExternalStream=lambda ptr, device_id=-1: Stream(ptr=ptr),
     )  # fmt: skip
     del cupy.cuda.OutOfMemoryError

@@ -1,7 +1,10 @@
 """The parts of CuPy's test double that are not arrays: devices, streams, the memory pool."""
 
+import contextlib
 import threading
 import weakref
+
+import numpy as np
 
 __all__ = [
     "CUDARuntimeError",
@@ -11,12 +14,17 @@ __all__ = [
     "Pool",
     "Stream",
     "current",
+    "get_allocator",
+    "memory_of",
     "pool",
+    "take",
+    "using_allocator",
 ]
 
 
 class Current(threading.local):
     device = 0
+    allocator = None
     stream = None
 
 
@@ -31,35 +39,56 @@ class OutOfMemoryError(MemoryError):
                          f"{total:,} bytes, limit set to: {limit:,} bytes).")  # fmt: skip
 
 
-class Pool:
-    """The default memory pool: counters per device."""
+class Memory:
+    """Memory that a pool gave out; it goes back when nobody holds it."""
 
-    def __init__(self, memory):
+    def __init__(self, pool, device, size):
+        self._pool, self._device, self._size = pool, device, size
+        self._reset = pool.resets
+
+    def __del__(self):
+        used = self._pool._used
+        if self._reset == self._pool.resets:
+            used[self._device] = used.get(self._device, self._size) - self._size
+
+
+class Pointer:
+    """An address in memory, of which the double knows what it belongs to."""
+
+    def __init__(self, mem):
+        self.mem = mem
+
+
+class _Nobodys:
+    """Memory of arrays that no pool made."""
+
+
+_NOBODYS = _Nobodys()
+
+
+class Pool:
+    """A memory pool: counters per device."""
+
+    def __init__(self, memory=1 << 34):
         self.memory = memory
+        self.resets = 0
         self.reset()
 
     def reset(self):
         """No limits, nothing counted; arrays that are alive are forgotten."""
-        self._used, self._total, self._limit, self._live = {}, {}, {}, {}
+        self._used, self._total, self._limit = {}, {}, {}
         self.frees = 0
+        self.resets += 1
 
-    def take(self, array):
-        """Count the memory of a NumPy array made for the current device."""
-        device, size = current.device, array.nbytes
+    def malloc(self, size):
+        device = current.device
         used, total = self._used.get(device, 0), self._total.get(device, 0)
         limit = self._limit.get(device) or self.memory
         if max(total, used + size) > limit and used + size > limit:
             raise OutOfMemoryError(size, total, limit)
         self._used[device] = used + size
         self._total[device] = max(total, used + size)
-        live = self._live
-        key = id(array)
-
-        def gone(_):
-            if live.pop(key, None) is not None:
-                self._used[device] = self._used.get(device, size) - size
-
-        live[key] = weakref.ref(array, gone)
+        return Pointer(Memory(self, device, size))
 
     def used_bytes(self):
         return self._used.get(current.device, 0)
@@ -82,8 +111,37 @@ class Pool:
     def get_limit(self):
         return self._limit.get(current.device, 0)
 
-    def malloc(self, size):
-        raise NotImplementedError("the double has no raw memory")
+
+@contextlib.contextmanager
+def using_allocator(allocator):
+    """Take the memory of arrays from `allocator` in the block."""
+    before, current.allocator = current.allocator, allocator
+    try:
+        yield
+    finally:
+        current.allocator = before
+
+
+def get_allocator():
+    return current.allocator or pool.malloc
+
+
+_held = {}  # id of a NumPy array -> its memory
+
+
+def take(array):
+    """Memory for a NumPy array that was made for the current device."""
+    memory = get_allocator()(array.nbytes).mem
+    key = id(array)
+    _held[key] = weakref.ref(array, lambda _: _held.pop(key, None)), memory
+
+
+def memory_of(array):
+    """The memory that a NumPy array or view lies in."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    found = _held.get(id(array))
+    return _NOBODYS if found is None else found[1]
 
 
 pool = Pool(1 << 34)

@@ -324,7 +324,7 @@ class FakeCupy:
     def __init__(self):
         self.cuda, self.next = self, 1 << 20
         self.made = []
-        self.get_default_memory_pool = lambda: self
+        self.get_allocator = lambda: self.malloc
 
     def malloc(self, size):
         self.next += 4096
