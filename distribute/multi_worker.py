@@ -284,9 +284,7 @@ class MultiWorkerMirroredStrategy(Strategy):
         cluster_resolver._strategy = self
         self._size = comm.Get_size()
         communicator = MpiCommunicator(mpi, comm, options)
-        place, by_nccl = worker_place(communicator, options.implementation)
-        links = nccl_links(communicator, place) if by_nccl and place is not None else None
-        super().__init__(MultiWorkerExtended(self, communicator, options, place, links))
+        super().__init__(extended_over(self, communicator, options))
 
     @property
     def num_replicas_in_sync(self) -> int:
@@ -301,6 +299,21 @@ class MultiWorkerMirroredStrategy(Strategy):
     def __repr__(self) -> str:
         me = self._extended.first_local_replica
         return f"MultiWorkerMirroredStrategy(worker {me} of {self._size})"
+
+
+def extended_over(
+    strategy: Strategy, communicator: Any, options: CommunicationOptions
+) -> MultiWorkerExtended:
+    """The inside of a worker's strategy; the workers agree on GPUs or CPUs.
+
+    Args:
+        strategy: of which it is the inside.
+        communicator: between the workers' hosts.
+        options: how gradients are reduced, and by what.
+    """
+    place, by_nccl = worker_place(communicator, options.implementation)
+    links = nccl_links(communicator, place) if by_nccl and place is not None else None
+    return MultiWorkerExtended(strategy, communicator, options, place, links)
 
 
 def _by_tasks(mpi: Any, world: Any, resolver: ClusterResolver) -> Any:

@@ -137,10 +137,11 @@ class MpiBoard(Board):
         """See `Board.post`; all have come, and to the same, when it returns."""
         mine = (exchange.what, exchange.alike)
         number = zlib.crc32(repr(mine).encode()) >> 12
+        name = exchange.what.partition(",")[0]
         # Numbers are all the same where the mean of their squares is the square of their mean.
-        total, squares = self._host.sum_counts([number, number * number], exchange.what)
+        total, squares = self._host.sum_counts([number, number * number], name)
         if squares * self._host.size != total * total:
-            _check_alike(self._host.gather_objects(mine, exchange.what))
+            _check_alike(self._host.gather_objects(mine, name))
         self._links.queue([exchange], self._host.rank)
 
     def await_queued(self, local_rank: int, exchange: Exchange) -> None:

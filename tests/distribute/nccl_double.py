@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "ops"))
 import cupy_double
 import device_checks
-from cupy_double_cuda import current, pool
+from cupy_double_cuda import current
 from late_copies import Late
 
 from headrace.distribute import input as distributed_input
@@ -48,6 +48,7 @@ class World:
 
     def __init__(self):
         self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self.clock = itertools.count(1).__next__
         self.now = 0
         self.written = {}
@@ -57,9 +58,11 @@ class World:
         self.calls = []
         self.ran_late = 0
 
-    def stamp(self, array):
-        """Memory of a device is written now."""
+    def stamp(self, array, new=False):
+        """Memory of a device is written now; if it is `new`, unless it was known."""
         with self.lock:
+            if new and self.written.get(id(array), (0, lambda: None))[1]() is array:
+                return
             self.now = self.clock()
             self.written[id(array)] = self.now, weakref.ref(array)
 
@@ -166,8 +169,13 @@ class Call:
             size_bytes, noise,
         )  # fmt: skip
         stream.put(self.run)
+        world.changed.notify_all()
 
     def run(self):
+        if self.ran:
+            return
+        # Ranks on other threads may be on their way.
+        self.world.changed.wait_for(lambda: len(self.parts) == self.size, 5)
         if self.ran:
             return
         missing = sorted(set(range(self.size)) - set(self.parts))
@@ -295,7 +303,8 @@ def doubled_gpus(count=2, nccl=True):
     world = World()
     cuda = cupy_double.cupy.cuda
     kept = {name: getattr(cuda, name) for name in ("Stream", "Event", "get_current_stream")}
-    setitem, take = cupy_double.ndarray.__setitem__, pool.take
+    array_class = cupy_double.ndarray
+    setitem, of = array_class.__setitem__, array_class.__dict__["_of"]
 
     def written(self, key, value):
         setitem(self, key, value)
@@ -304,9 +313,11 @@ def doubled_gpus(count=2, nccl=True):
             array = array.base
         world.stamp(array)
 
-    def taken(array):
-        take(array)
-        world.stamp(array)
+    def made_of(cls, value):
+        made = of.__func__(cls, value)
+        if made._a.base is None:
+            world.stamp(made._a, new=True)
+        return made
 
     # Batches are copied late, too.
     inputs = [m for m in (distributed_input, device_input) if hasattr(m, "CupyCopies")]
@@ -321,11 +332,11 @@ def doubled_gpus(count=2, nccl=True):
         cuda.get_current_stream = lambda device_id=-1: _null(world)
         cuda.get_elapsed_time = lambda a, b: (b.time - a.time) * 1e3
         cuda.nccl = _module(world) if nccl else Nccl(available=False)
-        cupy_double.ndarray.__setitem__, pool.take = written, taken
+        array_class.__setitem__, array_class._of = written, classmethod(made_of)
         try:
             yield world
         finally:
-            cupy_double.ndarray.__setitem__, pool.take = setitem, take
+            array_class.__setitem__, array_class._of = setitem, of
             for module, before in zip(inputs, copies, strict=True):
                 module.CupyCopies = before
             del cuda.get_elapsed_time, cuda.nccl
