@@ -121,6 +121,7 @@ class ClusterResolver:
     task_id: int | None = None
     environment: str = ""
     rpc_layer: str | None = None
+    _strategy: Any = None  # the one that connected the tasks
 
     def cluster_spec(self) -> ClusterSpec:
         """The cluster."""

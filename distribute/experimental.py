@@ -9,6 +9,7 @@ from .options import (
     CommunicationOptions as CollectiveHints,
 )
 from .parameter_server import ParameterServerStrategy, partitioners
+from .preemption import PreemptionCheckpointHandler, TerminationConfig
 from .replica_context import ValueContext
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "CommunicationOptions",
     "MultiWorkerMirroredStrategy",
     "ParameterServerStrategy",
+    "PreemptionCheckpointHandler",
+    "TerminationConfig",
     "ValueContext",
     "coordinator",
     "partitioners",

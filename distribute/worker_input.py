@@ -10,15 +10,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..data.dataset import Dataset
+from ..data.iterator_checkpoint import (
+    ITERATOR_STATE,
+    iterator_text,
+    refuse_foreign_state,
+    state_of_text,
+)
 from ..data.options import AutoShardPolicy
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
+from ..ops.errors import InvalidArgumentError, OutOfRangeError
 from .auto_shard import agree_on_seeds, shard_plan
 from .input import batch_size_of, rows_of, split_rows, split_sizes
 from .timeline import recorded
 from .values import DistributedValues
 
-__all__ = ["LocalBatch", "WorkerDataset", "in_step", "local_plan", "own_rows"]
+__all__ = ["LocalBatch", "WorkerDataset", "WorkerIterator", "in_step", "local_plan", "own_rows"]
 
 
 class LocalBatch(DistributedValues):
@@ -123,11 +130,93 @@ class WorkerDataset:
     def __iter__(self) -> Iterator[Any]:
         if current.trace is not None:
             raise RunsReplicas("a distributed dataset is iterated over from Python")
-        return (batch.values[0] for batch in self.local_batches())
+        return WorkerIterator(self)
 
-    def local_batches(self) -> Iterator[LocalBatch]:
-        """The batches with their numbers of rows."""
-        batches: Any = iter(self._dataset)
+    def local_batches(self, batches: Any = None) -> Iterator[LocalBatch]:
+        """The batches with their numbers of rows; of `batches`, an iterator over the dataset,
+        if it is given."""
+        batches = iter(self._dataset) if batches is None else batches
         if self._cut is not None:
             batches = map(self._cut, batches)
         return in_step(batches, self._strategy.extended.communicator)
+
+
+class WorkerIterator:
+    """A worker's batches of one pass over a `WorkerDataset`.
+
+    A checkpoint holds the position of every worker.  Restored on another number of workers it
+    goes over the steps that were done: the order of the data must be the same then, so shuffles
+    need seeds.
+    """
+
+    def __init__(self, dataset: WorkerDataset):
+        self._of = dataset
+        self._start()
+
+    def _start(self) -> None:
+        self._source: Any = iter(self._of._dataset)
+        self._batches = self._of.local_batches(self._source)
+        self._steps = 0
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested specs of a batch."""
+        return self._of.element_spec
+
+    def __iter__(self) -> WorkerIterator:
+        return self
+
+    def __next__(self) -> Any:
+        if current.trace is not None:
+            raise RunsReplicas("a distributed dataset is iterated over from Python")
+        batch = next(self._batches)
+        self._steps += 1
+        return batch.values[0]
+
+    def get_next(self) -> Any:
+        """The next batch.
+
+        Raises:
+            OutOfRangeError: there is none.
+        """
+        try:
+            return next(self)
+        except StopIteration:
+            raise OutOfRangeError("End of sequence") from None
+
+    # -- checkpoints of objects -----------------------------------------------------------
+
+    @property
+    def _communicator(self) -> Any:
+        return self._of._strategy.extended.communicator
+
+    def _checkpoint_children(self) -> tuple[()]:
+        return ()
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {ITERATOR_STATE: self._state}
+
+    def _state(self) -> Any:
+        """All workers' positions; all of them must ask."""
+        own = self._source.state()
+        states = self._communicator.gather_objects(own, "the iterators' positions")
+        return iterator_text({"steps": self._steps, "workers": states})
+
+    def _restore_checkpoint(self, values: dict[str, Any], where: str) -> None:
+        state = state_of_text(values[ITERATOR_STATE], where)
+        me = self._communicator
+        workers = state.get("workers")
+        if workers is None:
+            raise InvalidArgumentError(
+                f"{where}: the position is of an iterator that is not distributed"
+            )
+        self._start()
+        if len(workers) == me.size:
+            self._source.restore(workers[me.rank])
+        else:
+            for _ in range(state["steps"]):
+                next(self._source, None)
+        self._steps = state["steps"]
+
+    def _refuse_checkpoint(self, stored: set[str], where: str) -> None:
+        refuse_foreign_state(stored, where)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.context import init_scope
+from ..ops.context import current, init_scope
 from ..ops.errors import InvalidArgumentError
 from ..ops.module import Module
 from ..ops.random_generator import Generator
@@ -154,8 +154,13 @@ def restore_values(obj: Any, values: dict[str, Any], where: str) -> None:
             f"{where}: expected dtype {found.dtype.name}, the checkpoint's, does not equal "
             f"original dtype {obj.dtype.name} of the variable {obj.name}"
         )
-    with init_scope():
-        obj.assign(found)
+    # A variable that a replica makes in its first step is restored for all replicas.
+    replica, current.replica = current.replica, None
+    try:
+        with init_scope():
+            obj.assign(found)
+    finally:
+        current.replica = replica
 
 
 def escaped(name: str) -> str:

@@ -28,8 +28,10 @@ def functional(library, layers=None):
 def sequential(library):
     library.utils.set_random_seed(1)
     layers = library.layers
-    model = library.Sequential([library.Input((5,)), layers.Reshape((5, 1)),
-                                layers.Bidirectional(layers.LSTM(2)), layers.Dense(2)])  # fmt: skip
+    recurrent = layers.Bidirectional(layers.LSTM(2))
+    model = library.Sequential(
+        [library.Input((5,)), layers.Reshape((5, 1)), recurrent, layers.Dense(2)]
+    )
     model.compile(library.optimizers.SGD(0.01, momentum=0.9), "mse")
     return model
 
@@ -224,8 +226,7 @@ def test_tensorflow_and_we_read_each_others_models(name, tmp_path):
     mine = train.Checkpoint(model=ours, optimizer=ours.optimizer)
     mine.restore(path).assert_consumed()
     assert_same_state(theirs, ours)
-    make, width = MODELS[name]
-    ours.fit(*data(width), batch_size=8, epochs=1, verbose=0)
+    ours.fit(*data(MODELS[name][1]), batch_size=8, epochs=1, verbose=0)
     back = mine.save(tmp_path / "h")
     tf.train.Checkpoint(model=theirs, optimizer=theirs.optimizer).restore(
         back
