@@ -82,11 +82,22 @@ def _pytest(name: str, limit_s: int, *arguments: str, **environment: str) -> Par
     return Part(name, arguments, limit_s, tuple(environment.items()))
 
 
+def marked() -> list[str]:
+    """Where tests marked `gpu` stand: to collect all others, too, takes long, and they need
+    packages that such a machine may not have."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path.parent.name != "gpu" and "mark.gpu" in path.read_text()
+    ]
+    return ["tests/gpu", *found]
+
+
 def tests(workers: int) -> list[Part]:
     """The device suite: all tests marked `gpu`, and those of the own kernels on the GPU."""
     several = ("-n", str(workers), "--dist", "worksteal") if workers > 1 else ()
     return [
-        _pytest("device suite", 300, *several, "-m", "gpu", "tests"),
+        _pytest("device suite", 300, *several, "-m", "gpu", *marked()),
         _pytest("kernels", 200, *several, "tests/ops/cuda", HEADRACE_KERNELS_ON_GPU="1"),
     ]
 

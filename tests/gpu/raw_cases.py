@@ -169,6 +169,15 @@ CASES = [
     _pools(2, "MaxPoolGradGrad"),
     _pools(3, "MaxPool3DGradGrad"),
     # Layers.
+    Case(
+        "convolution, bias, relu",
+        lambda x, w, b: raw(
+            "_ConvolutionBiasActivation", relu=True, strides=(1, 1, 1, 1), padding="SAME",
+            explicit_paddings=(), data_format="NHWC", dilations=(1, 1, 1, 1),
+        )(x, w, b),
+        (IMAGES, _rng.normal(size=(3, 3, 3, 4)), _rng.normal(size=4)),
+        batch=False,
+    ),
     Case("attention", lambda q, k, v: _listed("_Attention", scale=0.5)(q, k, v)[0],
          tuple(_rng.normal(size=(2, n, 2, 4)).astype(np.float32) for n in (5, 6, 6)),
          tolerance=2e-4, **FIRST),
@@ -206,7 +215,7 @@ CASES = [
 NO_CASE = {
     "a chain, made by a pass where kernels run: tests/ops/cuda/test_loops.py": "_Fused",
     "a pass makes it of graphs for CPUs only": """
-        _ConvolutionBiasActivation _PooledConvolution _PooledConvolutionFilterGrad
+        _PooledConvolution _PooledConvolutionFilterGrad
         _PooledConvolutionInputGrad _ResizeFlipIf""",
     "what replicas exchange: tests/distribute": """
         _FinishReduction _ReplicaAllGather _ReplicaAllReduce _ReplicaBatchShare

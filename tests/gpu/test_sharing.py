@@ -82,3 +82,58 @@ def test_work_queued_here_is_waited_for_by_torch(torch):
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         assert float(torch.from_dlpack(x).min()) == 51.0
+
+
+# -- busy streams -----------------------------------------------------------------------------
+
+
+def busy():
+    """A tensor whose numbers, all 51, are made for some milliseconds still."""
+    x = hr.ones([1 << 24])
+    for _ in range(50):
+        x = x + 1.0
+    return x
+
+
+@pytest.fixture
+def cupy(gpus):
+    """CuPy, whose streams have work queued."""
+    if not gpus.real:
+        pytest.skip("the double's streams have always done their work")
+    return gpus.xp
+
+
+@pytest.mark.parametrize("way", ["from_dlpack", "asarray"])
+def test_cupy_waits_on_another_stream(cupy, way):
+    x = busy()
+    side = cupy.cuda.Stream(non_blocking=True)
+    with side:
+        y = getattr(cupy, way)(x) * 1.0
+        lowest = float(y.min())
+    assert lowest == 51.0
+
+
+def test_what_cupys_stream_makes_is_waited_for(cupy):
+    side = cupy.cuda.Stream(non_blocking=True)
+    with side:
+        theirs = cupy.ones(1 << 24, "f4")
+        for _ in range(50):
+            theirs = theirs + 1
+        x = from_dlpack(theirs)
+        lowest = float(hr.reduce_min(x))
+    assert lowest == 51.0
+
+
+def test_torch_reads_the_array_interface(torch):
+    x = busy()
+    theirs = torch.as_tensor(x, device="cuda")
+    assert theirs.data_ptr() == address(x)
+    assert float(theirs.min()) == float(theirs.max()) == 51.0
+
+
+def test_torch_writes_what_is_seen_here(torch):
+    theirs = torch.zeros(1 << 22, device="cuda")
+    x = from_dlpack(theirs)
+    theirs += 3
+    torch.cuda.synchronize()
+    assert float(hr.reduce_min(x)) == 3.0

@@ -1,7 +1,8 @@
 """A device whose kernels run as PTX on the CPU, on NumPy arrays, every access checked.
 
 On a machine with a GPU, ``HEADRACE_KERNELS_ON_GPU=1 pytest tests/ops/cuda`` runs the same tests
-there: every launch copies its arrays to the device and back.
+there: every launch copies its arrays to the device and back.  With ``exact`` every array is an
+allocation of its own, for compute-sanitizer (`tests/gpu/test_sanitizer.py`).
 """
 
 import functools
@@ -64,6 +65,10 @@ class GpuDevice(device.Device):
     """A GPU for tests that have NumPy arrays: they are copied there and back at each launch."""
 
     def __init__(self, arch=None, processors=2):
+        if os.environ["HEADRACE_KERNELS_ON_GPU"] == "exact":
+            import cupy
+
+            cupy.cuda.set_allocator(None)  # no pool: every array an allocation of the driver's
         self.own = device.CupyDevice(0)
         self.arch, self.processors, self.xp = self.own.arch, processors, np
         self.launches, self.kernels = [], set()
@@ -89,8 +94,9 @@ class GpuDevice(device.Device):
             if table:  # of addresses
                 flat = [moved.get(int(v), int(v)) for v in values.reshape(-1)]
                 values = np.array(flat, np.uint64)
-            # As far from a multiple of 256 as on the host, so that packs are as wide.
-            room = cupy.empty(a.nbytes + 256, np.uint8)[at % 256 :][: a.nbytes]
+            # As far from a multiple of 256 as on the host, so that packs are as wide; it ends
+            # where the array does, so that a memory checker sees what reaches beyond it.
+            room = cupy.empty(at % 256 + a.nbytes, np.uint8)[at % 256 :]
             room.set(values.reshape(-1).view(np.uint8))
             moved[at] = room.data.ptr
             rooms.append((None if table else a, room))
@@ -104,5 +110,5 @@ class GpuDevice(device.Device):
                 np.copyto(a, room.get().view(a.dtype).reshape(a.shape))
 
 
-if os.environ.get("HEADRACE_KERNELS_ON_GPU") == "1":
+if os.environ.get("HEADRACE_KERNELS_ON_GPU") in ("1", "exact"):
     PtxDevice = GpuDevice  # type: ignore[misc]
