@@ -37,14 +37,16 @@ class OptimizerOrder(NamedTuple):
         name: the same for the same optimizer.
         kind, config: to make it, once.
         keys: all shards of this server that it updates.
-        learning_rate: now; None where a schedule says it.
+        spared: those without weight decay.
+        learning_rate: now.
     """
 
     name: str
     kind: type
     config: dict[str, Any]
     keys: tuple[str, ...]
-    learning_rate: float | None
+    spared: tuple[str, ...]
+    learning_rate: float
 
 
 class ServerActor:
@@ -60,6 +62,7 @@ class ServerActor:
         self._pushes = 0
         self._variables: dict[str, Any] = {}
         self._versions: dict[str, int] = {}
+        self._constraints: dict[str, bytes] = {}
         self._optimizers: dict[str, tuple[OptimizerOrder, Any]] = {}
         if os.path.exists(self._path):
             self._restore()
@@ -70,14 +73,12 @@ class ServerActor:
 
     # -- variables ------------------------------------------------------------------------
 
-    def create(self, key: str, value: np.ndarray) -> None:
-        """A new shard, or a new value for one.
+    def create(self, key: str, value: np.ndarray, constraint: bytes | None) -> None:
+        """A new shard, or a new value for one; with a pickled constraint.
 
         Raises:
             ResourceExhaustedError: it is more than the server may hold.
         """
-        from ...ops.variable import Variable
-
         held = self.size_bytes()
         if self._most_bytes is not None and held + value.nbytes > self._most_bytes:
             raise ResourceExhaustedError(
@@ -85,8 +86,17 @@ class ServerActor:
                 f"{self._most_bytes:,}: {key} of {value.nbytes:,} bytes does not fit; cut it "
                 "into more shards (variable_partitioner), or use more servers"
             )
-        self._variables[key] = Variable(np.array(value), name=key)
+        self._constraints.pop(key, None)
+        if constraint is not None:
+            self._constraints[key] = constraint
+        self._variables[key] = self._made(key, np.array(value))
         self._versions[key] = self._versions.get(key, 0) + 1
+
+    def _made(self, key: str, value: np.ndarray) -> Any:
+        from ...ops.variable import Variable
+
+        packed = self._constraints.get(key)
+        return Variable(value, name=key, constraint=packed and pickle.loads(packed))
 
     def size_bytes(self) -> int:
         """What the shards take."""
@@ -124,13 +134,15 @@ class ServerActor:
     # -- updates --------------------------------------------------------------------------
 
     def push(self, order: OptimizerOrder, gradients: list[Gradient]) -> None:
-        """Have an optimizer apply gradients to their shards."""
+        """Have an optimizer apply gradients to their shards.
+
+        Without any it is a step all the same, so that optimizers count alike on all servers.
+        """
         from ...ops.indexed_slices import IndexedSlices
         from ...ops.tensor import Tensor
 
         optimizer = self._optimizer(order)
-        if order.learning_rate is not None:
-            optimizer.learning_rate = order.learning_rate
+        optimizer.learning_rate = order.learning_rate
         grads: list[Any] = []
         for gradient in gradients:
             values: Any = Tensor.of(np.array(gradient.values))
@@ -138,8 +150,12 @@ class ServerActor:
                 shape = Tensor.of(np.array(self._variable(gradient.key).shape.as_list()))
                 values = IndexedSlices(values, Tensor.of(np.array(gradient.rows)), shape)
             grads.append(values)
-            self._versions[gradient.key] += 1
-        optimizer.apply(grads, [self._variable(g.key) for g in gradients])
+        if grads:
+            optimizer.apply(grads, [self._variable(g.key) for g in gradients])
+        else:
+            optimizer._apply_summed([], [])
+        for key in order.keys if optimizer.use_ema else [g.key for g in gradients]:
+            self._versions[key] += 1
         self._pushes += 1
         if self._every and self._pushes % self._every == 0:
             self.save()
@@ -147,9 +163,18 @@ class ServerActor:
     def _optimizer(self, order: OptimizerOrder) -> Any:
         if order.name not in self._optimizers:
             optimizer: Any = order.kind.from_config(order.config)  # type: ignore[attr-defined]
+            if order.spared:
+                optimizer.exclude_from_weight_decay([self._variable(k) for k in order.spared])
             optimizer.build([self._variable(key) for key in order.keys])
             self._optimizers[order.name] = order, optimizer
         return self._optimizers[order.name][1]
+
+    def take_averages(self, order: OptimizerOrder) -> None:
+        """Replace the shards of an optimizer by their moving averages."""
+        optimizer = self._optimizer(order)
+        optimizer.finalize_variable_values([self._variable(key) for key in order.keys])
+        for key in order.keys:
+            self._versions[key] += 1
 
     # -- checkpoints ----------------------------------------------------------------------
 
@@ -158,6 +183,7 @@ class ServerActor:
         state = {
             "variables": {k: v._value for k, v in self._variables.items()},
             "versions": self._versions,
+            "constraints": self._constraints,
             "pushes": self._pushes,
             "optimizers": [
                 (order, [v.numpy() for v in optimizer.variables])
@@ -178,12 +204,11 @@ class ServerActor:
                 os.remove(temporary)
 
     def _restore(self) -> None:
-        from ...ops.variable import Variable
-
         opened: Any = open(self._path, "rb")
         with opened as file:
             state = pickle.load(file)
-        self._variables = {k: Variable(v, name=k) for k, v in state["variables"].items()}
+        self._constraints = state["constraints"]
+        self._variables = {k: self._made(k, v) for k, v in state["variables"].items()}
         # Numbers nobody has seen: what was pulled of lost updates must not count as known.
         self._versions = {k: v + (1 << 32) for k, v in state["versions"].items()}
         self._pushes = state["pushes"]

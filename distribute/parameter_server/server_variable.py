@@ -19,6 +19,7 @@ from ...ops.errors import InvalidArgumentError
 from ...ops.indexed_slices import IndexedSlices
 from ...ops.tensor import SymbolicTensor, Tensor
 from ...ops.variable import Variable
+from .optimizers import check_constraint, check_update, packed_constraint, prepared, terms_of
 from .partitioners import dims_of
 from .store import Layout, Store
 
@@ -117,9 +118,18 @@ class ServerVariable(Variable):
         self.store = strategy.extended.store
         self.layout = strategy.extended.lay_out(self._name, self._shape, self._dtype)
         self._versions = [-1] * len(self.layout.servers)
-        self.store.create(self.layout, self._held)
+        packed = None
+        if self.constraint is not None:
+            check_constraint(self)
+            packed = packed_constraint(self)
+        self.store.create(self.layout, self._held, packed)
         self._held = None
         self._is_laid = True
+
+    @property
+    def server_name(self) -> str:
+        """What it is called in all processes."""
+        return self.layout.name
 
     @property
     def is_large(self) -> bool:
@@ -218,29 +228,31 @@ class ServerVariable(Variable):
 
         Raises:
             ValueError: a variable does not lie on servers; there is no gradient; the
-                optimizer or a variable asks for what servers cannot do.
+                optimizer asks for what servers cannot do.
         """
-        _check(optimizer, grads, variables)
+        check_update(optimizer, grads, variables)
         given = [(v, g) for v, g in zip(variables, grads, strict=True) if g is not None]
-        sparse = [(v.layout, *v._gradient(g)) for v, g in given]
-        clipped = optimizer._clip_gradients([Tensor.of(values) for _, values, _ in sparse])
-        config = optimizer.get_config()
-        config.update(clipnorm=None, global_clipnorm=None, clipvalue=None)
-        rate = None
-        if not isinstance(config.get("learning_rate"), dict):
-            rate = float(np.asarray(optimizer.learning_rate))
-            config["learning_rate"] = rate
+        parts = [(v.layout, *v._gradient(g)) for v, g in given]
+        values = prepared(optimizer, [values for _, values, _ in parts])
         self.store.push(
-            f"{optimizer.name} of {variables[0].layout.name}", type(optimizer), config, rate,
-            [v.layout for v in variables],
-            [(layout, np.asarray(g), rows)
-             for (layout, _, rows), g in zip(sparse, clipped, strict=True)],
-        )  # fmt: skip
+            terms_of(optimizer, variables),
+            [(layout, own, rows) for (layout, _, rows), own in zip(parts, values, strict=True)],
+        )
+        self._forget(variables)
+        optimizer._iterations.assign_add(1)
+
+    def take_averages(self, optimizer: Any, variables: list[Any]) -> None:
+        """Replace `variables` by the moving averages that the servers keep of them."""
+        self.store.take_averages(terms_of(optimizer, variables))
+        self._forget(variables)
+
+    @staticmethod
+    def _forget(variables: list[Any]) -> None:
+        """What was pulled of `variables` is out of date."""
         for v in variables:
             v._rows = None
             if here.fresh is not None:
                 here.fresh.discard(v.layout.name)
-        optimizer.iterations.assign_add(1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _known, (self.layout, self._shape, self._dtype, self._name, self._trainable)
@@ -262,23 +274,3 @@ def _known(
         variable._versions = [-1] * len(layout.servers)
         here.known[layout.name] = variable
     return here.known[layout.name]
-
-
-def _check(optimizer: Any, grads: list[Any], variables: list[Any]) -> None:
-    for v in variables:
-        if not isinstance(v, ServerVariable):
-            raise ValueError(
-                f"variable {getattr(v, 'name', v)!r} was not created in the scope of the "
-                "ParameterServerStrategy, and those it is trained with were; make all of the "
-                "model's variables inside strategy.scope()"
-            )
-        if v.constraint is not None:
-            raise ValueError(
-                f"variable '{v.name}' has a constraint, which parameter servers do not apply; "
-                "leave it out"
-            )
-    if all(g is None for g in grads):
-        raise ValueError("No gradients provided for any variable.")
-    for name in ("gradient_accumulation_steps", "use_ema"):
-        if getattr(optimizer, name, None):
-            raise ValueError(f"{name} is not supported under ParameterServerStrategy")

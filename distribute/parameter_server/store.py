@@ -17,7 +17,7 @@ from ..data_service.dispatcher import unwrapped
 from ..ray_cluster import ray_module
 from .server import Gradient, OptimizerOrder
 
-__all__ = ["Layout", "Store"]
+__all__ = ["Layout", "OptimizerTerms", "Store"]
 
 _WAIT_S = 60.0
 
@@ -38,6 +38,40 @@ class Layout(NamedTuple):
     def key(self, shard: int) -> str:
         """The shard's name."""
         return self.name if len(self.servers) == 1 else f"{self.name}/part_{shard}"
+
+
+class OptimizerTerms(NamedTuple):
+    """What servers must know of an optimizer.
+
+    Attributes:
+        name: the same for the same optimizer and variables.
+        kind, config: to make copies of it.
+        learning_rate: now.
+        layouts: all variables it trains.
+        spared: names of those without weight decay.
+    """
+
+    name: str
+    kind: type
+    config: dict[str, Any]
+    learning_rate: float
+    layouts: list[Layout]
+    spared: set[str]
+
+    def orders(self) -> dict[int, OptimizerOrder]:
+        """For each server that has shards, what it is told."""
+        keys: dict[int, list[str]] = {}
+        spared: dict[int, list[str]] = {}
+        for layout in self.layouts:
+            for k, server in enumerate(layout.servers):
+                keys.setdefault(server, []).append(layout.key(k))
+                if layout.name in self.spared:
+                    spared.setdefault(server, []).append(layout.key(k))
+        return {
+            server: OptimizerOrder(self.name, self.kind, self.config, tuple(own),
+                                   tuple(spared.get(server, ())), self.learning_rate)
+            for server, own in keys.items()
+        }  # fmt: skip
 
 
 class Store:
@@ -88,10 +122,10 @@ class Store:
 
     # -- whole variables --------------------------------------------------------------------
 
-    def create(self, layout: Layout, value: np.ndarray) -> None:
-        """Lay the shards of a new variable down."""
+    def create(self, layout: Layout, value: np.ndarray, constraint: bytes | None) -> None:
+        """Lay the shards of a new variable down; with a pickled constraint."""
         self.call([
-            (server, "create", (layout.key(k), part))
+            (server, "create", (layout.key(k), part, constraint))
             for k, (server, part) in enumerate(_cut(layout, value))
         ])  # fmt: skip
 
@@ -147,22 +181,15 @@ class Store:
         return out
 
     def push(
-        self, name: str, kind: type, config: dict[str, Any], rate: float | None,
-        layouts: list[Layout], gradients: list[tuple[Layout, np.ndarray, np.ndarray | None]],
+        self, terms: OptimizerTerms,
+        gradients: list[tuple[Layout, np.ndarray, np.ndarray | None]],
     ) -> None:  # fmt: skip
-        """Have the servers' copies of an optimizer apply gradients: one call to each server.
+        """Have the servers' copies of an optimizer make a step: one call to each server.
 
         Args:
-            name: of the optimizer.
-            kind, config: to make a copy of it.
-            rate: the learning rate now, or None.
-            layouts: all variables it trains.
+            terms: which optimizer.
             gradients: (variable, values, rows or None for all).
         """
-        keys: dict[int, list[str]] = {}
-        for layout in layouts:
-            for k, server in enumerate(layout.servers):
-                keys.setdefault(server, []).append(layout.key(k))
         parts: dict[int, list[Gradient]] = {}
         for layout, values, rows in gradients:
             if rows is None:
@@ -170,14 +197,16 @@ class Store:
                     parts.setdefault(server, []).append(Gradient(layout.key(k), part, None))
                 continue
             shards = _shards_of(layout, rows)
-            for k in np.unique(shards).tolist():
-                mine = shards == k
+            for k, server in enumerate(layout.servers):
+                mine = shards == k  # it may have none: moments and weights decay all the same
                 one = Gradient(layout.key(k), values[mine], rows[mine] - layout.bounds[k])
-                parts.setdefault(layout.servers[k], []).append(one)
-        self.call([
-            (s, "push", (OptimizerOrder(name, kind, config, tuple(keys[s]), rate), own))
-            for s, own in parts.items()
-        ])  # fmt: skip
+                parts.setdefault(server, []).append(one)
+        orders = terms.orders()
+        self.call([(s, "push", (order, parts.get(s, []))) for s, order in orders.items()])
+
+    def take_averages(self, terms: OptimizerTerms) -> None:
+        """Replace all variables of an optimizer by their moving averages."""
+        self.call([(s, "take_averages", (order,)) for s, order in terms.orders().items()])
 
     def save(self) -> None:
         """Have all servers write their checkpoints."""

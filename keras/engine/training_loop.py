@@ -22,6 +22,7 @@ from ...ops.string_array import StringArray
 from ...ops.tensor import Tensor
 from .. import settings
 from ..callbacks.callback_list import CallbackList
+from ..optimizers.optimizer import Optimizer
 from .array_adapter import split_validation
 from .data_adapter import unpack_x_y_sample_weight
 from .epochs import EpochIterator, limited, make_adapter
@@ -105,6 +106,8 @@ def fit(
         hooks.on_epoch_end(epoch, logs)
         if stops(model):
             break
+    if logs and isinstance(model.optimizer, Optimizer):
+        model.optimizer.finalize_variable_values(model.trainable_weights)
     hooks.on_train_end(logs)
     model.history = hooks.history
     return hooks.history

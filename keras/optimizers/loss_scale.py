@@ -110,6 +110,10 @@ class LossScaleOptimizer(Optimizer):
         """Update from the gradients of the scaled loss, unless one of them is not finite."""
         grads = list(grads)
         variables = None if trainable_variables is None else list(trainable_variables)
+        push = getattr(variables[0], "push_gradients", None) if variables else None
+        if push is not None:  # parameter servers say that they cannot
+            push(self, grads, variables)
+            return
         if not self.built:
             self.build(variables or ())
         # The inner optimizer creates its slots here, not inside a branch.

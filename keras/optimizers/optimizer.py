@@ -121,7 +121,7 @@ class Optimizer(OptimizerState):
         self._slot_of: dict[int, int] = {}  # ids of slots and of the variables they are for
         self._averages: list[Any] = []
         self._accumulators: list[Any] = []
-        self._excluded: set[int] = set()
+        self._excluded: set[Any] = set()
         self._excluded_names: re.Pattern[str] | None = None
         self._shared: dict[Any, Any] | None = None
         self._iterations = self._scalar(0, hr.int64, "iteration")
@@ -358,11 +358,12 @@ class Optimizer(OptimizerState):
                 "`exclude_from_weight_decay()` can only be configured before the optimizer is "
                 "built."
             )
-        self._excluded = {id(v) for v in var_list or ()}
+        # Variables of servers have another identity in every process, but one name.
+        self._excluded = {getattr(v, "server_name", id(v)) for v in var_list or ()}
         self._excluded_names = re.compile("|".join(sorted(var_names))) if var_names else None
 
     def _use_weight_decay(self, variable: Any) -> bool:
-        if id(variable) in self._excluded:
+        if getattr(variable, "server_name", id(variable)) in self._excluded:
             return False
         names = self._excluded_names
         return names is None or names.search(variable.name) is None
@@ -404,6 +405,10 @@ class Optimizer(OptimizerState):
         if not self.use_ema:
             return
         var_list = list(var_list)
+        take = getattr(var_list[0], "take_averages", None) if var_list else None
+        if take is not None:  # they lie on parameter servers, and so do the averages
+            take(self, var_list)
+            return
         if len(var_list) != len(self._averages):
             raise ValueError(
                 f"The length of model variables ({len(var_list)}) to override does not match "
