@@ -31,6 +31,12 @@ __all__ = [
 ]
 
 
+WITHOUT_NCCL = (
+    "cross_device_ops=hr.distribute.HierarchicalCopyAllReduce() does without NCCL, CPU devices "
+    "without a GPU"
+)
+
+
 class CrossDeviceOps(abc.ABC):
     """Combines values that lie on several devices."""
 
@@ -206,7 +212,7 @@ class NcclAllReduce(_Packed):
 
     def __init__(self, num_packs: int = 1):
         super().__init__(num_packs)
-        self._backend, self._nccl = load_nccl("NcclAllReduce")
+        self._backend, self._nccl = load_nccl("NcclAllReduce", WITHOUT_NCCL)
         self._groups: dict[tuple[int, ...], Any] = {}
 
     def communicators(self, places: Sequence[int]) -> Any:

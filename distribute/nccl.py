@@ -23,31 +23,30 @@ _TYPES = (
 )  # fmt: skip
 
 
-def load_nccl(wanted_by: str) -> tuple[Any, Any]:
+def load_nccl(wanted_by: str, otherwise: str = "") -> tuple[Any, Any]:
     """The GPUs (`Backend`) and CuPy's module of NCCL.
 
     Args:
         wanted_by: who needs it, for the message.
+        otherwise: what does without it.
 
     Raises:
         ImportError: CuPy, a GPU or NCCL is missing; it says what to install.
     """
     backend = devices.backend
-    otherwise = (
-        "cross_device_ops=hr.distribute.HierarchicalCopyAllReduce() does without NCCL, CPU "
-        "devices without a GPU"
-    )
+    if otherwise:
+        otherwise = f"; {otherwise}"
     if backend is None:
         raise ImportError(
             f"{wanted_by} needs CuPy, NCCL and a GPU, but {devices.why_none}; install the "
             "extra cuda13 or cuda12 (pip install 'headrace[cuda13]') and NCCL (pip install "
-            f"nvidia-nccl-cu13); {otherwise}"
+            f"nvidia-nccl-cu13){otherwise}"
         )
     nccl = getattr(backend.module.cuda, "nccl", None)
     if nccl is None or not getattr(nccl, "available", False):
         raise ImportError(
             f"{wanted_by} needs NCCL, which CuPy does not find; pip install nvidia-nccl-cu13 "
-            f"(nvidia-nccl-cu12 for a driver of CUDA 12); {otherwise}"
+            f"(nvidia-nccl-cu12 for a driver of CUDA 12){otherwise}"
         )
     return backend, nccl
 

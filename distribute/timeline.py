@@ -23,7 +23,7 @@ from .timeline_profile import Recorded, write_timeline_profile
 
 __all__ = ["LANES", "Timeline", "current_timeline", "recorded"]
 
-LANES = ("input", "compute", "communication", "waiting")
+LANES = ("input", "compute", "communication", "waiting", "copies")
 
 _open: Timeline | None = None
 
