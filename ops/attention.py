@@ -26,6 +26,7 @@ from .array_basics import cast, zeros_like
 from .array_broadcast import repeat
 from .array_gather import where
 from .array_module import array_module
+from .blas import matrix_product
 from .comparison import greater_equal, logical_and
 from .convert import constant, to_tensor
 from .einsums import einsum
@@ -307,7 +308,8 @@ def _weights(q: Any, k: Any, mask: Sequence[Any], scale: float) -> Any:
     in float32."""
     xp = array_module(q)
     q, k = _wide(q, k)
-    scores = _heads_first(q) @ _heads_first(k).swapaxes(2, 3) * q.dtype.type(scale)
+    scores = matrix_product(_heads_first(q), _heads_first(k).swapaxes(2, 3))
+    scores = scores * q.dtype.type(scale)
     if mask:
         scores = xp.where(mask[0] > 0, scores, q.dtype.type(_MASKED))
     scores = scores - scores.max(-1, keepdims=True, initial=-xp.inf)
@@ -323,7 +325,7 @@ def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False
     if not _compiled(q, k, v):
         kind = q.dtype
         weights = _weights(q, k, mask, scale).astype(kind, copy=False)
-        made = _heads_first(_wide(weights)[0] @ _heads_first(_wide(v)[0]))
+        made = _heads_first(matrix_product(_wide(weights)[0], _heads_first(_wide(v)[0])))
         return xp.ascontiguousarray(made.astype(kind, copy=False)), weights
     out = recycling.empty((batch, rows, heads, size), np.dtype(np.float32))
     weights = recycling.empty((batch, heads, rows, columns), np.dtype(np.float32))
@@ -426,13 +428,14 @@ def _grad_impl(
         kind = q.dtype
         q, k, v, weights, g = _wide(q, k, v, weights, g)
         dy = _heads_first(g)
-        dv = weights.swapaxes(2, 3) @ dy
-        dp = dy @ _heads_first(v).swapaxes(2, 3)
+        dv = matrix_product(weights.swapaxes(2, 3), dy)
+        dp = matrix_product(dy, _heads_first(v).swapaxes(2, 3))
         total = (dp * weights).sum(-1, keepdims=True)
         ds = weights * (dp - total) * q.dtype.type(scale)
         if mask:
             ds = xp.where(mask[0] > 0, ds, q.dtype.type(0))
-        dq, dk = ds @ _heads_first(k), ds.swapaxes(2, 3) @ _heads_first(q)
+        dq = matrix_product(ds, _heads_first(k))
+        dk = matrix_product(ds.swapaxes(2, 3), _heads_first(q))
         return tuple(
             xp.ascontiguousarray(_heads_first(t).astype(kind, copy=False)) for t in (dq, dk, dv)
         )
