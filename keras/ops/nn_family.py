@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops import api as hr
+from ...ops import api as hr, attention
 from ...ops.ctc import ctc_loss as _ctc_loss
 from ...ops.ctc_decode import ctc_beam_search_decoder, ctc_greedy_decoder
 from ...ops.sparse_ops import from_dense, to_dense
@@ -628,6 +628,10 @@ def dot_product_attention(
         raise ValueError(
             "`dot_product_attention` only supports 4D inputs. Received: query.shape="
             f"{query.shape}, key.shape={key.shape}, value.shape={value.shape}."
+        )
+    if bias is None and (scale is None or isinstance(scale, int | float)):
+        return attention.dot_product_attention(
+            query, key, value, mask=mask, scale=scale, is_causal=is_causal
         )
     heads, shared = query.shape[2], key.shape[2]
     if heads is not None and shared is not None and heads > shared > 1:
