@@ -333,6 +333,18 @@ def test_every_way_to_update_is_that_of_one_replica(world, make, options, eager)
         np.testing.assert_array_equal(*parts(strategy, v))
 
 
+def test_reductions_begin_in_the_backward_pass(world):
+    options = CommunicationOptions(bytes_per_pack=64, bytes_of_first_pack=1)
+    model = on(gpus(communication_options=options), dense)
+    model.fit(X, Y, batch_size=64, verbose=0)
+    order = [node.type for node in model.train_function.graph._placed.graph.nodes]
+    starts = [i for i, kind in enumerate(order) if kind == "_StartReduction"]
+    assert len(starts) >= 2
+    # The last layer's gradients are on their way before the first layer's are computed.
+    assert "MatMul" in order[starts[0] : starts[-1]]
+    assert starts[-1] < order.index("_FinishReduction")
+
+
 def test_batch_norm_is_each_replicas_own_and_its_averages_the_mean(world):
     strategy = gpus()
     with strategy.scope():

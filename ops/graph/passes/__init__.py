@@ -45,7 +45,7 @@ def fuse_on_one_device(graph: Graph) -> Graph:
 # Of graphs whose calls are placed one by one: without what makes kernels for CPUs only.
 PLACED_PASSES: list[Pass] = [
     dead_nodes, fold_constants, simplify, broadcast_gradients, common_subexpressions,
-    pool_gradients, wide_biases, dead_nodes, fuse_on_one_device,
+    pool_gradients, wide_biases, dead_nodes, fuse_on_one_device, early_starts,
 ]  # fmt: skip
 
 
