@@ -74,7 +74,7 @@ MADE: dict[str, str] = {
         StatelessTruncatedNormal RandomIndexShuffle RandomGammaGrad
         _StatefulRandom _StatelessBits _RandomStandardNormalBlock _RandomUniformBlock
         _StatelessRandomNormalRows _StatelessRandomUniformRows _StatelessTruncatedNormalRows
-        _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock
+        _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock _RandomShuffleBlock
         _RandomGammaBlock _RandomPoissonV2Block""",
     "its ends decide about its size": "Range LinSpace RaggedRange",
 }

@@ -29,7 +29,8 @@ _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 _COMPUTE_32F, _COMPUTE_PEDANTIC, _COMPUTE_TF32, _COMPUTE_64F = 68, 69, 77, 70
 _TRANSPOSE_A, _TRANSPOSE_B = 3, 4  # cublasLtMatmulDescAttributes_t
 _BATCH_COUNT, _BATCH_DISTANCE = 5, 6  # cublasLtMatrixLayoutAttribute_t
-_MAX_WORKSPACE = 1  # cublasLtMatmulPreferenceAttributes_t
+_MAX_WORKSPACE, _ALIGNMENT_A, _ALIGNMENT_B = 1, 5, 6  # cublasLtMatmulPreferenceAttributes_t
+_ALIGNED = 256  # bytes: what cuBLASLt takes for granted, and CuPy's pool and arenas give
 _WORKSPACE_BYTES = 32 << 20
 _ONE = {"float64": ctypes.c_double(1.0)}
 _ZERO = {"float64": ctypes.c_double(0.0)}
@@ -59,6 +60,7 @@ class Problem(NamedTuple):
         products: how many.
         step_a, step_b, step_c: elements between the matrices of products; 0: the same.
         exact: no TF32.
+        align_a, align_b: bytes, powers of two, that their addresses are multiples of.
     """
 
     dtype: str
@@ -75,6 +77,8 @@ class Problem(NamedTuple):
     step_b: int
     step_c: int
     exact: bool
+    align_a: int = _ALIGNED
+    align_b: int = _ALIGNED
 
 
 def layout_of(array: Any) -> tuple[bool, int] | None:
@@ -171,6 +175,9 @@ class _Prepared:
         self.c = layout(p.m, p.n, p.lead_c, p.step_c, False)
         preference = _new("MatmulPreference")
         _set("MatmulPreference", preference, _MAX_WORKSPACE, ctypes.c_uint64(_WORKSPACE_BYTES))
+        for attribute, least in ((_ALIGNMENT_A, p.align_a), (_ALIGNMENT_B, p.align_b)):
+            if least < _ALIGNED:
+                _set("MatmulPreference", preference, attribute, ctypes.c_uint32(least))
         self.found, count = _Algorithm(), ctypes.c_int()
         _call("cublasLtMatmulAlgoGetHeuristic", handle, self.matmul, self.a, self.b, self.c,
               self.c, preference, 1, ctypes.byref(self.found), ctypes.byref(count))  # fmt: skip
@@ -213,6 +220,13 @@ def _prepared(problem: Problem, device: int) -> _Prepared | None:
     return made if made.works else None
 
 
+def _alignment(array: Any) -> int:
+    """What power of two an array's address is a multiple of; a part of an array may begin
+    anywhere."""
+    address = array.data.ptr
+    return min(address & -address, _ALIGNED) or _ALIGNED
+
+
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
     """a @ b of [..., n, k] and [..., k, m], the last axes swapped first where asked for;
     NotImplemented where cuBLASLt does not do it."""
@@ -231,6 +245,8 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False)
         problem = problem_for(a, b, transpose_a, transpose_b, not devices.tensor_float_32)
         if problem is None:
             return NotImplemented
+    # As column-major matrices the operands have changed places.
+    problem = problem._replace(align_a=_alignment(b), align_b=_alignment(a))
     found = _prepared(problem, id(current()))
     if found is None:
         return NotImplemented

@@ -16,7 +16,7 @@ import numpy as np
 from .. import random_ops
 from ..array_gather import GatherV2, _GatherGrad
 from ..attention import Attention, AttentionGrad
-from ..conv_primitives import windows_of
+from ..conv_primitives import Conv2D, ConvolutionBiasActivation, windows_of
 from ..devices import devices
 from ..einsums import Einsum
 from ..graph.fused import Fused
@@ -41,6 +41,7 @@ from . import (
     device,
     einsum,
     embedding,
+    epilogues,
     gemm,
     loops,
     norms,
@@ -154,6 +155,13 @@ _convolutions(
     "DepthwiseConv2dNativeBackpropFilter",
     depthwise=True,
 )
+
+
+@_for_gpus(ConvolutionBiasActivation)
+def _with_bias(x: Any, w: Any, bias: Any, *, relu: bool, **attrs: Any) -> Any:
+    if channels_first(attrs["data_format"]):
+        return NotImplemented
+    return epilogues.add_bias(Conv2D.form("gpu")(x, w, **attrs), bias, relu)
 
 
 def _last(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ..fused import MIN_SIZE, Fused, Program
 from ..graph import Graph, Node, copy_node
 from ..loop_steps import Group, are_for_gpus, is_heavy
 
-__all__ = ["Unit", "Units", "fuse_loops"]
+__all__ = ["FRESH", "Unit", "Units", "fuse_loops"]
 
 
 def fuse_loops(graph: Graph) -> Graph:
@@ -41,7 +41,7 @@ def fuse_loops(graph: Graph) -> Graph:
             t = t.node.inputs[0]
             if id(t) in returned or len(used[id(t)]) > 1:
                 return False
-        return id(t.node) in inside or t.node.type in _FRESH
+        return id(t.node) in inside or t.node.type in FRESH
 
     def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
         if id(node) not in inside:
@@ -78,7 +78,7 @@ _LARGE = 65536  # elements; of a call alone
 _WIDE = 128  # likewise, where the number of rows is unknown
 
 # Calls that make a new array.
-_FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Einsum", "MatMul")
+FRESH = ("BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Einsum", "MatMul")
 
 
 def _program(
@@ -213,8 +213,8 @@ class Units:
         if len(unit.nodes) > 1 or is_heavy(unit.nodes[0]) or self._is_large(unit):
             return True
         # CuPy makes float32 of 16-bit floats first, or has no loop for them.
-        tensors = (*unit.nodes[0].inputs, *unit.nodes[0].outputs)
-        return are_for_gpus() and any(t.dtype.is_floating and t.dtype.size == 2 for t in tensors)
+        dtypes = [t.dtype for t in (*unit.nodes[0].inputs, *unit.nodes[0].outputs)]
+        return are_for_gpus() and any(d.is_floating and d.size == 2 for d in dtypes)
 
     def _is_large(self, unit: Unit) -> bool:
         """Whether a call alone works on so much that threads and used memory gain something.
