@@ -6,6 +6,7 @@ as long as it may, so that a wait that is missing shows.
 
 from __future__ import annotations
 
+import functools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -73,6 +74,12 @@ _streams: dict[int, Any] = {}
 _lock = threading.Lock()
 
 
+@functools.cache
+def _lent(cuda: Any) -> type:
+    """The class of memory that is lent to an array; it knows its place (`ops.device_parts`)."""
+    return type("LentMemory", (cuda.UnownedMemory,), {"place": None})
+
+
 class CupyCopies(DeviceCopies):
     """A GPU through CuPy.
 
@@ -80,13 +87,15 @@ class CupyCopies(DeviceCopies):
     again to the stream it was taken for, and knows streams by their handles.
 
     Args:
-        index: its number.
+        index: its place.
     """
 
     def __init__(self, index: int):
         import cupy
 
-        self._cupy, self._device = cupy, cupy.cuda.Device(index)
+        backend = devices.backend
+        gpu = index if backend is None else backend.gpu(index)
+        self._cupy, self._device = cupy, cupy.cuda.Device(gpu)
         with _lock:
             if index not in _streams:
                 with self._device:
@@ -106,21 +115,22 @@ class CupyCopies(DeviceCopies):
         Raises:
             ResourceExhaustedError: the device's memory is used up.
         """
+        backend = devices.backend
 
         def work() -> Any:
-            with self._device, self._stream:
+            with self._device if backend is None else backend.on(self._place), self._stream:
                 return self._cupy.cuda.alloc(size_bytes)
 
-        backend = devices.backend
         if backend is None:
             return work()
-        return device_memory.guarded(backend, self._device.id, "A copy of input", work)
+        return device_memory.guarded(backend, self._place, "A copy of input", work)
 
     def array(self, memory: Any, shape: tuple[int, ...], dtype: np.dtype, owner: Any) -> Any:
         """See `DeviceCopies`."""
         cuda = self._cupy.cuda
         size_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        kept = cuda.UnownedMemory(memory.ptr, size_bytes, owner, self._device.id)
+        kept = _lent(cuda)(memory.ptr, size_bytes, owner, self._device.id)
+        kept.place = self._place
         with self._device:
             return self._cupy.ndarray(shape, dtype, cuda.MemoryPointer(kept, 0))
 

@@ -8,19 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from ..io.tfrecord import RecordChunk
 from ..ops import nest
 from ..ops.array_module import is_on_device
 from ..ops.devices import HOST, DeviceSpec, at, devices
 from ..ops.errors import InvalidArgumentError
+from ..ops.image_nvimgcodec import decoding_on
 from ..ops.string_array import StringArray
 from ..ops.tensor import Tensor
+from .block import Block
 from .device_copies import CupyCopies, DeviceCopies
 from .device_ring import DeviceRing
 from .functions import UserFunction
-from .iterator import Iterator, RawIterator
+from .iterator import Iterator, RawIterator, packed, raw_rows
 from .node import Node
 from .results import user_error
 from .stage import State, add_origin
+from .transforms.map import located
 from .transforms.on_device import OnDeviceMapNode, OnDeviceNode
 
 __all__ = ["DeviceIterator", "as_tensors", "gpu_of", "iterator_on_device"]
@@ -55,7 +59,8 @@ class DeviceIterator(Iterator):
         self.tail = plan.tail if isinstance(plan, OnDeviceMapNode) else None
         self._index = 0 if self.tail is None else self.tail.first_index()
         inner = plan.copied() if isinstance(plan, OnDeviceMapNode) else plan
-        self._source = RawIterator(inner, options)
+        self._decodes = isinstance(plan, OnDeviceMapNode) and plan.decodes
+        self._source = _Records(inner, options)
         self.sent = _Changed(self._source, change)
         self._plan, self._raw = plan, raw
         self._place, self._slots = plan.device if place is None else place, plan.slots
@@ -96,10 +101,11 @@ class DeviceIterator(Iterator):
 
     def _mapped(self, tail: UserFunction, element: Any, index: int) -> Any:
         try:
-            with at(self._place):
+            with at(self._place), decoding_on(self._place if self._decodes else None):
                 return tail.output.pack(tail._run_row(tail.input.flatten(element), index))
         except Exception as error:
-            raise add_origin(user_error(error, tail.name, index), self._plan) from error
+            failed = add_origin(user_error(error, tail.name, index), self._plan)
+            raise located(failed, nest.flatten(element)) from error
 
     # -- where elements go ------------------------------------------------------------------
 
@@ -165,6 +171,19 @@ class DeviceIterator(Iterator):
         ring, self._ring = self._ring, None
         if ring is not None:
             ring.close()
+
+
+class _Records(RawIterator):
+    """Raw elements whose records know where they came from, for errors."""
+
+    def _elements(self, block: Block) -> list[Any]:
+        return packed(block, _known_rows)
+
+
+def _known_rows(column: Any) -> list[Any]:
+    if isinstance(column, RecordChunk):
+        return [column[(i,)] for i in range(len(column))]
+    return raw_rows(column)
 
 
 class _Changed:

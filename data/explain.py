@@ -133,8 +133,10 @@ def _short_spec(spec: Any) -> str:
 def _rule_lines(one: RuleReport, width: int) -> list[str]:
     head = f"  {one.rule.name:<{width}}  "
     pad = " " * len(head)
-    if not one.enabled:
+    if not one.enabled and one.rule.by_default:
         return [f"{head}off: switched off by the options"]
+    if not one.enabled and (one.applied or one.declined):
+        return [f"{head}off: not switched on"]
     told = [f"+ {text}" for text in one.applied] + [f"- {text}" for text in one.declined]
     lines: list[str] = []
     for text in told or ["nothing to do"]:

@@ -41,7 +41,15 @@ from .stage import Context, Stage, State, build_stage
 from .stats import PipelineStats, Run
 from .structure import Structure
 
-__all__ = ["FORMAT_VERSION", "Iterator", "IteratorSpec", "NumpyIterator", "RawIterator"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Iterator",
+    "IteratorSpec",
+    "NumpyIterator",
+    "RawIterator",
+    "packed",
+    "raw_rows",
+]
 
 FORMAT_VERSION = 1
 _FIRST_ROWS, _MOST_ROWS, _MOST_BYTES = 16, 1 << 10, 1 << 19
@@ -116,7 +124,7 @@ class RawIterator:
         return next(self._rows)
 
     def _elements(self, block: Block) -> list[Any]:
-        return _packed(block, _raw_rows)
+        return packed(block, raw_rows)
 
     # -- state ----------------------------------------------------------------------------
 
@@ -235,7 +243,7 @@ class Iterator(RawIterator):
     """
 
     def _elements(self, block: Block) -> list[Any]:
-        return _packed(block, _tensor_rows, Tensor.of_all)
+        return packed(block, _tensor_rows, Tensor.of_all)
 
     def get_next(self) -> Any:
         """The next element.
@@ -290,12 +298,12 @@ class NumpyIterator(RawIterator):
     """Elements as nested structures of NumPy arrays and scalars; read-only, as in tf.data."""
 
     def _elements(self, block: Block) -> list[Any]:
-        return _packed(block, _numpy_rows)
+        return packed(block, _numpy_rows)
 
     next = RawIterator.__next__
 
 
-def _packed(
+def packed(
     block: Block,
     rows_of: Callable[[Any], list[Any]],
     arrays_as: Callable[[list[np.ndarray]], list[Any]] | None = None,
@@ -317,7 +325,8 @@ def _packed(
     return list(rows) if pack is tuple else [pack(row) for row in rows]
 
 
-def _raw_rows(column: Any) -> list[Any]:
+def raw_rows(column: Any) -> list[Any]:
+    """A column's rows as raw values; arrays are views that cannot be written to."""
     if isinstance(column, np.ndarray):
         column = _read_only(column)
         if column.ndim > 1:
@@ -336,7 +345,7 @@ def _tensor_rows(column: Any) -> list[Any]:
         return [of(column[i, ...]) for i in range(len(column))]
     return [
         of(row) if isinstance(row, (np.ndarray, StringArray)) else row
-        for row in _raw_rows(column)
+        for row in raw_rows(column)
     ]
 
 
@@ -347,7 +356,7 @@ def _numpy_rows(column: Any) -> list[Any]:
         return list(column.numpy())
     return [
         row.numpy() if isinstance(row, StringArray) else _as_numpy(row)
-        for row in _raw_rows(column)
+        for row in raw_rows(column)
     ]
 
 

@@ -259,6 +259,11 @@ class OptimizationOptions(OptionsBase):
     device_cast = _Option(
         bool, "Send bytes to a device and cast them there. Default True. Headrace only."
     )
+    device_decode = _Option(
+        bool,
+        "Have nvImageCodec decode the JPEGs of functions that run on a GPU; pixels may differ "
+        "from the CPU's by a few levels. Default False. Headrace only.",
+    )
     map_vectorization = _Option(
         bool, "Run traced functions on whole blocks. Default True. Headrace only."
     )

@@ -6,7 +6,7 @@ another's formats.  The codecs are in `image_jpeg`, `image_png`, `image_bmp`, `i
 
 Images of one block differ in size, so these primitives have no batch rule: the engine runs
 them, and what follows until sizes are known, row by row on its threads.  The decoders work
-without the GIL.
+without the GIL.  A dataset may have JPEGs decoded on a GPU (`image_nvimgcodec`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .comparison import equal
 from .dtypes import DType, as_dtype
 from .errors import InvalidArgumentError, UnimplementedError
 from .image_dtypes import convert_image_dtype
+from .image_nvimgcodec import decode as decode_on_gpu, decoding
 from .primitive import Primitive
 from .string_array import StringArray
 from .string_ops import substr
@@ -269,6 +270,10 @@ def _decode_as(kind: str, data: np.ndarray, op: str, channels: int, dtype: DType
             "or `decode_image` instead."
         )
     if kind == "JPEG":
+        if decoding.place is not None and op == "DecodeJpeg":
+            pixels = _on_gpu(data, channels, **jpeg)
+            if pixels is not None:
+                return pixels
         from . import image_jpeg
 
         return _four_axes(
@@ -314,6 +319,14 @@ def _decode_as(kind: str, data: np.ndarray, op: str, channels: int, dtype: DType
         raise InvalidArgumentError(f"WebP only supports uint8 for dtype, got {dtype.name}")
     frames = image_webp.decode(data.tobytes(), channels=channels, animated=expand)
     return frames if expand else frames[0]
+
+
+def _on_gpu(data: np.ndarray, channels: int, *, ratio: int, fancy_upscaling: bool,
+            try_recover_truncated: bool, fast_dct: bool, **_: Any) -> Any:  # fmt: skip
+    """A JPEG's pixels on a GPU; None where the CPU has to decode it."""
+    if ratio != 1 or try_recover_truncated or not fast_dct:
+        return None
+    return decode_on_gpu(data, channels=channels, fancy_upscaling=fancy_upscaling)
 
 
 def _four_axes(pixels: np.ndarray, op: str) -> np.ndarray:

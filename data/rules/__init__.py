@@ -6,7 +6,8 @@ stays as it is; `explain()` shows it.  Rules see a plan from its sources to its 
 until it finds nothing more, and each may be switched off by its name in
 ``Options().experimental_optimization``.
 
-Rules change how a pipeline runs and what its stages are called, never what it delivers.
+Rules change how a pipeline runs and what its stages are called, never what it delivers; one
+that cannot promise that to the last bit has to be switched on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from . import (
     column_projection,
     decode_fusion,
     device_cast,
+    device_decode,
     feature_projection,
     filter_fusion,
     filter_parallelization,
@@ -51,6 +53,7 @@ class Rule:
         title: what it does, in a few words.
         rewrite, told, why_not: see the module's text.
         at_end: whether it looks at the plan's last node only.
+        by_default: whether it applies unless it is switched off.
     """
 
     name: str
@@ -59,11 +62,14 @@ class Rule:
     told: Callable[[Node, Node], str]
     why_not: Callable[[Node], str | None]
     at_end: bool = False
+    by_default: bool = True
 
 
-def _rule(module: ModuleType, title: str, at_end: bool = False) -> Rule:
+def _rule(
+    module: ModuleType, title: str, at_end: bool = False, by_default: bool = True
+) -> Rule:
     name = module.__name__.rpartition(".")[2]
-    return Rule(name, title, module.rewrite, module.told, module.why_not, at_end)
+    return Rule(name, title, module.rewrite, module.told, module.why_not, at_end, by_default)
 
 
 RULES: tuple[Rule, ...] = (
@@ -78,6 +84,7 @@ RULES: tuple[Rule, ...] = (
     _rule(shuffle_and_repeat_fusion, "fill the buffer for the next iteration in time"),
     _rule(decode_fusion, "crop and resize images as bytes"),
     _rule(device_cast, "send bytes to a device and cast them there"),
+    _rule(device_decode, "decode JPEGs on the GPU of their function", by_default=False),
     _rule(map_vectorization, "run functions on whole blocks"),
     _rule(parallel_file_reading, "read files ahead on other threads"),
     _rule(filter_parallelization, "run predicates on several threads"),
@@ -125,10 +132,12 @@ def optimize(node: Node, options: Options | None = None) -> tuple[Node, PlanRepo
     plan = node
     reports = []
     for rule in RULES:
-        report = RuleReport(rule, switches.enabled(rule.name))
+        report = RuleReport(rule, switches.enabled(rule.name, rule.by_default))
         reports.append(report)
         if report.enabled:
             plan = rewrite_plan(plan, rule, report)
+        elif not rule.by_default:
+            rewrite_plan(plan, rule, report)  # what it would do
     return plan, PlanReport(node, plan, reports)
 
 

@@ -7,6 +7,7 @@ as they come.  `parallel_map` (same file of the executor's side) is what the rul
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from ...io.parse_plain import ParseError
@@ -19,7 +20,7 @@ from ..functions import UserFunction
 from ..node import UnaryNode
 from ..stage import Context, Stage, State
 
-__all__ = ["MapNode", "MapStage"]
+__all__ = ["MapNode", "MapStage", "locate", "located"]
 
 _PYTHON_ROWS = 64  # between two looks at whether the iterator was closed
 
@@ -152,9 +153,26 @@ def locate(caught: Caught, block: Block, row: int) -> None:
         if where is None and inside:
             where = f"string {inside[0]} of the batch"
         if where is not None:
-            error.message = f"{error.message} [{where}]"
-            error.args = (error.message, *error.args[1:])
+            _add(error, where)
             return
+
+
+def located(error: Any, values: Sequence[Any]) -> Any:
+    """`error` with the file, record and offset that it is about, if one of the flat raw values
+    of the element knows."""
+    for value in values:
+        if isinstance(value, RecordChunk):
+            inside = _element_of(error) if value.ndim == 1 else ()
+            where = value.describe(*inside) if value.ndim == len(inside) else None
+            if where is not None and hasattr(error, "message"):
+                _add(error, where)
+                break
+    return error
+
+
+def _add(error: Any, where: str) -> None:
+    error.message = f"{error.message} [{where}]"
+    error.args = (error.message, *error.args[1:])
 
 
 def _element_of(error: BaseException | None) -> tuple[int, ...]:

@@ -42,9 +42,14 @@ class OnDeviceNode(UnaryNode):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OnDeviceMapNode(OnDeviceNode):
-    """`tail` of every element, on the GPU; a traced function that only computes."""
+    """`tail` of every element, on the GPU; a traced function that only computes.
+
+    Attributes:
+        decodes: whether it decodes JPEGs there, too.
+    """
 
     tail: UserFunction
+    decodes: bool = False
     columnwise = False
     label = "on_device"
 

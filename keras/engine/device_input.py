@@ -27,7 +27,7 @@ from ...data.device_rings import DeviceRings
 from ...distribute.input import copies_to, on_gpus, rows_of, split_rows, split_sizes
 from ...distribute.values import regroup
 from ...ops import nest
-from ...ops.array_module import is_on_device
+from ...ops.array_module import is_on_device, place_of
 from ...ops.context import placing
 from ...ops.devices import HOST, at, devices, requested
 from ...ops.tensor import Tensor
@@ -114,9 +114,11 @@ def _to_replicas(batches: Iterator[Any], places: Sequence[Any], held: int) -> It
 
 
 def _gpu_of(model: Any) -> int | None:
-    """The GPU with the model's variables, if there is exactly one."""
+    """The GPU with the model's variables, if there is exactly one, and it is not split."""
+    if devices.are_split:
+        return None
     values: list[Any] = [getattr(v, "_value", None) for v in model.variables]
-    found = {v.device.id for v in values if is_on_device(v)}
+    found = {place_of(v) for v in values if is_on_device(v)}
     return found.pop() if len(found) == 1 else None
 
 

@@ -10,7 +10,7 @@ import headrace as hr
 from headrace.data import Dataset
 from headrace.data.block import Block
 from headrace.data.columns import column_from_rows
-from headrace.data.iterator import _numpy_rows, _packed, _raw_rows, _tensor_rows
+from headrace.data.iterator import _numpy_rows, _tensor_rows, packed, raw_rows
 from headrace.data.stacked_columns import StackedColumns, stacked
 from headrace.data.structure import Structure
 from headrace.data.transforms.batch import batch_block
@@ -55,11 +55,11 @@ def same(a, b):
 def elements(block):
     found = []
     for rows_of, arrays_as in (
-        (_raw_rows, None),
+        (raw_rows, None),
         (_numpy_rows, None),
         (_tensor_rows, Tensor.of_all),
     ):
-        for element in _packed(block, rows_of, arrays_as):
+        for element in packed(block, rows_of, arrays_as):
             for key, value in element.items():
                 array = np.asarray(value)
                 found.append((key, type(value).__name__, array.dtype, array.tolist()))
