@@ -37,6 +37,7 @@ from .nccl import Exchange, NcclLinks, nccl_type
 __all__ = ["MpiBoard", "NcclCommunicator", "ThreadBoard"]
 
 _ALIGNMENT = 256  # bytes: arrays in a bucket begin where kernels can read whole vectors
+_AT_ONCE = 128  # calls of a replica in a group, of which NCCL takes 2048 at most
 _WIDER = {"int16": "int32", "uint16": "uint32", "bool": "int32"}
 
 
@@ -209,7 +210,9 @@ class NcclCommunicator(Communicator):
 
     # -- reducing ---------------------------------------------------------------------------
 
-    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+    def start(
+        self, arrays: Sequence[Any], mean: bool, compress: bool, own: Sequence[bool] = ()
+    ) -> int:
         """See `Communicator.start`."""
         number = self._number
         self._number += 1
@@ -345,6 +348,11 @@ class NcclCommunicator(Communicator):
 
     def _send_owned(self, what: str, arrays: list[Any], roots: Sequence[int]) -> None:
         """Write what `roots` have in the arrays over what the others have in theirs."""
+        for start in range(0, len(arrays), _AT_ONCE):
+            chunk = slice(start, start + _AT_ONCE)
+            self._send_few(what, arrays[chunk], roots[chunk])
+
+    def _send_few(self, what: str, arrays: list[Any], roots: Sequence[int]) -> None:
         nccl = self._links.nccl
 
         def launch(communicator: Any, stream: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import headrace as hr
 from headrace import keras
+from headrace.distribute import nccl_communicator
 from headrace.distribute.nccl import Exchange, NcclLinks
 from headrace.distribute.options import CommunicationOptions
 from headrace.ops.cuda.compiled import Replayed
@@ -331,6 +332,17 @@ def test_every_way_to_update_is_that_of_one_replica(world, make, options, eager)
     same(model, alone)
     for v in model.trainable_variables:
         np.testing.assert_array_equal(*parts(strategy, v))
+
+
+def test_more_weights_than_nccl_takes_in_a_group(world, monkeypatch):
+    monkeypatch.setattr(nccl_communicator, "_AT_ONCE", 3)
+    strategy = gpus(shard_optimizer=True)
+    model = on(strategy, lambda: dense(sync_batch_norm))
+    before = model.get_weights()
+    model.fit(X, Y, batch_size=110, verbose=0)
+    for v, w in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(*parts(strategy, v))
+        assert (v.numpy() != w).any()
 
 
 def test_reductions_begin_in_the_backward_pass(world):
