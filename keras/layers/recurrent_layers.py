@@ -1,7 +1,8 @@
 """SimpleRNN, LSTM and GRU: RNNs over their own cells.
 
 LSTM and GRU with tanh and sigmoid run as one operation over whole sequences
-(`ops.recurrent`), with the same numbers as the loop over steps that all others run as.
+(`ops.recurrent`), with the same numbers as the loop over steps that all others run as; in
+16-bit floats only on a GPU, where it is cuDNN's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import api as hr, recurrent
+from ...ops.devices import HOST, devices, requested
 from .. import activations, regularizers
 from ..engine.input_spec import InputSpec
 from .recurrent import RNN
@@ -19,6 +21,14 @@ __all__ = ["GRU", "LSTM", "SimpleRNN"]
 
 def _of_cell(name: str) -> Any:
     return property(lambda self: getattr(self.cell, name), doc=f"The cell's `{name}`.")
+
+
+def _half_on_a_gpu(sequences: Any) -> bool:
+    """Whether a call with 16-bit floats would run on a GPU."""
+    if sequences.dtype not in (hr.float16, hr.bfloat16):
+        return False
+    place = requested()
+    return (devices.default() if place is None else place) != HOST
 
 
 class _CellLayer(RNN):
@@ -74,14 +84,21 @@ class _CellLayer(RNN):
             and cell.recurrent_activation is activations.sigmoid
             and not cell.recurrent_dropout
             and not (cell.masks_per_gate and cell.dropout and training)
-            and sequences.dtype == hr.float32
-            and cell.compute_dtype == "float32"
+            and sequences.dtype.name == cell.compute_dtype
+            and (sequences.dtype == hr.float32 or _half_on_a_gpu(sequences))
             and type(cell) is type(self).cell_class
         )
 
     def _operation(self, *arguments: Any) -> tuple[Any, Any, list[Any]]:
         """All outputs, the last state, all last states, from inputs, states and mask."""
         raise NotImplementedError
+
+    def _inputs(self, sequences: Any, bias_shape: tuple[int, ...], states: Any) -> list[Any]:
+        """The operation's inputs, of one dtype."""
+        cell, kind = self.cell, sequences.dtype
+        bias = hr.zeros(bias_shape, kind) if cell.bias is None else cell.bias
+        others = (cell.kernel, cell.recurrent_kernel, bias, *states)
+        return [sequences, *(hr.cast(t, kind) for t in others)]
 
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
@@ -223,7 +240,7 @@ class LSTM(_CellLayer):
     """Long short-term memory (Hochreiter & Schmidhuber 1997); gates in the order i, f, c, o.
 
     With ``activation="tanh"``, ``recurrent_activation="sigmoid"``, no recurrent dropout and
-    float32, all steps are one operation.
+    float32 (on a GPU float16 and bfloat16, too), all steps are one operation.
 
     Args:
         units: size of output and of both states.
@@ -321,11 +338,8 @@ class LSTM(_CellLayer):
         self.use_cudnn = self._cudnn(use_cudnn)
 
     def _operation(self, sequences: Any, states: Any, mask: Any) -> tuple[Any, Any, list[Any]]:
-        cell = self.cell
-        bias = hr.zeros((4 * cell.units,)) if cell.bias is None else cell.bias
-        outputs, h, c = recurrent.lstm(
-            sequences, cell.kernel, cell.recurrent_kernel, bias, *states, mask
-        )
+        inputs = self._inputs(sequences, (4 * self.units,), states)
+        outputs, h, c = recurrent.lstm(*inputs, mask)
         return outputs, h, [h, c]
 
     def get_config(self) -> dict[str, Any]:
@@ -342,7 +356,8 @@ class GRU(_CellLayer):
     """A gated recurrent unit (Cho et al. 2014); gates in the order z, r, h.
 
     With ``activation="tanh"``, ``recurrent_activation="sigmoid"``, ``reset_after``, no
-    recurrent dropout and float32, all steps are one operation.
+    recurrent dropout and float32 (on a GPU float16 and bfloat16, too), all steps are one
+    operation.
 
     Args:
         units: size of output and state.
@@ -443,11 +458,8 @@ class GRU(_CellLayer):
         return self.cell.reset_after and super()._one_operation(sequences, training)
 
     def _operation(self, sequences: Any, states: Any, mask: Any) -> tuple[Any, Any, list[Any]]:
-        cell = self.cell
-        bias = hr.zeros((2, 3 * cell.units)) if cell.bias is None else cell.bias
-        outputs, h = recurrent.gru(
-            sequences, cell.kernel, cell.recurrent_kernel, bias, *states, mask
-        )
+        inputs = self._inputs(sequences, (2, 3 * self.units), states)
+        outputs, h = recurrent.gru(*inputs, mask)
         return outputs, h, [h]
 
     def get_config(self) -> dict[str, Any]:

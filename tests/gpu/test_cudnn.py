@@ -216,6 +216,23 @@ def test_recurrent_layers_with_masks(gpus, kind, mask, zeros):
     same(found[1], found[0], CLOSE["float32"])
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_recurrent_layers_of_16_bit_floats(gpus, kind, policy):
+    x = rng(0).normal(size=(4, STEPS, 5)).astype("f4")
+    found = []
+    for place in ("cpu:0", "gpu:0"):
+        hr.keras.utils.set_random_seed(2)
+        with hr.device(place):
+            layer = getattr(layers, kind)(8, return_sequences=True, dtype=policy)
+            with hr.GradientTape() as tape:
+                out = layer(hr.constant(x), mask=hr.constant(SHOWN["right"]))
+                total = hr.reduce_sum(hr.cast(out, "float32") ** 2)
+            grads = tape.gradient(total, layer.trainable_variables)
+            found.append([np.asarray(hr.cast(t, "float32").cpu()) for t in (out, *grads)])
+    same(found[1], found[0], CLOSE[policy.removeprefix("mixed_")])
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_network_of_words_learns_the_same(gpus, kind):
     words = rng(0).integers(1, 20, (8, STEPS)) * SHOWN["right"].repeat(2, 0)

@@ -107,7 +107,10 @@ def outcome(place, make, traced):
         return [np.asarray(hr.cast(t, "float32").cpu()) for t in found]
 
 
-CLOSE = {"attention": 2e-2, "causal attention": 4e-3, "normalization": 2e-2}  # 16-bit floats
+CLOSE = {  # 16-bit floats
+    "attention": 2e-2, "causal attention": 4e-3, "normalization": 2e-2,
+    "LSTM of bfloat16": 2e-2, "GRU of float16": 4e-3,
+}  # fmt: skip
 BOTH_WAYS = ["cudnnRNNForward", "cudnnRNNBackwardData_v8", "cudnnRNNBackwardWeights_v8"]
 MAKES = {
     "attention": (
@@ -139,6 +142,16 @@ MAKES = {
         lambda: (layers.Bidirectional(layers.GRU(4)),
                  lambda layer, x, mask: layer(x, mask=mask)),
         BOTH_WAYS * 2,
+    ),
+    "LSTM of bfloat16": (
+        lambda: (layers.LSTM(4, return_sequences=True, dtype="mixed_bfloat16"),
+                 lambda layer, x, mask: layer(x, mask=mask)),
+        BOTH_WAYS,
+    ),
+    "GRU of float16": (
+        lambda: (layers.GRU(4, use_bias=False, dtype="mixed_float16"),
+                 lambda layer, x, mask: layer(x)),
+        BOTH_WAYS,
     ),
     "GRU without cuDNN": (
         lambda: (layers.GRU(4, reset_after=False), lambda layer, x, mask: layer(x, mask=mask)),
