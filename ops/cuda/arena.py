@@ -10,7 +10,8 @@ greedy by size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 __all__ = ["ALIGNMENT", "Arena", "Buffer", "plan", "reuse_edges"]
@@ -78,26 +79,46 @@ def plan(buffers: Sequence[Buffer], alignment: int = ALIGNMENT) -> Arena:
 
 
 def reuse_edges(
-    buffers: Sequence[Buffer], arena: Arena, readers: Sequence[Sequence[int]]
+    buffers: Sequence[Buffer],
+    arena: Arena,
+    users: Sequence[Iterable[int]],
+    steps: Sequence[int] | None = None,
 ) -> set[tuple[int, int]]:
     """Pairs of steps whose order the arena needs besides what values need: whoever read or
     wrote a buffer comes before the step that writes another one over it.
 
+    Pairs that follow from others are left out: a buffer comes behind those that were last at
+    its bytes.
+
     Args:
         buffers, arena: as in `plan`.
-        readers: for each buffer, the steps that read it.
+        users: for each buffer, the steps that read it.
+        steps: for each buffer, the step that writes it; `Buffer.first` if None, which may also
+            count allocations.
     """
     found = set()
-    for i, a in enumerate(buffers):
-        for j, b in enumerate(buffers):
-            if a.last < b.first and _share(a, arena.offsets[i], b, arena.offsets[j]):
-                found |= {(step, b.first) for step in (a.first, *readers[i])}
+    taken: list[tuple[int, int, int]] = []  # (offset, end, which), by offset, no two overlap
+    order = sorted(range(len(buffers)), key=lambda i: (buffers[i].first, i))
+    for which in order:
+        b, at = buffers[which], arena.offsets[which]
+        end = at + b.size_bytes
+        if end == at:
+            continue
+        mine = b.first if steps is None else steps[which]
+        low = bisect.bisect_right(taken, at, key=lambda piece: piece[1])  # ends behind `at`
+        high, rest = low, []
+        while high < len(taken) and taken[high][0] < end:
+            start, stop, other = taken[high]
+            wrote = buffers[other].first if steps is None else steps[other]
+            found |= {(step, mine) for step in (wrote, *users[other]) if step != mine}
+            if start < at:
+                rest.append((start, at, other))
+            if stop > end:
+                rest.append((end, stop, other))
+            high += 1
+        taken[low:high] = sorted([*rest, (at, end, which)])
     return found
 
 
 def _together(a: Buffer, b: Buffer) -> bool:
     return a.first <= b.last and b.first <= a.last
-
-
-def _share(a: Buffer, at: int, b: Buffer, at_b: int) -> bool:
-    return at < at_b + b.size_bytes and at_b < at + a.size_bytes

@@ -89,7 +89,9 @@ class Replayed:
         if reason is not None:
             return f"not replayed as a CUDA graph: {reason}"
         count = sum(r.replays for r in self._replays.values())
-        return f"replayed as a CUDA graph, {count} calls so far"
+        streams = max((r.streams for r in self._replays.values()), default=1)
+        on = f" of {streams} streams" if streams > 1 else ""
+        return f"replayed as a CUDA graph{on}, {count} calls so far"
 
 
 def _outside(node: Any) -> str | None:

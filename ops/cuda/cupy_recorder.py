@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 from ..devices import devices
 from . import random
+from .arena import reuse_edges
 from .memory_tape import MemoryTape, Places, arena_allocator, watching_allocator
 from .recording import Notes, NotRecordable
 from .replay import Recorder
+from .steps import Forked, StepTable
+from .streams import choose
 
 __all__ = ["CupyRecorder"]
 
@@ -39,7 +42,9 @@ class CupyRecorder(Recorder):
         import cupy
 
         self._cupy, self._index = cupy, index
-        self._stream: Any = None  # one for all recordings: libraries keep things per stream
+        # The same for all recordings: libraries keep things per stream.
+        self._stream: Any = None
+        self._more: list[Any] = []
 
     def on(self) -> Any:
         """See `Recorder.on`."""
@@ -65,13 +70,16 @@ class CupyRecorder(Recorder):
         stream = self._stream
         cupy.cuda.get_current_stream().synchronize()
         tape = MemoryTape()
+        table = StepTable(notes, lambda a: _place(a, tape))
         with stream:
-            with cupy.cuda.using_allocator(watching_allocator(tape, cupy)):
+            with cupy.cuda.using_allocator(watching_allocator(tape, cupy, table)):
                 notes.begin(capturing=False)
+                table.begin()
                 kept = work()
                 buffers = tape.buffers()
                 del kept
             places = Places(buffers)
+            forked = self._forked(notes, table, tape, places)
             memory, allocate = arena_allocator(places, cupy)
             with cupy.cuda.using_allocator(allocate):
                 notes.begin(capturing=False)
@@ -80,8 +88,32 @@ class CupyRecorder(Recorder):
                 places.again()
                 notes.begin(capturing=True)
                 with self._captured(stream) as ended:
+                    if forked is not None:
+                        forked.begin()
                     outputs = work()
         return _Captured(ended[0], memory, outputs), outputs
+
+    def _forked(
+        self, notes: Notes, table: StepTable, tape: MemoryTape, places: Places
+    ) -> Forked | None:
+        """What puts the calls on several streams, or None if one is as good."""
+        cuda = self._cupy.cuda
+        numbers = range(len(places.buffers))
+        users = [table.users(("arena", i)) for i in numbers]
+        edges = reuse_edges(places.buffers, places.arena, users, tape.steps)
+        launches = choose(table.reads, table.works, edges)
+        notes.streams = 1 + max((launch.stream for launch in launches), default=0)
+        if notes.streams == 1:
+            return None
+        while len(self._more) < notes.streams - 1:
+            self._more.append(cuda.Stream(non_blocking=True))
+
+        def event(stream: Any) -> Any:
+            made = stream.record(cuda.Event(disable_timing=True))
+            notes.keep(made)
+            return made
+
+        return Forked(notes, launches, [self._stream, *self._more], event)
 
     @contextlib.contextmanager
     def _captured(self, stream: Any) -> Iterator[list[Any]]:
@@ -146,6 +178,15 @@ class CupyRecorder(Recorder):
     def is_at(self, held: Any, array: Any) -> bool:
         """See `Recorder.is_at`."""
         return array.data.ptr == held[0].ptr and array.shape == held[1]
+
+
+def _place(array: Any, tape: MemoryTape) -> Any:
+    """The memory that an array lies in: the number of its allocation, or its address."""
+    if not hasattr(array, "data") or not hasattr(array.data, "mem"):
+        return None
+    address = array.data.mem.ptr
+    number = tape.at(address)
+    return ("outside", address) if number is None else ("arena", number)
 
 
 def _abandon(stream: Any) -> None:

@@ -17,23 +17,36 @@ __all__ = ["MemoryTape", "Places", "arena_allocator", "watching_allocator"]
 
 
 class MemoryTape:
-    """Allocations in their order."""
+    """Allocations in their order.
+
+    Attributes:
+        steps: which step of the function made each.
+    """
 
     def __init__(self) -> None:
         self._clock = 0
         self._sizes: list[int] = []
         self._spans: list[list[int | None]] = []
+        self._addresses: dict[int, int] = {}
+        self.steps: list[int] = []
 
-    def allocated(self, size_bytes: int) -> int:
-        """Write down an allocation; its number."""
+    def allocated(self, size_bytes: int, address: int = 0, step: int = 0) -> int:
+        """Write down an allocation at an address by a step; its number."""
         self._clock += 1
+        self.steps.append(step)
+        self._addresses[address] = len(self._sizes)
         self._sizes.append(size_bytes)
         self._spans.append([self._clock, None])
         return len(self._sizes) - 1
 
-    def freed(self, number: int) -> None:
+    def at(self, address: int) -> int | None:
+        """The number of the allocation that has an address now, if it is of this tape."""
+        return self._addresses.get(address)
+
+    def freed(self, number: int, address: int = 0) -> None:
         """Write down that an allocation was given back."""
         self._clock += 1
+        self._addresses.pop(address, None)
         self._spans[number][1] = self._clock
 
     def buffers(self) -> list[Buffer]:
@@ -53,8 +66,8 @@ class Places:
     """
 
     def __init__(self, buffers: Sequence[Buffer]):
-        self._buffers = list(buffers)
-        self.arena: Arena = plan(self._buffers)
+        self.buffers = list(buffers)
+        self.arena: Arena = plan(self.buffers)
         self._next = 0
 
     def again(self) -> None:
@@ -67,11 +80,11 @@ class Places:
         Raises:
             RuntimeError: another size, or one more, than was written down.
         """
-        if self._next >= len(self._buffers):
+        if self._next >= len(self.buffers):
             raise RuntimeError(
                 f"allocation {self._next + 1} of {size_bytes} bytes was not made before"
             )
-        want = self._buffers[self._next].size_bytes
+        want = self.buffers[self._next].size_bytes
         if size_bytes != want:
             raise RuntimeError(
                 f"allocation {self._next + 1} is of {size_bytes} bytes and was of {want} before"
@@ -80,8 +93,9 @@ class Places:
         return self.arena.offsets[self._next - 1]
 
 
-def watching_allocator(tape: MemoryTape, cupy: Any) -> Any:
-    """An allocator for ``cupy.cuda.using_allocator``: the present one, written down."""
+def watching_allocator(tape: MemoryTape, cupy: Any, table: Any = None) -> Any:
+    """An allocator for ``cupy.cuda.using_allocator``: the present one, written down with the
+    present step of a `StepTable`."""
     malloc = cupy.cuda.get_allocator()
     held: dict[int, Any] = {}  # address -> memory and its number on the tape
 
@@ -89,12 +103,13 @@ def watching_allocator(tape: MemoryTape, cupy: Any) -> Any:
         if not size:
             return 0
         memory = malloc(size)
-        held[memory.ptr] = memory, tape.allocated(size)
+        step = 0 if table is None else table.present
+        held[memory.ptr] = memory, tape.allocated(size, memory.ptr, step)
         return memory.ptr
 
     def free(address: int, device: int) -> None:
         if address:
-            tape.freed(held.pop(address)[1])
+            tape.freed(held.pop(address)[1], address)
 
     return cupy.cuda.PythonFunctionAllocator(allocate, free).malloc
 

@@ -55,8 +55,6 @@ __all__ = ["FORMS"]
 #: The forms registered here, by their primitives' names.
 FORMS: dict[str, Callable[..., Any]] = {}
 
-_MASK64 = (1 << 64) - 1
-
 
 def _for_gpus(primitive: Primitive | str) -> Callable[[Any], Any]:
     """A decorator: the form for arrays that CUDA kernels can read."""
@@ -283,8 +281,8 @@ def _draws(stateful: str, stateless: str, kind: str) -> None:
         dims = random_ops._dims(shape)
         n = math.prod(dims)
         stream = (kind, dtype.name, seed, seed2)
-        start = random.reserve(stream, n * random_ops._RESERVED)
-        out = random.draw(kind, n, dtype, seed & _MASK64, (0, seed2 & _MASK64), start)
+        place = random.take(stream, seed, seed2, n * random_ops._RESERVED)
+        out = random.draw(kind, n, dtype, *place)
         return out.reshape(dims)
 
     @_for_gpus(stateless)

@@ -20,7 +20,7 @@ from .device import Kernel, current
 from .prelude import PRELUDE, storage_type
 
 __all__ = [
-    "draw", "draw_seeded", "draw_state", "makes", "reserve", "source", "state_source", "write",
+    "draw", "draw_seeded", "draw_state", "makes", "source", "state_source", "take", "write",
 ]  # fmt: skip
 
 _SOURCE = r"""
@@ -142,6 +142,7 @@ extern "C" __global__ void write(
 }
 """
 )
+_MASK64 = (1 << 64) - 1
 _RESERVED = 256  # counters per number, as `random_ops` reserves
 _FORMS = {
     ("uniform", "float32"): (4, "for (int e = 0; e < 4; e++) made[e] = unit(w.at[e]);"),
@@ -215,13 +216,13 @@ def makes(kind: str, dtype: DType) -> bool:
     return _form(kind, dtype) is not None
 
 
-def reserve(stream: Any, count: int) -> Any:
-    """The first of the next `count` counters of a stream, as `draw` takes it: a number, or
-    while this is recorded, where on the device it will stand."""
+def take(stream: Any, seed: int, seed2: int, count: int) -> tuple[int, tuple[int, int], Any]:
+    """Take the next `count` counters of a stream with two seeds, as `random_ops.take` does;
+    while this is recorded the start is an array, in which it will stand."""
     notes = recording.current()
     if notes is None:
-        return random_ops.reserve(stream, count)
-    return notes.place(stream, count)
+        return random_ops.take(stream, seed, seed2, count)
+    return seed & _MASK64, (0, seed2 & _MASK64), notes.place(stream, count)
 
 
 def draw(

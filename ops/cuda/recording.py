@@ -21,9 +21,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NotRecordable", "Notes", "current", "noting", "refused", "unseen"]
+__all__ = ["NotRecordable", "Notes", "current", "noting", "refused", "stepped", "unseen"]
 
 _ROOM = 32  # draws whose places stand in one array
+
+
+def stepped(node: Any, call: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+    """What `call` gives for the inputs of a compiled function's node."""
+    notes = _current.notes
+    if notes is None or notes.steps is None:
+        return call(*arrays)
+    return notes.steps.run(node, call, arrays)
 
 
 class NotRecordable(RuntimeError):
@@ -50,6 +58,8 @@ class Notes:
 
     Attributes:
         capturing: whether the present run only queues.
+        steps: what runs the function's calls (`steps`), or None.
+        streams: how many streams the calls are on.
         draws: the streams that are drawn from, and how many counters each draw takes, in order.
     """
 
@@ -60,6 +70,8 @@ class Notes:
     ):
         self._room, self._aside = room, aside
         self.capturing = False
+        self.steps: Any = None
+        self.streams = 1
         self.draws: list[tuple[Any, int]] = []
         self._places: list[Any] = []
         self._drawn = 0
@@ -68,7 +80,13 @@ class Notes:
 
     def begin(self, capturing: bool) -> None:
         """A run of the work begins."""
-        self.capturing, self._drawn = capturing, 0
+        self.capturing, self._drawn, self.steps = capturing, 0, None
+
+    def join(self) -> None:
+        """The function's calls are over: what comes next comes behind all of them."""
+        steps, self.steps = self.steps, None
+        if steps is not None:
+            steps.join()
 
     def keep(self, thing: Any) -> None:
         """Keep what the recording uses as long as it is there itself."""

@@ -177,6 +177,11 @@ class Replay:
             with self._recorder.on():
                 return self._replay(found, arrays)
 
+    @property
+    def streams(self) -> int:
+        """The most streams that a recording has."""
+        return max((r.notes.streams for r in self._recordings.values()), default=1)
+
     def _record(self, arrays: Sequence[Any]) -> _Recording | None:
         recorder = self._recorder
         inputs = [recorder.duplicate(a) for a in arrays]
@@ -185,15 +190,17 @@ class Replay:
         memory = [recorder.hold(recorder.duplicate(v._value)) for v in self._variables]
         before = [v._value for v in self._variables]
 
+        notes = recorder.notes()
+
         def work() -> list[Any]:
             for v, held in zip(self._variables, memory, strict=True):
                 v._value = recorder.array_of(held)
             outputs = self._run(*inputs)
+            notes.join()
             for v, held in zip(self._variables, memory, strict=True):
                 recorder.bring_back(held, v._value)
             return outputs
 
-        notes = recorder.notes()
         try:
             with noting(notes):
                 recorded, outputs = recorder.record(work, notes)

@@ -3,6 +3,10 @@
 A step goes on on the stream of an input that was the last there, so that chains need no events;
 steps that depend on nothing that is under way take a stream of their own, as long as there is
 one.  Waits that follow from others are left out.
+
+Several streams pay where steps are short: a small kernel leaves most of the device idle, and
+what comes behind it waits for its launch.  Steps that fill the device take as long beside each
+other as behind each other.
 """
 
 from __future__ import annotations
@@ -10,7 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Launch", "schedule"]
+__all__ = ["Launch", "Work", "choose", "schedule"]
+
+_WAIT_S = 1e-6  # of an event between streams
+_GAIN = 0.9  # what several streams must take, at most, of the time of one
+_MOST = 4
 
 
 class Launch(NamedTuple):
@@ -23,6 +31,52 @@ class Launch(NamedTuple):
 
     stream: int
     waits: tuple[int, ...]
+
+
+class Work(NamedTuple):
+    """How long a step takes.
+
+    Attributes:
+        alone_s: seconds that pass whatever else runs.
+        shared_s: seconds in which it fills the device.
+    """
+
+    alone_s: float
+    shared_s: float
+
+
+def choose(
+    reads: Sequence[Sequence[int]], works: Sequence[Work], also: Iterable[tuple[int, int]] = ()
+) -> list[Launch]:
+    """Places for all steps, on as many streams as are worth it.
+
+    Args:
+        reads, also: as in `schedule`.
+        works: of each step.
+    """
+    also = list(also)
+    costs = [w.alone_s + w.shared_s for w in works]
+    best, least = schedule(reads, 1, costs, also), _GAIN * sum(costs)
+    filled = sum(w.shared_s for w in works)
+    for count in range(2, _MOST + 1):
+        tried = schedule(reads, count, costs, also)
+        time = max(filled, _duration(tried, costs))
+        if time < least:
+            best, least = tried, _GAIN * time
+    return best
+
+
+def _duration(launches: Sequence[Launch], costs: Sequence[float]) -> float:
+    """When the last step is over."""
+    free: dict[int, float] = {}
+    done: list[float] = []
+    for launch, cost in zip(launches, costs, strict=True):
+        begins = free.get(launch.stream, 0.0)
+        for n in launch.waits:
+            begins = max(begins, done[n] + _WAIT_S)
+        done.append(begins + cost)
+        free[launch.stream] = done[-1]
+    return max(done, default=0.0)
 
 
 def schedule(

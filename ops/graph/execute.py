@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..context import placing
+from ..cuda.recording import stepped
 from ..numerics import checking
 from ..profiling import op_label, profiling, timed
 from ..tensor import Tensor
@@ -182,10 +183,10 @@ def _placed_kernel(node: Node) -> Callable[..., Any]:
         i: {} for i, t in enumerate(node.inputs) if t.node.primitive is Const
     } or None
 
-    def kernel(*arrays: Any) -> Any:
+    def call(*arrays: Any) -> Any:
         return placing.run(primitive, arrays, attrs, place, constants)
 
-    return _checked(node, kernel)
+    return _checked(node, lambda *arrays: stepped(node, call, arrays))
 
 
 def _checked(node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ Results of a capture are filled with noise: nothing has run on the device yet.
 
 import contextlib
 import functools
+import random as random_numbers
 import sys
 import types
 
@@ -20,7 +21,15 @@ from cupy_double import ndarray
 from device_checks import doubled
 
 from headrace.ops import device_backend, philox, random_ops
-from headrace.ops.cuda import compiled, overrides, random, recording, replay
+from headrace.ops.cuda import (
+    compiled,
+    overrides,
+    random,
+    recording,
+    replay,
+    steps,
+    streams,
+)
 from headrace.ops.graph.execute import compile_placed
 from headrace.ops.primitive import get_primitive
 from headrace.ops.recurrent import GRU, LSTM, GRUGrad, LSTMGrad
@@ -57,19 +66,66 @@ class CaptureError(RuntimeError):
 
 
 class Journal:
-    """What was queued, as calls that can be done again."""
+    """What was queued on streams, as calls that can be done again.
 
-    def __init__(self):
-        self.calls = []
+    A launch does them in any order that streams and events allow.
+    """
+
+    def __init__(self, seed=0):
+        self.queues = {0: []}  # stream -> calls, and events: (whether it waits, which)
         self.made = []  # memory that calls write
+        self._random = random_numbers.Random(seed)
+
+    def add(self, entry, stream):
+        self.queues.setdefault(stream, []).append(entry)
 
     def launch(self):
-        for call in self.calls:
-            call()
+        queues = [list(reversed(queue)) for queue in self.queues.values()]
+        happened = set()
+
+        def blocked(queue):
+            entry = queue[-1]
+            return type(entry) is tuple and entry[0] and entry[1] not in happened
+
+        while any(queues):
+            ready = [q for q in queues if q and not blocked(q)]
+            assert ready, "streams wait for each other"
+            queue = self._random.choice(ready)
+            for _ in range(self._random.randint(1, 8)):  # as far as it comes
+                if not queue or blocked(queue):
+                    break
+                entry = queue.pop()
+                if type(entry) is not tuple:
+                    entry()
+                elif not entry[0]:
+                    happened.add(entry[1])
+
+
+class DoubleStream:
+    """A stream of a capture."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __enter__(self):
+        self._before, _state.stream = _state.stream, self.number
+        return self
+
+    def __exit__(self, *error):
+        _state.stream = self._before
+
+    def wait_event(self, event):
+        _state.journal.add((True, event), self.number)
+
+    def record(self):
+        event = object()
+        _state.journal.add((False, event), self.number)
+        return event
 
 
 class _State:
     journal = None
+    stream = 0
     depth = 0
 
 
@@ -174,7 +230,7 @@ def _watched(name, call, refusable=True):
                 if not np.may_share_memory(to.array, a._a):
                     np.copyto(to.array, a._a)
 
-        journal.calls.append(again)
+        journal.add(again, _state.stream)
         return found
 
     return watched
@@ -294,11 +350,29 @@ def recordable():
                 get_primitive(name).overrides["gpu"] = form
 
 
+def _memory_of(array, kept):
+    """The NumPy array in whose memory one of the double lies."""
+    if not isinstance(array, ndarray):
+        return None
+    root = array._a
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    kept.append(root)
+    return id(root)
+
+
 class DoubleRecorder(replay.Recorder):
-    """Records on the double."""
+    """Records on the double.
+
+    Attributes:
+        count: of streams that calls are spread over.
+    """
+
+    count = 1
 
     def __init__(self, index):
         self.index = index
+        self._seed = index
 
     def on(self):
         return cupy_double.Device(self.index)
@@ -308,15 +382,23 @@ class DoubleRecorder(replay.Recorder):
 
     def record(self, work, notes):
         notes.begin(capturing=False)
+        kept = []  # so that what is new is nowhere that something was
+        table = steps.StepTable(notes, lambda a: _memory_of(a, kept))
+        table.begin()
         work()
         notes.begin(capturing=True)
-        journal = Journal()
-        _state.journal = journal
+        self._seed += 1
+        journal = _state.journal = Journal(self._seed)
         try:
+            if self.count > 1:
+                launches = streams.schedule(table.reads, self.count)
+                notes.streams = 1 + max(launch.stream for launch in launches)
+                on = [DoubleStream(i) for i in range(self.count)]
+                steps.Forked(notes, launches, on, lambda s: s.record()).begin()
             outputs = work()
         finally:
             _state.journal = None
-        noise = np.random.default_rng(len(journal.calls))
+        noise = np.random.default_rng(len(journal.made))
         for array in journal.made:
             if array.base is None and array.flags.writeable and array.flags.c_contiguous:
                 flat = array.reshape(-1).view(np.uint8)
@@ -346,9 +428,9 @@ class DoubleRecorder(replay.Recorder):
 
 
 @contextlib.contextmanager
-def replaying(record=True):
-    """Compute with one device of the double, whose compiled functions are recorded, or not;
-    the list holds what was compiled."""
+def replaying(record=True, count=1):
+    """Compute with one device of the double, whose compiled functions are recorded, on so many
+    streams, or not; the list holds what was compiled."""
     placed = sys.modules["headrace.ops.graph.placed"]
     before, made = placed._compiled, []
 
@@ -356,7 +438,8 @@ def replaying(record=True):
         run = compile_placed(graph)
         if graph.exact or not record:
             return run
-        made.append(compiled.Replayed(graph, run, DoubleRecorder))
+        kind = type("Recorder", (DoubleRecorder,), {"count": count})
+        made.append(compiled.Replayed(graph, run, kind))
         return made[-1]
 
     placed._compiled = replayed

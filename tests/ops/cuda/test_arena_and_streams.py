@@ -133,6 +133,106 @@ def test_a_chain_needs_no_events():
     assert not any(launch.waits for launch in launches)
 
 
+# -- a device that does what it may ----------------------------------------------------------
+
+
+@st.composite
+def programs(draw):
+    """Steps that read earlier buffers and write a new one, some also a buffer of their own, all
+    of which live by a clock that counts allocations."""
+    reads = draw(graphs())
+    extra = [draw(st.booleans()) for _ in reads]  # whether the step needs scratch memory
+    clock, buffers, steps, of_step = 0, [], [], []
+    for step in range(len(reads)):
+        own = []
+        for _ in range(1 + extra[step]):
+            clock += 1
+            own.append(len(buffers))
+            buffers.append([draw(st.integers(1, 4)) * arena.ALIGNMENT, clock, None])
+            steps.append(step)
+        of_step.append(own)
+        clock += 1
+        for scratch in own[1:]:
+            buffers[scratch][2] = clock
+        for earlier in range(step + 1):  # what nobody reads any more is given back
+            if (
+                buffers[of_step[earlier][0]][2] is None
+                and not any(earlier in needs for needs in reads[step + 1 :])
+                and earlier != step
+            ):
+                clock += 1
+                buffers[of_step[earlier][0]][2] = clock
+    made = [Buffer(size, first, clock + 1 if last is None else last)
+            for size, first, last in buffers]  # fmt: skip
+    return reads, made, steps, of_step
+
+
+def run(reads, placed, sizes, of_step, order):
+    """Do steps in an order; each must find what its inputs were made to hold."""
+    memory = {}  # unit of memory -> (buffer, step that wrote it)
+
+    def units(buffer):
+        first = placed.offsets[buffer] // arena.ALIGNMENT
+        return range(first, first + sizes[buffer] // arena.ALIGNMENT)
+
+    for step in order:
+        for needed in reads[step]:
+            buffer = of_step[needed][0]
+            assert all(memory[u] == (buffer, needed) for u in units(buffer))
+        for buffer in of_step[step]:
+            memory.update({u: (buffer, step) for u in units(buffer)})
+    return memory
+
+
+@given(programs(), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_any_order_that_streams_allow_finds_what_was_written(program, count, random):
+    reads, buffers, steps, of_step = program
+    placed = arena.plan(buffers)
+    sizes = [b.size_bytes for b in buffers]
+    users = [
+        [s for s, needs in enumerate(reads) if steps[b] in needs and of_step[steps[b]][0] == b]
+        for b in range(len(buffers))
+    ]
+    edges = arena.reuse_edges(buffers, placed, users, steps)
+    launches = streams.schedule(reads, count, also=edges)
+    want = run(reads, placed, sizes, of_step, range(len(reads)))
+    for _ in range(3):
+        order, left = [], set(range(len(reads)))
+        while left:
+            free = [
+                s for s in left
+                if not any(t < s and launches[t].stream == launches[s].stream for t in left)
+                and not any(w in left for w in launches[s].waits)
+            ]  # fmt: skip
+            order.append(random.choice(free))
+            left.remove(order[-1])
+        assert run(reads, placed, sizes, of_step, order) == want
+
+
+@given(graphs(), st.data())
+def test_several_streams_are_taken_where_they_gain(reads, data):
+    times = st.floats(0, 1e-4)
+    works = [streams.Work(data.draw(times), data.draw(times)) for _ in reads]
+    launches = streams.choose(reads, works)
+    used = 1 + max(launch.stream for launch in launches)
+    over = order_of(launches)
+    assert all(set(needs) <= over[step] for step, needs in enumerate(reads))
+    costs = [w.alone_s + w.shared_s for w in works]
+    if used > 1:
+        assert streams._duration(launches, costs) < 0.9 * sum(costs)
+        assert sum(w.shared_s for w in works) < 0.9 * sum(costs)
+
+
+def test_large_steps_and_chains_stay_on_one_stream():
+    def used(reads, work):
+        return 1 + max(n.stream for n in streams.choose(reads, [work] * len(reads)))
+
+    fan = [[], *[[0]] * 8, list(range(1, 9))]
+    assert used(fan, streams.Work(5e-6, 0.0)) > 1
+    assert used(fan, streams.Work(2e-6, 1e-3)) == 1
+    assert used([[], *[[i] for i in range(9)]], streams.Work(5e-6, 0.0)) == 1
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="streams must be positive, got 0"):
         streams.schedule([[]], 0)

@@ -14,13 +14,13 @@ RNG = np.random.default_rng
 BATCHES = replay.WARM_CALLS + 3
 
 
-def trained(build, record, policy):
+def trained(build, record, policy, count=1):
     """A builder's model after training: the history, the weights and optimizer variables, and
     what its compiled steps say of themselves."""
     keras.utils.set_random_seed(7)
     keras.mixed_precision.set_global_policy(policy)
     try:
-        with replaying(record) as steps:
+        with replaying(record, count) as steps:
             model, x, y = build()
             done = model.fit(batches(x, y), verbose=0)
             values = [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
@@ -166,9 +166,11 @@ OPTIMIZERS = {
 }
 
 
-def check(build, policy="float32"):
-    history, after, told = trained(build, True, policy)
-    assert told == [f"replayed as a CUDA graph, {BATCHES - replay.WARM_CALLS} calls so far"]
+def check(build, policy="float32", count=1):
+    history, after, told = trained(build, True, policy, count)
+    on = f" of {count} streams" if count > 1 else ""
+    replays = BATCHES - replay.WARM_CALLS
+    assert told == [f"replayed as a CUDA graph{on}, {replays} calls so far"]
     want_history, want, _ = trained(build, False, policy)
     # The CPU's kernels that stand for the device's come as they are compiled: almost equal.
     for a, b in zip(after, want, strict=True):
@@ -191,3 +193,14 @@ def test_optimizers(name):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy):
     check(mlp(), policy)
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp with dropout", "masked text", "transformer, int32", "lstm with dropout"]
+)
+def test_on_several_streams_in_any_order(name):
+    check(MODELS[name], count=3)
+
+
+def test_loss_scales_on_several_streams():
+    check(dense(OPTIMIZERS["overflowing loss scale"]), count=2)
