@@ -10,7 +10,7 @@ import argparse
 import time
 
 import numpy as np
-from gpu_device import cupy_or_exit, describe, event_seconds, write
+from gpu_device import cupy_or_exit, describe, event_seconds, measured, write
 
 AIM = 0.9
 
@@ -56,12 +56,12 @@ def main() -> None:
         idle, busy = run(False), run(True)
         longer = max(idle, repeat * alone)
         rows.append(
-            {
-                "mib": mib, "pinned_gb_s": plain / 1e9, "ring_gb_s": size / idle / 1e9,
-                "share": size / idle / plain, "aim": AIM, "copy_ms": 1e3 * idle,
-                "work_ms": 1e3 * repeat * alone, "both_ms": 1e3 * busy,
-                "both_over_longer": busy / longer,
-            }
+            measured(
+                f"host to device, {mib} MiB", "share of pinned bandwidth", size / idle / plain,
+                AIM, pinned_gb_s=plain / 1e9, ring_gb_s=size / idle / 1e9, copy_ms=1e3 * idle,
+                work_ms=1e3 * repeat * alone, both_ms=1e3 * busy,
+                both_over_longer=busy / longer,
+            )
         )  # fmt: skip
     write("host_to_device", rows, describe(cupy))
 
