@@ -133,8 +133,8 @@ def _norm_grad_impl(
     g: Any, x: Any, scale: Any, mean: Any, variance: Any, *, epsilon: float
 ) -> Any:
     if x.dtype != scale.dtype:
-        wide = [a.astype(scale.dtype) for a in (g, x)]
-        dx, *rest = _norm_grad_impl(*wide, scale, mean, variance, epsilon=epsilon)
+        wide_g, wide_x = (a.astype(scale.dtype) for a in (g, x))
+        dx, *rest = _norm_grad_impl(wide_g, wide_x, scale, mean, variance, epsilon=epsilon)
         return dx.astype(x.dtype), *rest
     found = compiled.batch_norm_grad(g, x, scale, mean, variance, epsilon)
     if found is not None:

@@ -16,7 +16,7 @@ from ..determinism import is_deterministic
 from ..devices import devices
 from ..windows import Windows
 from .device import current
-from .frontend import DTYPES, channels_last, find, frontend, run
+from .frontend import DTYPES, Described, channels_last, find, frontend, run
 
 __all__ = ["ConvolutionPlan", "describe", "forward", "grad_filter", "grad_input"]
 
@@ -50,8 +50,8 @@ class ConvolutionPlan(NamedTuple):
     steady: bool
 
 
-def describe(plan: ConvolutionPlan, cudnn: Any, handle: Any = None) -> tuple[Any, list[Any]]:
-    """A plan's graph, not yet built, and its tensors: two that are read, one written."""
+def describe(plan: ConvolutionPlan, cudnn: Any, handle: Any = None) -> Described:
+    """A plan's graph, not yet built; its tensors are two that are read, one written."""
     kind = getattr(cudnn.data_type, DTYPES[plan.dtype])
     graph = cudnn.pygraph(
         io_data_type=kind,
@@ -80,7 +80,7 @@ def describe(plan: ConvolutionPlan, cudnn: Any, handle: Any = None) -> tuple[Any
         out = graph.conv_wgrad(image=tensors[0], loss=tensors[1], **geometry)
         out.set_dim(layouts[made]["dim"])
     out.set_output(True).set_data_type(kind).set_stride(layouts[made]["stride"])
-    return graph, [*tensors, out]
+    return Described(graph, [*tensors, out])
 
 
 def _run(plan: ConvolutionPlan, a: Any, b: Any, shape: tuple[int, ...]) -> Any:

@@ -124,7 +124,8 @@ class _Layer:
         handle = _handles.get()
         self._owned: list[tuple[str, ctypes.c_void_p]] = []
         weakref.finalize(self, _destroy, self._owned).atexit = False
-        self._sizes, self._spare = sizes, []
+        self._sizes = sizes
+        self._spare: list[tuple[Any, Any]] = []
         self.rnn, dropout = self._own("RNNDescriptor"), self._own("DropoutDescriptor")
         _call("cudnnSetDropoutDescriptor", dropout, handle, ctypes.c_float(0), None,
               ctypes.c_size_t(0), ctypes.c_ulonglong(0))  # fmt: skip

@@ -160,7 +160,7 @@ def test_graphs_of_convolutions_have_the_sizes_they_should(frontend, geometry, w
     at = Windows(*geometry)
     padding, size, _ = convolution._padded(at)
     plan = convolution._plan(way, np.dtype("f4"), 8, 6, 16, 3, at, padding, size)
-    graph, tensors = convolution.describe(plan, frontend, 1)
+    graph, tensors, _ = convolution.describe(plan, frontend, 1)
     graph.validate()  # infers the output's sizes and compares
     by_name = dict(
         zip(
