@@ -97,7 +97,9 @@ class ndarray:
     __array_priority__ = 100
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
-        self._a = np.empty(shape, dtype)
+        # Over memory: only as the array that it is of.
+        self._a = np.empty(shape, dtype) if memptr is None else memptr.array
+        assert memptr is None or (self._a.shape, self._a.dtype) == (tuple(shape), dtype)
         self._index = current.device
 
     @classmethod
@@ -165,7 +167,7 @@ class ndarray:
         owndata=self._a.base is None))  # fmt: skip
     base = property(lambda self: None if self._a.base is None else _device(self._a.base))
     data = property(lambda self: types.SimpleNamespace(
-        ptr=self._a.ctypes.data, mem=memory_of(self._a)))  # fmt: skip
+        ptr=self._a.ctypes.data, mem=memory_of(self._a), array=self._a))  # fmt: skip
     real = property(lambda self: _device(self._a.real))
     imag = property(lambda self: _device(self._a.imag))
     T = property(lambda self: _device(self._a.T))

@@ -1,6 +1,7 @@
 """The parts of CuPy's test double that are not arrays: devices, streams, the memory pool."""
 
 import contextlib
+import itertools
 import threading
 import weakref
 
@@ -42,7 +43,10 @@ class OutOfMemoryError(MemoryError):
 class Memory:
     """Memory that a pool gave out; it goes back when nobody holds it."""
 
+    addresses = itertools.count(1 << 40, 1 << 30)  # of which nothing is at
+
     def __init__(self, pool, device, size):
+        self.ptr = next(self.addresses)
         self._pool, self._device, self._size = pool, device, size
         self._reset = pool.resets
 
@@ -56,11 +60,31 @@ class Pointer:
     """An address in memory, of which the double knows what it belongs to."""
 
     def __init__(self, mem):
-        self.mem = mem
+        self.mem, self.ptr = mem, mem.ptr
+
+
+class PythonFunctionAllocator:
+    """Memory by two functions: `malloc(size, device)` gives an address, which `free` takes."""
+
+    def __init__(self, malloc, free):
+        self._malloc, self._free = malloc, free
+
+    def malloc(self, size):
+        return Pointer(_OfFunctions(self._malloc(size, current.device), self._free))
+
+
+class _OfFunctions:
+    def __init__(self, ptr, free):
+        self.ptr, self._free, self._device = ptr, free, current.device
+
+    def __del__(self):
+        self._free(self.ptr, self._device)
 
 
 class _Nobodys:
     """Memory of arrays that no pool made."""
+
+    ptr = 0
 
 
 _NOBODYS = _Nobodys()

@@ -11,11 +11,14 @@ Results of a capture are filled with noise: nothing has run on the device yet.
 
 import contextlib
 import functools
+import itertools
 import random as random_numbers
 import sys
 import types
+from unittest import mock
 
 import cupy_double
+import cupy_double_cuda
 import numpy as np
 from cupy_double import ndarray
 from device_checks import doubled
@@ -23,6 +26,7 @@ from device_checks import doubled
 from headrace.ops import device_backend, philox, random_ops
 from headrace.ops.cuda import (
     compiled,
+    cupy_recorder,
     overrides,
     random,
     recording,
@@ -72,7 +76,7 @@ class Journal:
     """
 
     def __init__(self, seed=0):
-        self.queues = {0: []}  # stream -> calls, and events: (whether it waits, which)
+        self.queues = {}  # stream -> calls, and events: (whether it waits, which)
         self.made = []  # memory that calls write
         self._random = random_numbers.Random(seed)
 
@@ -316,6 +320,10 @@ def _draw_state(kind, n, dtype, state):
     return cupy_double._device((out, words.view(np.int64)))
 
 
+def _write(to, values):
+    to._a[: len(values)] = values
+
+
 @contextlib.contextmanager
 def recordable():
     """The double's calls can be captured in the block, and what has a kernel on GPUs is one."""
@@ -333,6 +341,7 @@ def recordable():
     known = {name: get_primitive(name).overrides.pop("gpu", None) for name in own}
     for name, form in own.items():
         get_primitive(name).override("gpu")(form)
+    replace(random, "write", _write)
     for name, form in (("draw", _draw), ("draw_seeded", _draw_seeded),
                        ("draw_state", _draw_state)):  # fmt: skip
         replace(random, name, _watched(name, form, refusable=False))
@@ -398,15 +407,11 @@ class DoubleRecorder(replay.Recorder):
             outputs = work()
         finally:
             _state.journal = None
-        noise = np.random.default_rng(len(journal.made))
-        for array in journal.made:
-            if array.base is None and array.flags.writeable and array.flags.c_contiguous:
-                flat = array.reshape(-1).view(np.uint8)
-                flat[...] = noise.integers(0, 256, flat.size, np.uint8)
+        spoil(journal)
         return journal, outputs
 
     def write(self, to, values):
-        to._a[: len(values)] = values
+        _write(to, values)
 
     def launch(self, recorded):
         recorded.launch()
@@ -427,10 +432,86 @@ class DoubleRecorder(replay.Recorder):
         return array._a is held.array
 
 
+class CaptureStream(DoubleStream):
+    """A stream as CuPy's, for `cupy_recorder`."""
+
+    numbers = itertools.count()
+
+    def __init__(self, non_blocking=False):
+        super().__init__(next(self.numbers))
+        self.ptr = 1000 + self.number
+
+    def synchronize(self):
+        if _state.journal is not None:
+            raise CaptureError("a stream is captured")
+
+    def begin_capture(self, mode=None):
+        _state.journal = Journal(self.number)
+
+    def end_capture(self):
+        journal, _state.journal = _state.journal, None
+        awaited = {e[1] for e in journal.queues[self.number] if type(e) is tuple and e[0]}
+        for number, queue in journal.queues.items():
+            joined = type(queue[-1]) is tuple and queue[-1][1] in awaited if queue else True
+            if number != self.number and not joined:
+                raise CaptureError(f"stream {number} was not joined")
+        spoil(journal)
+        return types.SimpleNamespace(launch=lambda stream: journal.launch(), journal=journal)
+
+    def wait_event(self, event):
+        if _state.journal is not None:
+            super().wait_event(event)
+
+    def record(self, event):
+        if _state.journal is not None:
+            _state.journal.add((False, event), self.number)
+        return event
+
+
+def capturing_cupy():
+    """As much of CuPy as `CupyRecorder` asks for, on the double."""
+    cupy = types.SimpleNamespace(uint64=np.uint64, ndarray=ndarray)
+    for name in ("empty", "copyto"):  # as they are when they are called: watched
+        setattr(cupy, name, lambda *args, n=name: getattr(cupy_double.cupy, n)(*args))
+    cuda = cupy_double.cupy.cuda
+    cupy.cuda = types.SimpleNamespace(
+        Stream=CaptureStream, Event=lambda disable_timing: object(),
+        get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        using_allocator=cuda.using_allocator, get_allocator=cuda.get_allocator,
+        alloc=lambda size: cuda.get_allocator()(size),
+        PythonFunctionAllocator=cupy_double_cuda.PythonFunctionAllocator,
+        set_pinned_memory_allocator=lambda allocator: None,
+        runtime=types.SimpleNamespace(streamCaptureModeThreadLocal=1),
+    )  # fmt: skip
+    cupy.get_default_pinned_memory_pool = lambda: types.SimpleNamespace(malloc=None)
+    return cupy
+
+
+def recorder_of_cupy(index):
+    """A `CupyRecorder` on the double."""
+    with mock.patch.dict(sys.modules, cupy=capturing_cupy()):
+        return cupy_recorder.CupyRecorder(index)
+
+
+def spoil(journal):
+    """Fill what a capture has made with noise."""
+    noise = np.random.default_rng(len(journal.made))
+    for array in journal.made:
+        if array.base is None and array.flags.writeable and array.flags.c_contiguous:
+            flat = array.reshape(-1).view(np.uint8)
+            flat[...] = noise.integers(0, 256, flat.size, np.uint8)
+
+
 @contextlib.contextmanager
-def replaying(record=True, count=1):
+def replaying(record=True, count=1, recorder=None):
     """Compute with one device of the double, whose compiled functions are recorded, on so many
-    streams, or not; the list holds what was compiled."""
+    streams, or not; the list holds what was compiled.
+
+    Args:
+        record: whether they are.
+        count: of streams.
+        recorder: makes the recorder of a device; by default a `DoubleRecorder`.
+    """
     placed = sys.modules["headrace.ops.graph.placed"]
     before, made = placed._compiled, []
 
@@ -438,7 +519,7 @@ def replaying(record=True, count=1):
         run = compile_placed(graph)
         if graph.exact or not record:
             return run
-        kind = type("Recorder", (DoubleRecorder,), {"count": count})
+        kind = recorder or type("Recorder", (DoubleRecorder,), {"count": count})
         made.append(compiled.Replayed(graph, run, kind))
         return made[-1]
 

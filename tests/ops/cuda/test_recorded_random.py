@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from ptx_device import PtxDevice
-from recording_double import replaying
+from recording_double import recorder_of_cupy, replaying
 
 import headrace as hr
 from headrace.ops import philox, random_ops
@@ -147,9 +147,10 @@ def test_replays_draw_what_calls_draw(names, between, seed):
         np.testing.assert_array_equal(a, b)
 
 
-def test_many_draws_have_places_of_their_own():
+@pytest.mark.parametrize("recorder", [None, recorder_of_cupy], ids=["the double's", "CuPy's"])
+def test_many_draws_have_places_of_their_own(recorder):
     want = numbers(["uniform", "normal"] * 40, 5, [], 3)
-    with replaying() as made:
+    with replaying(recorder=recorder) as made:
         got = numbers(["uniform", "normal"] * 40, 5, [], 3)
     assert "3 calls" in made[0].told()
     for a, b in zip(got, want, strict=True):

@@ -3,10 +3,10 @@ double, whose captures refuse what CUDA's do (see `recording_double`)."""
 
 import numpy as np
 import pytest
-from recording_double import replaying
+from recording_double import recorder_of_cupy, replaying
 
 import headrace as hr
-from headrace.ops.cuda import replay
+from headrace.ops.cuda import cupy_recorder, replay, streams
 
 keras = hr.keras
 L = keras.layers
@@ -14,13 +14,13 @@ RNG = np.random.default_rng
 BATCHES = replay.WARM_CALLS + 3
 
 
-def trained(build, record, policy, count=1):
+def trained(build, record, policy, count=1, recorder=None):
     """A builder's model after training: the history, the weights and optimizer variables, and
     what its compiled steps say of themselves."""
     keras.utils.set_random_seed(7)
     keras.mixed_precision.set_global_policy(policy)
     try:
-        with replaying(record, count) as steps:
+        with replaying(record, count, recorder) as steps:
             model, x, y = build()
             done = model.fit(batches(x, y), verbose=0)
             values = [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
@@ -204,3 +204,23 @@ def test_on_several_streams_in_any_order(name):
 
 def test_loss_scales_on_several_streams():
     check(dense(OPTIMIZERS["overflowing loss scale"]), count=2)
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["as worth", "on four streams"])
+@pytest.mark.parametrize("name", ["mlp with dropout", "masked text", "transformer, int32"])
+def test_cupys_recorder(monkeypatch, name, spread):
+    """What `CupyRecorder` asks of CuPy: allocations that are the same three times, captures
+    that are joined."""
+    if spread:
+        monkeypatch.setattr(cupy_recorder, "choose", on_four_streams)
+    _, after, told = trained(MODELS[name], True, "float32", recorder=recorder_of_cupy)
+    assert len(told) == 1 and told[0].startswith("replayed as a CUDA graph")
+    assert told[0].endswith(f"{BATCHES - replay.WARM_CALLS} calls so far")
+    assert not spread or "of 4 streams" in told[0]
+    _, want, _ = trained(MODELS[name], False, "float32")
+    for a, b in zip(after, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def on_four_streams(reads, works, also):
+    return streams.schedule(reads, 4, also=also)
