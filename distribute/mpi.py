@@ -122,9 +122,10 @@ class Watch:
         self._mpi = mpi
         self._comm = comm.Dup()
         self._timeout_s = timeout_s
-        self._window = mpi.Win.Allocate(8, 8, comm=self._comm)
+        # What every rank shows: the calls it has reached, and a count that its thread moves on.
+        self._window = mpi.Win.Allocate(16, 8, comm=self._comm)
         self._reached = np.frombuffer(self._window, np.int64)
-        self._reached[0] = 0
+        self._reached[:] = 0
         self._window.Lock_all()
         self._inside: tuple[int, str, float] | None = None
         self._lock = threading.Lock()
@@ -153,35 +154,53 @@ class Watch:
     def _run(self) -> None:
         pause = min(1.0, self._timeout_s / 4)
         while True:
-            time.sleep(pause)
+            self._pause(pause)
             inside = self._inside
             if inside is None:
                 continue
             number, what, since = inside
             if time.monotonic() - since < self._timeout_s:
                 continue
-            behind = self._behind(number)
+            why = self._why(number, 3 * pause)
             if self._inside is not inside:
                 continue
             rank = self._comm.Get_rank()
             say(
                 f"rank {rank} has waited {self._timeout_s:g} s in {what} (collective call "
-                f"{number}) for rank(s) {behind}, which have not arrived; the job ends. "
+                f"{number}) for {why}; the job ends. "
                 "CommunicationOptions(timeout_seconds=...) sets the time."
             )
             end_job(self._comm)
 
-    def _behind(self, number: int) -> list[int]:
-        """The ranks that have not reached call `number`, or do not answer."""
-        missing = []
+    def _pause(self, seconds: float) -> None:
+        """Sleep, and show the others that this process runs."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._reached[1] += 1
+            time.sleep(min(left, 0.5))
+
+    def _why(self, number: int, pause_s: float) -> str:
+        """Which ranks call `number` waits for, in words."""
+        before = self._shown()
+        behind = [rank for rank, (reached, _) in before.items() if reached < number]
+        if behind:
+            return f"rank(s) {behind}, which have not arrived"
+        self._pause(pause_s)
+        still = [r for r, (_, count) in self._shown().items() if count == before[r][1]]
+        if still:
+            return f"rank(s) {still}, which have arrived but have stopped running since"
+        return "others, all of which have arrived; the connection between them does not move on"
+
+    def _shown(self) -> dict[int, tuple[int, int]]:
+        """What the other ranks show; those that do not answer have reached nothing."""
+        shown = {}
         for rank in range(self._comm.Get_size()):
             if rank == self._comm.Get_rank():
                 continue
-            found = np.zeros(1, np.int64)
+            found = np.zeros(2, np.int64)
             request = self._window.Rget(found, rank)
             end = time.monotonic() + 1.0
             while not (done := request.Test()) and time.monotonic() < end:
-                time.sleep(0.01)
-            if not done or found[0] < number:
-                missing.append(rank)
-        return missing
+                self._pause(0.01)
+            shown[rank] = (int(found[0]), int(found[1])) if done else (-1, -1)
+        return shown

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +155,7 @@ def test_two_processes_train_as_one_does(run_job, tmp_path):
 RESUMED = (
     TRAINING
     + """
+    import signal
     folder, stop_at = sys.argv[1], int(sys.argv[2])
     strategy = hr.distribute.MultiWorkerMirroredStrategy()
     with strategy.scope():
@@ -164,8 +168,8 @@ RESUMED = (
                 self.first = batch
         def on_train_batch_end(self, batch, logs=None):
             self.seen += 1
-            if self.seen == stop_at:
-                os._exit(7)  # as if killed
+            if self.seen == stop_at and not strategy.extended.is_chief:
+                os.kill(os.getpid(), signal.SIGKILL)
     note = Note()
     backup = keras.callbacks.BackupAndRestore(folder, save_freq=4, delete_checkpoint=False)
     model.fit(dataset(), epochs=3, verbose=0, callbacks=[backup, note])
@@ -175,18 +179,22 @@ RESUMED = (
 )
 
 
-def test_a_killed_run_goes_on_within_the_epoch_on_another_number_of_workers(run_job, tmp_path):
+def test_a_killed_run_goes_on_within_the_epoch_on_any_number_of_workers(run_job, tmp_path):
     whole = run_job(1, RESUMED, tmp_path / "whole", 0)
     assert whole.code == 0, whole.err
     killed = run_job(2, RESUMED, tmp_path / "backup", 18)
     assert killed.code != 0
     assert not list((tmp_path / "backup").glob("*.tmp"))
-    resumed = run_job(1, RESUMED, tmp_path / "backup", 0)
-    assert resumed.code == 0, resumed.err
-    wanted, found = json.loads(whole.out), json.loads(resumed.out)
-    assert wanted["first"] == 0 and found["first"] == 5  # 16 batches of 11 an epoch
-    for a, b in zip(wanted["weights"], found["weights"], strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-3, atol=2e-4)
+    shutil.copytree(tmp_path / "backup", tmp_path / "again")
+    wanted = json.loads(whole.out)
+    assert wanted["first"] == 0
+    for count, folder in ((1, "backup"), (3, "again")):
+        resumed = run_job(count, RESUMED, tmp_path / folder, 0)
+        assert resumed.code == 0, resumed.err
+        found = json.loads(resumed.out)
+        assert found["first"] == 5  # 16 batches of 11 an epoch
+        for a, b in zip(wanted["weights"], found["weights"], strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-3, atol=2e-4)
 
 
 MISUSE = """
@@ -232,6 +240,98 @@ def test_a_worker_that_fails_ends_the_job_soon_and_says_why(run_job, how, said):
     assert found.code != 0
     assert "never" not in found.out
     assert said in found.err
+
+
+STRUCK = """
+    import signal, threading
+    from headrace.distribute.experimental import CommunicationOptions
+    how, where, size, folder = *sys.argv[1:3], int(sys.argv[3]), sys.argv[4]
+    strategy = hr.distribute.MultiWorkerMirroredStrategy(
+        communication_options=CommunicationOptions(timeout_seconds=10.0))
+    me, last = strategy.extended.first_local_replica, strategy.num_replicas_in_sync - 1
+    with strategy.scope():
+        v = hr.Variable(np.zeros(200_000, np.float32))
+    x = hr.ones([size])
+    reduce = lambda: strategy.run(
+        lambda: hr.distribute.get_replica_context().all_reduce("SUM", x))
+    manager = hr.train.CheckpointManager(hr.train.Checkpoint(v=v), folder + "/backup", 3)
+    reduce()
+    open(f"{folder}/pid{me}", "w").write(str(os.getpid()))
+    def strike():
+        open(folder + "/struck", "w").write(str(time.time()))
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[how])
+    if where == "saving" and me == 0:  # the chief, which writes
+        def strike_saving():
+            while manager.latest_checkpoint is None:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            strike()
+        threading.Thread(target=strike_saving, daemon=True).start()
+    elif where == "communication":
+        def strike_inside():
+            while strategy.extended.communicator._watch._inside is None:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            strike()
+        if me == last:
+            threading.Thread(target=strike_inside, daemon=True).start()
+        while me == 0 and not os.path.exists(folder + "/struck"):
+            time.sleep(0.01)  # the others wait for it
+    elif where == "compute" and me == last:
+        strike()
+    for step in range(1_000_000):
+        v.assign_add(np.ones(200_000, np.float32))
+        if where == "saving":
+            manager.save()
+        reduce()
+    print("never")
+"""
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended and that nobody has waited for yet is not running.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("count", "how", "where", "size", "said"),
+    [
+        (2, "kill", "compute", 4, "Killed (signal 9)"),
+        (3, "kill", "communication", 1_000_000, "Killed (signal 9)"),
+        (2, "kill", "saving", 4, "Killed (signal 9)"),
+        (3, "stop", "compute", 4, "for rank(s) [2], which have not arrived"),
+        (2, "stop", "communication", 4, "for rank(s) [1], which have arrived but have stopped"),
+    ],
+)
+def test_a_killed_or_stopped_worker_ends_the_job_soon(
+    run_job, tmp_path, count, how, where, size, said
+):
+    found = run_job(count, STRUCK, how, where, size, tmp_path)
+    took = time.time() - float((tmp_path / "struck").read_text())
+    assert found.code != 0
+    assert "never" not in found.out
+    assert said in found.out + found.err
+    assert took < (30 if how == "kill" else 40)  # those that wait do so for 10 s
+    pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in range(count)]
+    until = time.monotonic() + 20
+    while any(map(is_running, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in pids if is_running(pid)]
+    if where == "saving":  # whatever the moment was, the latest checkpoint is whole
+        fresh = hr.Variable(np.zeros(200_000, np.float32))
+        checkpoint = hr.train.Checkpoint(v=fresh)
+        latest = hr.train.latest_checkpoint(tmp_path / "backup")
+        checkpoint.restore(latest).assert_consumed()
+        step = int(checkpoint.save_counter)
+        assert latest.endswith(f"ckpt-{step}")
+        assert (fresh.numpy() == step).all()
 
 
 TASKS = """
