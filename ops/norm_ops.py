@@ -105,8 +105,8 @@ def _norm_vjp(op: Any, g: Any, g_mean: Any, g_variance: Any) -> Any:
         dx, dscale, doffset = _BatchNormGrad(g, x, scale, mean, variance, **op.attrs)
     # The statistics as results of their own; a moving average stops the gradient before.
     if g_mean is not None or g_variance is not None:
-        kind, x = x.dtype, cast(x, scale.dtype)
-        axes = list(range(x.shape.rank - 1))
+        kind, axes = x.dtype, list(range(x.shape.rank - 1))
+        x = cast(x, scale.dtype)
         count = reduce_sum(x[..., :1] * 0 + 1)
         extra = 0 if g_mean is None else g_mean / count
         if g_variance is not None:

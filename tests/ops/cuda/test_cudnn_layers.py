@@ -25,6 +25,7 @@ from headrace.ops.cuda import (
     norms,
     nvrtc,
     recurrent,
+    recurrent_masks,
 )
 from headrace.ops.devices import devices
 from headrace.ops.graph import placed
@@ -173,3 +174,13 @@ def test_layers(name, traced, cudnn):
     close = CLOSE.get(name, 1e-4)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=close, atol=close * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+def test_a_mask_is_read_once_per_step(traced, cudnn, monkeypatch):
+    reads, plain = [], recurrent_masks.read
+    monkeypatch.setattr(
+        recurrent_masks, "read", lambda mask, what: (reads.append(what), plain(mask, what))[1]
+    )
+    outcome("gpu:0", MAKES["LSTM"][0], traced)
+    assert reads == ["LSTM"] * 2  # the layer's first call has only its way there
