@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import dtypes
+from ..ops import dtypes, recycling
 from ..ops.context import current
 from ..ops.convert import to_tensor
 from ..ops.errors import InvalidArgumentError
@@ -71,19 +71,26 @@ ReplicaAllReduce = Primitive(
 
 def start_reduction(values: Sequence[Any], mean: bool = False) -> Any:
     """A token of the reduction of the tensors `values`, of one dtype, that begins here."""
-    return StartReduction(list(values), mean=mean)
+    return StartReduction(list(values), mean=mean, own=())
 
 
-def _start_impl(*values: Any, mean: bool) -> Any:
-    return np.asarray(current.replica.communicator.start(values, mean, True))
+def _start_impl(*values: Any, mean: bool, own: tuple[bool, ...]) -> Any:
+    # Of what nobody reads any more, the memory may be somebody else's still.
+    own = tuple(mine and recycling.is_sole(v) for mine, v in zip(own, values, strict=False))
+    return np.asarray(current.replica.communicator.start(values, mean, True, own))
 
 
-def _start_shape(*values: Any, mean: bool) -> TensorSpec:
+def _start_shape(*values: Any, mean: bool, own: tuple[bool, ...]) -> TensorSpec:
     return TensorSpec([], dtypes.int64)
 
 
 StartReduction = Primitive(
-    "_StartReduction", "values: N * T", impl=_start_impl, shape=_start_shape, stateful=True
+    "_StartReduction",
+    "values: N * T",
+    impl=_start_impl,
+    shape=_start_shape,
+    stateful=True,
+    defaults={"own": ()},
 )
 StartReduction.starts_early = True  # type: ignore[attr-defined]
 

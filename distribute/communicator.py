@@ -37,8 +37,17 @@ class Communicator(abc.ABC):
     size: int
 
     @abc.abstractmethod
-    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
-        """Begin to reduce `arrays`; the number to `finish` it with."""
+    def start(
+        self, arrays: Sequence[Any], mean: bool, compress: bool, own: Sequence[bool] = ()
+    ) -> int:
+        """Begin to reduce `arrays`; the number to `finish` it with.
+
+        Args:
+            arrays: of this replica.
+            mean: whether to divide by the number of replicas.
+            compress: whether they may travel in fewer bits.
+            own: for each array, whether nobody else reads it: the result may take its place.
+        """
 
     @abc.abstractmethod
     def finish(self, number: int) -> list[Any]:
@@ -105,7 +114,9 @@ class ThreadCommunicator(Communicator):
         self._helper = helper
         self._since: dict[int, float] = {}  # when reductions began, for a timeline
 
-    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+    def start(
+        self, arrays: Sequence[Any], mean: bool, compress: bool, own: Sequence[bool] = ()
+    ) -> int:
         """See `Communicator.start`."""
         meeting = self._meeting
         dtypes = [a.dtype for a in arrays]
@@ -123,7 +134,10 @@ class ThreadCommunicator(Communicator):
             work = meeting.works.get(number)
             if work is None:
                 work = meeting.works[number] = _Work(meeting.size, self._ops, mean)
-            ready = work.post(self.rank, sent, dtypes, meeting)
+            mine = [
+                a if o and a is s else None for a, s, o in zip(arrays, sent, own, strict=False)
+            ]
+            ready = work.post(self.rank, sent, dtypes, mine, meeting)
         if ready and compress and self._helper is not None:
             self._helper(functools.partial(_help, work.sum, meeting))
         return number
@@ -197,27 +211,41 @@ class _Work:
         self._ops = ops
         self._mean = mean
         self._posted: list[Any] = [None] * size
+        self._outs: Any = None
         self._left = size
         self.sum: Any = None
         self.taken = 0
 
-    def post(self, rank: int, arrays: list[Any], dtypes: list[Any], meeting: Meeting) -> bool:
-        """Take one replica's arrays; whether they were the last, so that a sum can be made."""
+    def post(
+        self, rank: int, arrays: list[Any], dtypes: list[Any], own: list[Any], meeting: Meeting
+    ) -> bool:
+        """Take one replica's arrays; whether they were the last, so that a sum can be made.
+
+        Args:
+            rank: of the replica.
+            arrays: what travels.
+            dtypes: of the results.
+            own: where results may be written, or None for each.
+            meeting: of the replicas.
+        """
         self._posted[rank] = arrays
+        if rank == 0:
+            self._outs = own
         self._left -= 1
         if self._left:
             return False
         try:
             check_alike(self._posted, "all_reduce")
             shared = isinstance(self._ops, SharedMemoryAllReduce)
-            make = SharedSum if shared else _ByOne
-            self.sum = make(self._posted, dtypes, self._mean)
-            if not shared:
+            if shared:
+                self.sum = SharedSum(self._posted, dtypes, self._mean, self._outs)
+            else:
+                self.sum = _ByOne(self._posted, dtypes, self._mean)
                 self.sum.ops = self._ops
         except InvalidArgumentError as error:
             meeting.abort(error)
             raise
-        self._posted = []
+        self._posted, self._outs = [], None
         meeting.condition.notify_all()
         return True
 

@@ -64,16 +64,20 @@ class MpiCommunicator(Communicator):
 
     # -- reducing ---------------------------------------------------------------------------
 
-    def start(self, arrays: Sequence[Any], mean: bool, compress: bool) -> int:
+    def start(
+        self, arrays: Sequence[Any], mean: bool, compress: bool, own: Sequence[bool] = ()
+    ) -> int:
         """See `Communicator.start`."""
         self._number += 1
         number = self._number
         work: Any
         if self._thread is not None and compress:
-            work = self._thread.submit(self._reduced, list(arrays), mean, compress, self._side)
+            work = self._thread.submit(
+                self._reduced, list(arrays), mean, compress, own, self._side
+            )
         else:
             with recorded("waiting", "all-reduce", self.rank):
-                work = self._reduced(list(arrays), mean, compress, self._main)
+                work = self._reduced(list(arrays), mean, compress, own, self._main)
         self._begun[number] = work
         return number
 
@@ -86,7 +90,12 @@ class MpiCommunicator(Communicator):
             return work.result()
 
     def _reduced(
-        self, arrays: list[Any], mean: bool, compress: bool, channel: _Channel
+        self,
+        arrays: list[Any],
+        mean: bool,
+        compress: bool,
+        own: Sequence[bool],
+        channel: _Channel,
     ) -> list[Any]:
         kind = arrays[0].dtype
         half = compress and self._compression is not None and kind.itemsize > 2
@@ -97,8 +106,10 @@ class MpiCommunicator(Communicator):
             if half or kind.itemsize <= 2 or a.nbytes < _WORTH_PACKING:
                 packed.append(i)
                 continue
-            results[i] = _shelf.empty(a.shape, kind)
-            sources.append(np.ascontiguousarray(a))
+            source = np.ascontiguousarray(a)
+            in_place = source is a and i < len(own) and own[i]
+            results[i] = a if in_place else _shelf.empty(a.shape, kind)
+            sources.append(source)
             outs.append(results[i])
         flat, ends = None, []
         if packed:

@@ -17,7 +17,7 @@ import numpy as np
 
 __all__ = ["NodeSum"]
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 2 << 20
 
 
 class _Span(NamedTuple):

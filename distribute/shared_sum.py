@@ -30,17 +30,24 @@ class SharedSum:
             fewer bits than the result.
         dtypes: of the results.
         mean: whether to divide by the number of replicas.
+        outs: replica 0's arrays that may be written over, in their places.
     """
 
     def __init__(
-        self, by_replica: Sequence[Sequence[np.ndarray]], dtypes: Sequence[Any], mean: bool
+        self,
+        by_replica: Sequence[Sequence[np.ndarray]],
+        dtypes: Sequence[Any],
+        mean: bool,
+        outs: Sequence[Any] = (),
     ):
         self._columns = [
             [np.reshape(a, -1) for a in column] for column in zip(*by_replica, strict=True)
         ]
         self._share = 1 / len(by_replica) if mean else None
+        # Memory that is in the caches already: replica 0's, which is added first.
         self.results = [
-            _shelf.empty(a.shape, d) for a, d in zip(by_replica[0], dtypes, strict=True)
+            _shelf.empty(a.shape, d) if out is None else out
+            for a, d, out in itertools.zip_longest(by_replica[0], dtypes, outs)
         ]
         self._flat = [np.reshape(r, -1) for r in self.results]
         self._parts: list[list[tuple[int, int, int]]] = []

@@ -26,7 +26,7 @@ class Silent(Communicator):
         self._begun: dict[int, Any] = {}
         self._number = 0
 
-    def start(self, arrays: Any, mean: bool, compress: bool) -> int:
+    def start(self, arrays: Any, mean: bool, compress: bool, own: Any = ()) -> int:
         """Keep the arrays."""
         self._number += 1
         self._begun[self._number] = list(arrays)

@@ -5,7 +5,9 @@ import pytest
 
 import headrace as hr
 from headrace import keras
+from headrace.distribute.communicator import ThreadCommunicator
 from headrace.distribute.options import CommunicationOptions
+from headrace.ops import recycling
 
 pytestmark = pytest.mark.timeout(100)
 
@@ -337,6 +339,74 @@ def test_reductions_begin_in_the_backward_pass():
     # The last layer's gradients are on their way before the first layer's are computed.
     assert "MatMul" in order[starts[0] : starts[-1]]
     assert starts[-1] < order.index("_FinishReduction")
+
+
+WIDE = RNG.normal(size=(64, 256)).astype("float32")
+
+
+def wide():
+    """Gradients of 256 KiB: of a size whose memory is used again."""
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential(
+        [keras.Input((256,)), keras.layers.Dense(256, "relu"), keras.layers.Dense(256)]
+    )
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_sums_take_the_place_of_gradients_nobody_reads(monkeypatch, count):
+    """...and nothing changes by that, to the bit."""
+
+    def trained(strategy):
+        with strategy.scope():
+            model = wide()
+        model.fit(WIDE, WIDE, batch_size=16, epochs=5, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    started, start = [], ThreadCommunicator.start
+
+    def watched(self, arrays, mean, compress, own=()):
+        started.append(sum(own))
+        return start(self, arrays, mean, compress, own)
+
+    monkeypatch.setattr(ThreadCommunicator, "start", watched)
+    found = trained(mirrored(count))
+    assert sum(started) >= 2 * count
+    started.clear()
+    monkeypatch.setattr(recycling, "is_sole", lambda array: False)
+    apart = trained(mirrored(count))
+    assert sum(started) == 0
+    for a, b in zip(found, apart, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_that_somebody_reads_stay():
+    strategy = mirrored()
+    with strategy.scope():
+        model = wide()
+    whole = wide()
+    dataset = strategy.experimental_distribute_dataset(
+        hr.data.Dataset.from_tensor_slices(WIDE).batch(64)
+    )
+
+    def step(x):
+        with hr.GradientTape() as tape:
+            loss = hr.reduce_sum(hr.square(model(x, training=True) - x))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return gradients[0]
+
+    @hr.function
+    def run(x):
+        return strategy.run(step, args=(x,))
+
+    with hr.GradientTape() as tape:
+        loss = hr.reduce_sum(hr.square(whole(WIDE[:32], training=True) - WIDE[:32]))
+    expected = tape.gradient(loss, whole.trainable_variables)[0]
+    for batch in dataset:
+        mine, _ = strategy.experimental_local_results(run(batch))
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("compression", ["fp16", "bf16"])

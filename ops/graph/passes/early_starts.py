@@ -2,11 +2,17 @@
 replicas) runs as soon as its inputs are there, not where it was traced.
 
 Primitives with `starts_early` keep their order among each other: other replicas run the same.
+They are told which of their inputs nobody reads afterwards (the attribute `own`): results may
+take the place of these.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..fused import Fused
 from ..graph import Graph, Node, copy_node
+from .fuse_loops import FRESH
 
 __all__ = ["early_starts"]
 
@@ -30,4 +36,23 @@ def early_starts(graph: Graph) -> Graph:
         if id(node) not in early:
             order.append(node)
         order.extend(moved.get(i, ()))
-    return graph.rebuild(copy_node, order=order)
+    readers: dict[int, int] = {}
+    for node in graph.nodes:
+        for t in node.inputs:
+            readers[id(t)] = readers.get(id(t), 0) + 1
+    for t in graph.outputs:
+        readers[id(t)] = 2
+
+    def is_own(t: Any) -> bool:
+        while readers[id(t)] == 1 and t.node.type == "Reshape":
+            t = t.node.inputs[0]
+        made = t.node.primitive is Fused or t.node.type in FRESH
+        return readers[id(t)] == 1 and made
+
+    def visit(new: Graph, node: Node, inputs: tuple[Any, ...]) -> Any:
+        if id(node) not in early:
+            return copy_node(new, node, inputs)
+        own = tuple(is_own(t) for t in node.inputs)
+        return new.add(node.primitive, inputs, {**node.attrs, "own": own})
+
+    return graph.rebuild(visit, order=order)
