@@ -60,16 +60,23 @@ class World:
 
     def stamp(self, array, new=False):
         """Memory of a device is written now; if it is `new`, unless it was known."""
-        with self.lock:
-            if new and self.written.get(id(array), (0, lambda: None))[1]() is array:
-                return
-            self.now = self.clock()
-            self.written[id(array)] = self.now, weakref.ref(array)
+        # Without the lock, which would have all threads wait at every operation.
+        if new and self.written.get(id(array), (0, lambda: None))[1]() is array:
+            return
+        self.now = now = self.clock()
+        self.written[id(array)] = now, weakref.ref(array, self._forget(id(array)))
+
+    def _forget(self, key):
+        def gone(reference):
+            if self.written.get(key, (0, None))[1] is reference:
+                self.written.pop(key, None)
+
+        return gone
 
     def memory(self, pointer, size):
         """The array that owns this memory, and where in it that begins."""
         with self.lock:
-            for _, reference in self.written.values():
+            for _, reference in list(self.written.values()):
                 array = reference()
                 if array is None:
                     continue
