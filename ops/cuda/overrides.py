@@ -20,6 +20,7 @@ from ..conv_primitives import Conv2D, ConvolutionBiasActivation, windows_of
 from ..devices import devices
 from ..einsums import Einsum
 from ..graph.fused import Fused
+from ..grouped_cast import GroupedCast
 from ..linalg_ops import BatchMatMulV2, MatMul
 from ..nn_losses import SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits
 from ..norm_ops import (
@@ -36,6 +37,7 @@ from ..recurrent import GRU, LSTM, GRUGrad, LSTMGrad
 from ..windows import channels_first, from_channels_last, to_channels_last
 from . import (
     attention,
+    casts,
     convolution,
     cross_entropy,
     device,
@@ -82,6 +84,11 @@ def _for_gpus(primitive: Primitive | str) -> Callable[[Any], Any]:
 def _fused(*arrays: Any, program: Any, specs: Any) -> Any:
     found = loops.run(program, arrays)
     return NotImplemented if found is None else found
+
+
+@_for_gpus(GroupedCast)
+def _casts(*arrays: Any, DstT: Any) -> Any:
+    return casts.cast_all(arrays, DstT)
 
 
 @_for_gpus(MatMul)

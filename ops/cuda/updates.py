@@ -15,16 +15,16 @@ import numpy as np
 
 from ..dtypes import DType, as_dtype
 from . import recording
-from .device import Kernel, current
+from .device import Device, Kernel, current
 from .prelude import PRELUDE, register_type, storage_type
 from .scalar_text import expression
 
-__all__ = ["Line", "apply", "source"]
+__all__ = ["PIECE", "Line", "apply", "source", "tables"]
 
 # Over which array a result is written (None: it only serves later lines), its text, and what it
 # reads, by place among arrays, scalars and earlier results.
 Line = tuple[int | None, str, tuple[int, ...]]
-_PIECE = 4096
+PIECE = 4096  # elements of a block
 _TABLES = 64  # kept: a training step has the same variables every time
 
 _KERNEL = r"""
@@ -95,7 +95,7 @@ def source(dtype: DType, arrays: int, scalars: str, lines: tuple[Line, ...]) -> 
         % {
             "arrays": arrays,
             "pack": pack,
-            "piece": _PIECE,
+            "piece": PIECE,
             "scalars": "".join(
                 f",\n        const {wide if kind == 'v' else 'T* __restrict__'} s{i}"
                 for i, kind in enumerate(scalars)
@@ -140,16 +140,22 @@ def apply(
     groups = [g for g in groups if g[0].size]
     if not groups:
         return True
-    key = tuple((*(device.address(a) for a in g), g[0].size) for g in groups)
-    # Of a recording, which keeps what it copies, the addresses are its own.
-    tables = _table_of(key) if recording.current() else _table(id(device), key)
-    table, sizes, pieces, blocks = tables(device)
+    table, sizes, pieces, blocks = tables(device, groups)
     text = source(dtype, len(groups[0]), kinds, tuple(lines))
     device.launch(
         Kernel(text, "update"), blocks, 256, [table, sizes, pieces, *numbers],
         touched=[a for g in groups for a in g],
     )  # fmt: skip
     return True
+
+
+def tables(device: Device, groups: Sequence[Sequence[Any]]) -> tuple[Any, Any, Any, int]:
+    """For groups of arrays of one size: the table of their addresses, the groups' sizes, the
+    pieces (group, first element), each a block's; and how many pieces there are."""
+    key = tuple((*(device.address(a) for a in g), g[0].size) for g in groups)
+    # Of a recording, which keeps what it copies, the addresses are its own.
+    found = _table_of(key) if recording.current() else _table(id(device), key)
+    return found(device)
 
 
 class _table_of:
@@ -164,7 +170,7 @@ class _table_of:
             numbers = np.array([k[:-1] for k in self._key], np.uint64)
             sizes = np.array([k[-1] for k in self._key], np.int64)
             pieces = np.array(
-                [(i, s) for i, n in enumerate(sizes.tolist()) for s in range(0, n, _PIECE)],
+                [(i, s) for i, n in enumerate(sizes.tolist()) for s in range(0, n, PIECE)],
                 np.int64,
             )
             made = [device.constant(a) for a in (numbers, sizes, pieces)]

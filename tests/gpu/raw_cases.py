@@ -155,6 +155,12 @@ CASES = [
          batch=False),
     Case("rfft", lambda x: hr.abs(hr.signal.rfft(x)), (POSITIVE,), batch=False),
     Case("irfft", lambda x: hr.signal.irfft(hr.complex(x, x)), (X,), batch=False),
+    Case(
+        "casts at once",
+        lambda x, y: get_primitive("_GroupedCast")([x, y], DstT=hr.float64),
+        (X.astype(np.float32), IMAGES.astype(np.float32)),
+        **PLAIN,
+    ),
     # Pictures.
     Case("crop and resize", _crop_and_resize, (IMAGES.astype(np.float32), BOXES),
          tolerance=1e-4, **FIRST),

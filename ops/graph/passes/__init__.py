@@ -17,6 +17,7 @@ from .early_starts import early_starts
 from .flipped_resizes import flipped_resizes
 from .fold_constants import fold_constants
 from .fuse_loops import fuse_loops
+from .grouped_casts import grouped_casts
 from .pool_gradients import pool_gradients
 from .pooled_convolutions import pooled_convolutions
 from .simplify import simplify
@@ -34,12 +35,15 @@ PASSES: list[Pass] = [
 
 
 def fuse_on_one_device(graph: Graph) -> Graph:
-    """`fuse_loops`, where no scope of a device was opened in the function."""
+    """`fuse_loops`, on GPUs behind `grouped_casts`, where no scope of a device was opened in
+    the function."""
     if len({node.device for node in graph.nodes}) > 1:
         return graph
     backend = devices.backend
-    with for_gpus(backend is not None and backend.native):
+    if backend is None or not backend.native:
         return fuse_loops(graph)
+    with for_gpus():
+        return fuse_loops(grouped_casts(graph))
 
 
 # Of graphs whose calls are placed one by one: without what makes kernels for CPUs only.
