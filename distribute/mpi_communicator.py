@@ -101,7 +101,9 @@ class MpiCommunicator(Communicator):
         half = compress and self._compression is not None and kind.itemsize > 2
         results: list[Any] = [None] * len(arrays)
         # Large arrays are sent from where they lie; only small ones are worth packing.
-        packed, sources, outs = [], [], []
+        packed: list[int] = []
+        sources: list[np.ndarray] = []
+        outs: list[np.ndarray] = []
         for i, a in enumerate(arrays):
             if half or kind.itemsize <= 2 or a.nbytes < _WORTH_PACKING:
                 packed.append(i)
@@ -111,12 +113,11 @@ class MpiCommunicator(Communicator):
             results[i] = a if in_place else _shelf.empty(a.shape, kind)
             sources.append(source)
             outs.append(results[i])
-        flat, ends = None, []
+        ends = np.cumsum([arrays[i].size for i in packed]).tolist()
+        flat = _shelf.empty((ends[-1] if packed else 0,), kind)
+        for i, end in zip(packed, ends, strict=True):
+            flat[end - arrays[i].size : end] = np.reshape(arrays[i], -1)
         if packed:
-            ends = np.cumsum([arrays[i].size for i in packed])
-            flat = _shelf.empty((int(ends[-1]),), kind)
-            for i, end in zip(packed, ends, strict=True):
-                flat[end - arrays[i].size : end] = np.reshape(arrays[i], -1)
             if half:
                 key = tuple(arrays[i].shape for i in packed)
                 (sent,) = self._compression.compress(key, [flat])  # type: ignore[union-attr]
@@ -128,9 +129,8 @@ class MpiCommunicator(Communicator):
                 outs.append(flat)
         if sources:
             self._sum(sources, outs, channel)
-        if packed:
-            for i, end in zip(packed, ends, strict=True):
-                results[i] = flat[end - arrays[i].size : end].reshape(arrays[i].shape)
+        for i, end in zip(packed, ends, strict=True):
+            results[i] = flat[end - arrays[i].size : end].reshape(arrays[i].shape)
         if mean:
             for result in results:
                 result *= kind.type(1 / self.size)

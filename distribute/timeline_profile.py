@@ -49,7 +49,8 @@ def write_timeline_profile(
         os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"{socket.gethostname()}-{process}.xplane.pb")
     temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
+    opened: Any = open(temporary, "wb")
+    with opened as file:
         file.write(xspace(_planes(lanes, sorted(spans, key=lambda s: s.start), overlaps)))
     os.replace(temporary, path)
     return path
