@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..data.device_copies import CupyCopies, DeviceCopies
+from ..data.iterator_checkpoint import (
+    ITERATOR_STATE,
+    iterator_text,
+    refuse_foreign_state,
+    state_of_text,
+)
 from ..data.node import Node
 from ..data.optional import Optional
 from ..data.transforms.batch import BatchNode
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current, placing
 from ..ops.devices import HOST
-from ..ops.errors import InvalidArgumentError
+from ..ops.errors import InvalidArgumentError, OutOfRangeError, UnimplementedError
 from ..ops.sparse_layout import slice as sparse_slice
 from ..ops.sparse_tensor import SparseTensor
 from .timeline import recorded
@@ -124,14 +130,27 @@ def copies_to(places: Sequence[int | None]) -> list[DeviceCopies | None]:
 class DistributedIterator:
     """The batches of one pass over a distributed dataset, a distributed value for each.
 
+    A checkpoint holds its position, unless batches are copied to GPUs ahead of the steps.
+
     Args:
         parts: gives for each step a list of one part per replica.
         element_spec: the spec of what it gives.
+        source: the iterator that the batches come from, where no more are taken from it than
+            `parts` has given.
+        deal: makes `parts` of `source`.
     """
 
-    def __init__(self, parts: Iterator[list[Any]], element_spec: Any):
+    def __init__(
+        self,
+        parts: Iterator[list[Any]],
+        element_spec: Any,
+        source: Any = None,
+        deal: Callable[[Iterator[Any]], Iterator[list[Any]]] | None = None,
+    ):
         self._parts = parts
         self._spec = element_spec
+        self._source = source
+        self._deal = deal
 
     @property
     def element_spec(self) -> Any:
@@ -156,8 +175,6 @@ class DistributedIterator:
         try:
             return next(self)
         except StopIteration:
-            from ..ops.errors import OutOfRangeError
-
             raise OutOfRangeError("End of sequence") from None
 
     def get_next_as_optional(self) -> Any:
@@ -166,6 +183,33 @@ class DistributedIterator:
             return Optional.from_value(next(self))
         except StopIteration:
             return Optional.empty(self._spec)
+
+    # -- checkpoints of objects -----------------------------------------------------------
+
+    def _checkpoint_children(self) -> tuple[()]:
+        return ()
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        return {ITERATOR_STATE: lambda: iterator_text(self._saveable().state())}
+
+    def _restore_checkpoint(self, values: dict[str, Any], where: str) -> None:
+        source = self._saveable()
+        source.restore(state_of_text(values[ITERATOR_STATE], where))
+        assert self._deal is not None
+        self._parts = self._deal(source)
+
+    def _refuse_checkpoint(self, stored: set[str], where: str) -> None:
+        refuse_foreign_state(stored, where)
+
+    def _saveable(self) -> Any:
+        if self._source is None:
+            raise UnimplementedError(
+                "the position of an iterator whose batches are copied to GPUs ahead of the "
+                "steps cannot be saved; distribute the dataset with "
+                "InputOptions(experimental_fetch_to_device=False), or leave the iterator out "
+                "of the checkpoint"
+            )
+        return self._source
 
 
 class DistributedDataset:
@@ -212,20 +256,19 @@ class DistributedDataset:
     def __iter__(self) -> DistributedIterator:
         if current.trace is not None:
             raise RunsReplicas("a distributed dataset is iterated over from Python")
-        return DistributedIterator(self._parts(), self.element_spec)
-
-    def _parts(self) -> Iterator[list[Any]]:
-        """The batches in parts, each on its replica's device where that is a GPU."""
+        # Each part is on its replica's device where that is a GPU.
         places = self._strategy.extended.places
         fed = None
         if self._fetches and len(places) == self._replicas and on_gpus(places):
             fed = self._dataset.feeding_iterator()
         if fed is None:
-            return self._dealt(iter(self._dataset))
+            source = iter(self._dataset)
+            return DistributedIterator(
+                self._dealt(source), self.element_spec, source, self._dealt
+            )
         iterator, feeding = fed
-        copies = copies_to(places)
-        parts: Iterator[list[Any]] = feeding.deal(iterator, self._dealt, copies, places)
-        return parts
+        parts = feeding.deal(iterator, self._dealt, copies_to(places), places)
+        return DistributedIterator(parts, self.element_spec)
 
     def _dealt(self, batches: Iterator[Any]) -> Iterator[list[Any]]:
         """For each step, a part of a batch for every replica."""

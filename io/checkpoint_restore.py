@@ -206,7 +206,7 @@ class Restoration:
         return bool(self.proto.nodes[number].attributes)
 
     def unmatched_nodes(self) -> list[int]:
-        """The checkpoint's nodes with values that no object has taken."""
+        """The checkpoint's nodes with values that no object has taken, gone or not."""
         slots: set[int] = set()
         if self._skip_slots:
             slots = {
@@ -215,13 +215,13 @@ class Restoration:
         return [
             i
             for i, node in enumerate(self.proto.nodes)
-            if node.attributes and self.object_of(i) is None and i not in slots
+            if node.attributes and i not in self._of_node and i not in slots
         ]
 
     @property
     def matched(self) -> int:
-        """How many nodes have an object."""
-        return sum(self.object_of(i) is not None for i in range(len(self.proto.nodes)))
+        """How many nodes have had an object."""
+        return len(self._of_node)
 
 
 def _with_values(proto: Any) -> set[int]:
