@@ -17,6 +17,7 @@ from ...ops.autograph.context import for_tracing
 from ...ops.autograph.retrace import retraced_inside
 from ...ops.composite import from_components, spec_of
 from ...ops.errors import UntraceableError
+from ...ops.graph.explain import explain
 from ...ops.graph.trace import trace
 from ...ops.primitive import wrap
 from ...ops.tensor import Tensor
@@ -76,6 +77,13 @@ class StepFunction:
     def graph(self) -> Any:
         """The first trace's graph; None before it, and of a step that runs as plain Python."""
         return self._traces[0]._graph if self._traces else None
+
+    def explain(self) -> str:
+        """What compiling made of each trace, and whether a GPU replays it, or why not."""
+        if self._eager:
+            return f"{self._name}: runs eagerly"
+        found = [explain(trace._graph, self._name) for trace in self._traces]
+        return "\n".join(found) or f"{self._name}: not traced yet"
 
     def forget(self) -> None:
         """Trace anew at the next call: what the traces hold as constant has changed."""

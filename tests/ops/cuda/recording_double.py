@@ -229,7 +229,8 @@ def _watched(name, call, refusable=True):
 
         def again():
             with cupy_double.Device(results[0].index if results else 0):
-                made = call(*_again(kept[0]), **_again(kept[1]))
+                with np.errstate(all="ignore"):
+                    made = call(*_again(kept[0]), **_again(kept[1]))
             for to, a in zip(results, _arrays(made), strict=True):
                 if not np.may_share_memory(to.array, a._a):
                     np.copyto(to.array, a._a)
