@@ -132,6 +132,8 @@ class DeviceBuffers:
 
     def _collect(self) -> None:
         """See what came back."""
+        while self._given_up:
+            self._taken_bytes -= self._given_up.popleft()
         later = []
         while self._returned:
             each = self._returned.popleft()
@@ -139,7 +141,10 @@ class DeviceBuffers:
         self._returned.extend(later)
         self._trim(0)
         for _ in range(len(_unsettled)):
-            each = _unsettled.popleft()
+            try:
+                each = _unsettled.popleft()
+            except IndexError:  # another ring's thread looks, too
+                break
             if each.settled():
                 each.behind_work()
             else:

@@ -75,9 +75,9 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _lent(cuda: Any) -> type:
+def _lent(unowned: type) -> type:
     """The class of memory that is lent to an array; it knows its place (`ops.device_parts`)."""
-    return type("LentMemory", (cuda.UnownedMemory,), {"place": None})
+    return type("LentMemory", (unowned,), {"place": None})
 
 
 class CupyCopies(DeviceCopies):
@@ -95,16 +95,20 @@ class CupyCopies(DeviceCopies):
 
         backend = devices.backend
         gpu = index if backend is None else backend.gpu(index)
-        self._cupy, self._device = cupy, cupy.cuda.Device(gpu)
+        self._cupy, self._place, self._gpu = cupy, index, gpu
         with _lock:
-            if index not in _streams:
-                with self._device:
-                    _streams[index] = cupy.cuda.Stream(non_blocking=True)
-        self._stream = _streams[index]
+            if gpu not in _streams:
+                with self._on():
+                    _streams[gpu] = cupy.cuda.Stream(non_blocking=True)
+        self._stream = _streams[gpu]
+
+    def _on(self) -> Any:
+        # One for each block: it remembers the device before for whichever thread entered last.
+        return self._cupy.cuda.Device(self._gpu)
 
     def pinned(self, size_bytes: int) -> np.ndarray:
         """See `DeviceCopies`."""
-        with self._device:
+        with self._on():
             memory = self._cupy.cuda.alloc_pinned_memory(size_bytes)
         # The array keeps `memory` alive.
         return np.frombuffer(memory, np.uint8, size_bytes)
@@ -118,7 +122,7 @@ class CupyCopies(DeviceCopies):
         backend = devices.backend
 
         def work() -> Any:
-            with self._device if backend is None else backend.on(self._place), self._stream:
+            with self._on() if backend is None else backend.on(self._place), self._stream:
                 return self._cupy.cuda.alloc(size_bytes)
 
         if backend is None:
@@ -129,18 +133,18 @@ class CupyCopies(DeviceCopies):
         """See `DeviceCopies`."""
         cuda = self._cupy.cuda
         size_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        kept = _lent(cuda)(memory.ptr, size_bytes, owner, self._device.id)
-        kept.place = self._place
-        with self._device:
+        with self._on():
+            kept = _lent(cuda.UnownedMemory)(memory.ptr, size_bytes, owner, self._gpu)
+            kept.place = self._place
             return self._cupy.ndarray(shape, dtype, cuda.MemoryPointer(kept, 0))
 
     def copy(self, to: Any, source: np.ndarray) -> None:
         """See `DeviceCopies`."""
-        with self._device:
+        with self._on():
             to.set(source, stream=self._stream)
 
     def _event(self, stream: Any) -> Any:
-        with self._device:
+        with self._on():
             event = self._cupy.cuda.Event(disable_timing=True)
             event.record(stream)
         return event
@@ -151,14 +155,14 @@ class CupyCopies(DeviceCopies):
 
     def worker(self) -> Any:
         """See `DeviceCopies`."""
-        with self._device:
+        with self._on():
             return self._cupy.cuda.get_current_stream()
 
     def used(self, workers: Sequence[Any]) -> list[Any] | None:
         """See `DeviceCopies`."""
         found = {stream.ptr: stream for stream in workers}.values()
         try:
-            with self._device:
+            with self._on():
                 if any(stream.is_capturing() for stream in found):
                     return None
                 return [self._event(stream) for stream in found]
@@ -175,5 +179,5 @@ class CupyCopies(DeviceCopies):
 
     def work_waits(self, event: Any) -> None:
         """See `DeviceCopies`."""
-        with self._device:
+        with self._on():
             self._cupy.cuda.get_current_stream().wait_event(event)

@@ -64,6 +64,7 @@ class DeviceIterator(Iterator):
         self.sent = _Changed(self._source, change)
         self._plan, self._raw = plan, raw
         self._place, self._slots = plan.device if place is None else place, plan.slots
+        self._held = 1
         self._context, self.run = self._source._context, self._source.run
         self._copies: DeviceCopies | None = copies
         self._ring: DeviceRing | None = None
@@ -85,7 +86,7 @@ class DeviceIterator(Iterator):
         state = self._state_of_source()
         if self.sent.held is None:
             self._begin = state() if state else None
-        self._ring = DeviceRing(self.sent, self._copies, self._slots, state)
+        self._ring = DeviceRing(self.sent, self._copies, self._slots, state, self._held)
         self._source._stage.ring = weakref.proxy(self._ring)  # type: ignore[attr-defined]
 
     def _state_of_source(self) -> Callable[[], State] | None:
@@ -128,10 +129,12 @@ class DeviceIterator(Iterator):
         finally:
             self._index, self._place = index, place
 
-    def send(self, copies: DeviceCopies, place: int, slots: int) -> None:
-        """Have elements go to GPU number `place` from now on, `slots` of them at once."""
+    def send(self, copies: DeviceCopies, place: int, slots: int, held: int = 1) -> None:
+        """Have elements go to GPU number `place` from now on, `slots` of them at once, for a
+        consumer that holds so many."""
         if self._ring is None:
             self._copies, self._place, self._slots = copies, place, slots
+            self._held = held
 
     # -- state ------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Feeding:
             held: how many elements the consumer uses at once.
         """
         slots = max(_SLOTS, held + 2) if self.reads_ahead else 1
-        rings = DeviceRings(split(iterator.sent), copies, slots)
+        rings = DeviceRings(split(iterator.sent), copies, slots, held)
         tail = None if iterator.tail is None else _of_any_rows(iterator.tail)
         for parts in rings:
             yield [_finished(tail, *one) for one in zip(parts, places, strict=True)]
@@ -102,7 +102,7 @@ class Feeding:
             held: how many elements the consumer uses at once.
         """
         slots = max(_SLOTS, held + 2) if self.reads_ahead else 1
-        iterator.send(copies, gpu, slots)
+        iterator.send(copies, gpu, slots, held)
         before, after = self.report.before, self.report.after
         self.report = PlanReport(
             dataclasses.replace(before, device=gpu, slots=slots),  # type: ignore[call-arg]

@@ -179,6 +179,7 @@ class DeviceRing:
         slots: elements that are on their way or in use at once; with 1, an element is taken
             from the source when it is asked for.
         state: tells where `source` is, before each element; None where nobody asks.
+        held: how many elements the consumer holds as a rule.
 
     Attributes:
         state_after: what `state` told behind the element that was given last.
@@ -193,11 +194,12 @@ class DeviceRing:
         copies: DeviceCopies,
         slots: int = 3,
         state: Callable[[], Any] | None = None,
+        held: int = 1,
     ):
         if slots < 1:
             raise ValueError(f"slots must be positive, got {slots}")
         self._source, self._copies = source, copies
-        self._sender = _Sender(copies, max(slots, 2), slots + 1, state)
+        self._sender = _Sender(copies, max(slots, 2), slots + held, state)
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._turns: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False to end
         for _ in range(slots):

@@ -24,7 +24,7 @@ class DeviceRings:
     Args:
         source: gives sequences of a part for each device: nested raw arrays.
         copies: to each of the devices; None for one whose parts stay on the host.
-        slots: see `DeviceRing`.
+        slots, held: see `DeviceRing`.
     """
 
     def __init__(
@@ -32,11 +32,12 @@ class DeviceRings:
         source: Iterator[Sequence[Any]],
         copies: Sequence[DeviceCopies | None],
         slots: int = 3,
+        held: int = 1,
     ):
         shared = _Shared(source, len(copies))
         shares = [_Share(shared, i) for i in range(len(copies))]
         self._rings: list[Any] = [
-            share if one is None else DeviceRing(share, one, slots)
+            share if one is None else DeviceRing(share, one, slots, held=held)
             for share, one in zip(shares, copies, strict=True)
         ]
 

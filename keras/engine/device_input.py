@@ -89,7 +89,8 @@ def through_ring(batches: Iterator[Any], model: Any) -> Iterator[Any]:
     if found is None:
         return batches
     raw, ahead = found
-    return map(as_tensors, DeviceRing(raw, CupyCopies(gpu), held + 2 if ahead else 1))
+    ring = DeviceRing(raw, CupyCopies(gpu), held + 2 if ahead else 1, held=held)
+    return map(as_tensors, ring)
 
 
 def _to_replicas(batches: Iterator[Any], places: Sequence[Any], held: int) -> Iterator[Any]:
@@ -109,7 +110,7 @@ def _to_replicas(batches: Iterator[Any], places: Sequence[Any], held: int) -> It
     if found is None:
         return batches
     raw, ahead = found
-    rings = DeviceRings(split(raw), copies_to(places), held + 2 if ahead else 1)
+    rings = DeviceRings(split(raw), copies_to(places), held + 2 if ahead else 1, held)
     return map(lambda parts: regroup([as_tensors(part) for part in parts]), rings)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import headrace as hr
-from headrace.data import Dataset
+from headrace.data import Dataset, device_copies
 from headrace.data.device_dataset import DeviceIterator
 from headrace.data.device_ring import DeviceRing, Rows
 from headrace.data.device_rings import DeviceRings
@@ -20,6 +20,7 @@ from headrace.ops.string_array import StringArray
 
 sys.path.append(str(Path(__file__).parent))
 
+from lazy_cupy import LazyCupy
 from lazy_device import AtOnce, LazyCopies
 
 
@@ -230,6 +231,50 @@ def test_the_thread_ends(how):
         gc.collect()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def lazy(monkeypatch):
+    """CuPy on a device that puts off all it can."""
+    found = LazyCupy()
+    monkeypatch.setitem(sys.modules, "cupy", found)
+    monkeypatch.setattr(device_copies, "_streams", {})
+    monkeypatch.setattr(device_copies.devices, "_backend", None)
+    monkeypatch.setattr(device_copies.devices, "_looked", True)
+    return found
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("own_stream", [False, True])
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_what_is_held_never_changes_with_cupys_streams_and_pools(
+    lazy, slots, own_stream, captured
+):
+    chance, kept, seen, want = random.Random(slots), [], [], []
+    sent = [(np.full((3, 2), i, "f4"), np.arange(1 + i % 2)) for i in range(40)]
+    work = lazy.cuda.Stream() if own_stream else lazy.cuda.get_current_stream()
+    lazy.devices.clear()
+    with work:
+        ring = DeviceRing(iter(sent), device_copies.CupyCopies(1), slots)
+        for i, (x, _) in enumerate(ring):
+            if x.shape[0]:
+                kept.append((i, x[1:] if i % 3 else x))
+            del x, _
+            lazy.capturing = captured and i % 4 == 1
+            while len(kept) > 4 or (kept and chance.random() < 0.6):
+                at, array = kept.pop(chance.randrange(len(kept)))
+                read = array.at()
+                work.queue(lambda read=read: seen.append(read().copy()))
+                want.append(at)
+                del array
+            lazy.capturing = False
+        kept.clear()
+    ring.close()
+    work.synchronize()
+    assert [set(a.ravel().tolist()) for a in seen] == [{float(i)} for i in want]
+    assert set(lazy.pools) == {device_copies._streams[1].ptr}  # none of the work's
+    assert lazy.devices <= {1} and lazy.cuda.get_device_id() == 0
+    assert ring.device_bytes == 0
 
 
 @given(
