@@ -74,8 +74,8 @@ MADE: dict[str, str] = {
         StatelessTruncatedNormal RandomIndexShuffle RandomGammaGrad
         _StatefulRandom _StatelessBits _RandomStandardNormalBlock _RandomUniformBlock
         _StatelessRandomNormalRows _StatelessRandomUniformRows _StatelessTruncatedNormalRows
-        _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock _RandomShuffleBlock
-        _RandomGammaBlock _RandomPoissonV2Block""",
+        _TruncatedNormalBlock __RandomBitsBlock __StatelessBitsRows _MultinomialBlock
+        _RandomGammaBlock _RandomPoissonV2Block _RandomShuffleBlock""",
     "its ends decide about its size": "Range LinSpace RaggedRange",
 }
 """Reason -> primitives that run on the host; their results are copied to the call's device."""

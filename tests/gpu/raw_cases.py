@@ -223,8 +223,5 @@ NO_CASE = {
     "a pass makes it of graphs for CPUs only": """
         _PooledConvolution _PooledConvolutionFilterGrad
         _PooledConvolutionInputGrad _ResizeFlipIf""",
-    "what replicas exchange: tests/distribute": """
-        _FinishReduction _ReplicaAllGather _ReplicaAllReduce _ReplicaBatchShare
-        _ReplicaBroadcast _ReplicaId _ReplicaOwnPart _ReplicaShareOwned _StartReduction""",
 }
 """Reason -> primitives with a form for devices that no case calls."""
