@@ -91,13 +91,16 @@ class DeviceBuffers:
     Args:
         copies: to the device.
         elements: for how many elements to keep memory.
+
+    Attributes:
+        most_bytes: the most that all buffers took at a time.
     """
 
     def __init__(self, copies: DeviceCopies, elements: int):
         self._copies, self._elements = copies, elements
         self._returned: deque[_Returned] = deque()
         self._free: list[_Returned] = []
-        self._taken_bytes = 0
+        self._taken_bytes = self.most_bytes = 0
         self._given_up: deque[int] = deque()
         self._largest = 0
         self._closed = False
@@ -121,6 +124,7 @@ class DeviceBuffers:
         self._trim(size_bytes)
         memory = self._copies.allocate(size_bytes)
         self._taken_bytes += size_bytes
+        self.most_bytes = max(self.most_bytes, self.size_bytes)
         return Lease(self, memory, size_bytes)
 
     def _fitting(self, size_bytes: int) -> _Returned | None:

@@ -87,7 +87,8 @@ class DeviceIterator(Iterator):
         if self.sent.held is None:
             self._begin = state() if state else None
         self._ring = DeviceRing(self.sent, self._copies, self._slots, state, self._held)
-        self._source._stage.ring = weakref.proxy(self._ring)  # type: ignore[attr-defined]
+        stage: Any = self._source._stage
+        stage.ring, stage.place = weakref.proxy(self._ring), self._place
 
     def _state_of_source(self) -> Callable[[], State] | None:
         return None if self._source._unsaveable else self._source.state
@@ -167,6 +168,7 @@ class DeviceIterator(Iterator):
         """Stop threads and free files; the iterator cannot be used after it."""
         if not self._closed:
             self._closed = True
+            self.run.finish()  # while the ring can tell what it took
             self._stop()
             self._source.close()
 

@@ -217,6 +217,11 @@ class DeviceRing:
         return self._sender.buffers.size_bytes
 
     @property
+    def most_device_bytes(self) -> int:
+        """The most that this was."""
+        return self._sender.buffers.most_bytes
+
+    @property
     def pinned_bytes(self) -> int:
         """Pinned memory."""
         return self._sender.pinned_bytes

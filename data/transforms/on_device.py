@@ -79,10 +79,12 @@ class OnDeviceMapNode(OnDeviceNode):
 class _OnDeviceStage(Stage):
     """Attributes:
     ring: what sends the elements; None while nothing does.
+    place: where to.
     """
 
     node: OnDeviceNode
     ring: Any = None
+    place = 0
 
     def buffered(self) -> tuple[int, int]:
         """Elements sent ahead, and the pinned memory they travel through."""
@@ -95,11 +97,11 @@ class _OnDeviceStage(Stage):
     def choice(self) -> str:
         """Where memory is, for `stats()`."""
         try:
-            found = self.ring.device_bytes, self.ring.pinned_bytes
+            found = self.ring.most_device_bytes, self.ring.pinned_bytes
         except (AttributeError, ReferenceError):
             return ""
         device, pinned = (f"{n / (1 << 20):.3g} MiB" for n in found)
-        return f"{device} on gpu:{self.node.device}, {pinned} of pinned memory"
+        return f"up to {device} on gpu:{self.place}, {pinned} of pinned memory"
 
     def _next(self, max_rows: int, need_rows: int) -> Block | None:
         return self.input.next_block(max_rows, need_rows)
