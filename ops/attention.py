@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes, native_schedule, recycling, workers
-from .array_basics import cast, zeros_like
+from .array_basics import cast, sum_to, zeros_like
 from .array_broadcast import repeat
 from .array_gather import where
 from .array_module import array_module
@@ -93,12 +93,19 @@ def dot_product_attention(
     if mask is not None:
         mask = to_tensor(mask, None)
         mask = cast(mask, dtypes.bool)
-    if bias is None and query.dtype in _ONE_OPERATION:
-        return attention(query, key, value, mask, scale, causal=is_causal)[0]
+    if bias is not None:
+        bias = to_tensor(bias, None)
+    if query.dtype in _ONE_OPERATION and (bias is None or _half(query, bias)):
+        return attention(query, key, value, mask, scale, causal=is_causal, bias=bias)[0]
     if is_causal:
         seen = causal_mask(query, key)
         mask = seen if mask is None else logical_and(mask, seen)
     return _composed(query, key, value, bias, mask, scale)
+
+
+def _half(query: Tensor, bias: Tensor) -> bool:
+    """Whether both are the same 16-bit floats: a bias of float32 keeps its bits."""
+    return query.dtype is bias.dtype is not _F4
 
 
 def causal_mask(query: Any, key: Any) -> Tensor:
@@ -132,6 +139,7 @@ def attention(
     scale: float = 1.0,
     *,
     causal: bool = False,
+    bias: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """The results ``[batch, queries, heads, value size]``, and what the gradient needs: the
     weights ``[batch, heads, queries, keys]``, or a vector that only a GPU's gradient knows.
@@ -146,14 +154,17 @@ def attention(
             left out.
         scale: factor of the scores.
         causal: whether a query sees no key behind its own place.
+        bias: added to the scores, likewise, of the others' dtype.
     """
     inputs = [to_tensor(t, None) for t in (query, key, value)]
-    if mask is not None:
-        mask = cast(mask, inputs[0].dtype)
-        while mask.shape.rank < 4:
-            mask = mask[None]
-        inputs.append(mask)
-    out, weights = Attention(inputs, scale=float(scale), causal=bool(causal))
+    for extra in (mask, bias):
+        if extra is not None:
+            extra = cast(extra, inputs[0].dtype)
+            while extra.shape.rank < 4:
+                extra = extra[None]
+            inputs.append(extra)
+    biased = bias is not None
+    out, weights = Attention(inputs, scale=float(scale), causal=bool(causal), biased=biased)
     return out, weights
 
 
@@ -303,13 +314,21 @@ def _wide(*arrays: Any) -> list[Any]:
     return [a.astype(np.float32) if a.dtype.itemsize == 2 else a for a in arrays]
 
 
-def _weights(q: Any, k: Any, mask: Sequence[Any], scale: float) -> Any:
+def parts_of(rest: Sequence[Any], biased: bool) -> tuple[list[Any], list[Any]]:
+    """The mask, or none, and the bias, or none, of the inputs behind the others."""
+    cut = len(rest) - biased
+    return list(rest[:cut]), list(rest[cut:])
+
+
+def _weights(q: Any, k: Any, mask: Sequence[Any], scale: float, bias: Sequence[Any]) -> Any:
     """The softmax's results ``[batch, heads, queries, keys]`` by array calls; of 16-bit floats
     in float32."""
     xp = array_module(q)
     q, k = _wide(q, k)
     scores = matrix_product(_heads_first(q), _heads_first(k).swapaxes(2, 3))
     scores = scores * q.dtype.type(scale)
+    for b in _wide(*bias):
+        scores = scores + b
     if mask:
         scores = xp.where(mask[0] > 0, scores, q.dtype.type(_MASKED))
     scores = scores - scores.max(-1, keepdims=True, initial=-xp.inf)
@@ -317,14 +336,17 @@ def _weights(q: Any, k: Any, mask: Sequence[Any], scale: float) -> Any:
     return scores / scores.sum(-1, keepdims=True)
 
 
-def _impl(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False) -> Any:
+def _impl(
+    q: Any, k: Any, v: Any, *rest: Any, scale: float, causal: bool = False, biased: bool = False
+) -> Any:
     xp = array_module(q)
     batch, rows, heads, _ = q.shape
     columns, size = k.shape[1], v.shape[3]
-    mask = tuple(_masks(xp, mask, causal, rows, columns))
-    if not _compiled(q, k, v):
+    mask, bias = parts_of(rest, biased)
+    mask = _masks(xp, mask, causal, rows, columns)
+    if bias or not _compiled(q, k, v):
         kind = q.dtype
-        weights = _weights(q, k, mask, scale).astype(kind, copy=False)
+        weights = _weights(q, k, mask, scale, bias).astype(kind, copy=False)
         made = _heads_first(matrix_product(_wide(weights)[0], _heads_first(_wide(v)[0])))
         return xp.ascontiguousarray(made.astype(kind, copy=False)), weights
     out = recycling.empty((batch, rows, heads, size), np.dtype(np.float32))
@@ -364,7 +386,9 @@ def _add_masks(
         shifts.append(m.strides[0] if m.shape[0] > 1 else 0)
 
 
-def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False) -> Any:
+def _shape(
+    q: Any, k: Any, v: Any, *rest: Any, scale: float, causal: bool = False, biased: bool = False
+) -> Any:
     for name, tensor in (("query", q), ("key", k), ("value", v)):
         if tensor.shape.rank != 4:
             raise InvalidArgumentError(
@@ -384,12 +408,13 @@ def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = Fals
                 f"{q.shape}, got {tensor.shape} [Op:Attention]",
                 op="Attention",
             )
-    for m in mask:
+    mask, bias = parts_of(rest, biased)
+    for name, t in [*(("mask", m) for m in mask), *(("bias", b) for b in bias)]:
         wanted = (batch, heads, rows, columns)
-        for have, want in zip(m.shape.dims, wanted, strict=True):
+        for have, want in zip(t.shape.dims, wanted, strict=True):
             if have not in (None, 1) and want is not None and have != want:
                 raise InvalidArgumentError(
-                    f"Attention's mask must broadcast to {list(wanted)}, got {m.shape} "
+                    f"Attention's {name} must broadcast to {list(wanted)}, got {t.shape} "
                     "[Op:Attention]",
                     op="Attention",
                 )
@@ -405,40 +430,46 @@ def _shape(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = Fals
 
 
 def _vjp(op: Any, g_out: Any, g_weights: Any) -> Any:
-    q, k, v, *mask = op.inputs
+    q, k, v, *rest = op.inputs
     out, weights = op.outputs
     if g_weights is not None:
         raise LookupError("the gradient of Attention's weights is not defined")
     if g_out is None:
         g_out = zeros_like(out)
-    found = AttentionGrad([q, k, v, out, weights, g_out, *mask], **op.attrs)
-    return (*found, *[None for _ in mask])
+    slope = bool(op.attrs.get("biased")) and (op.needs is None or op.needs[-1])
+    found = AttentionGrad([q, k, v, out, weights, g_out, *rest], **op.attrs, slope=slope)
+    of_rest = [None for _ in rest]
+    if slope:
+        of_rest[-1] = found[3]
+    return (*found[:3], *of_rest)
 
 
 def _grad_impl(
-    q: Any, k: Any, v: Any, out: Any, weights: Any, g: Any, *mask: Any, scale: float,
-    causal: bool = False,
+    q: Any, k: Any, v: Any, out: Any, weights: Any, g: Any, *rest: Any, scale: float,
+    causal: bool = False, biased: bool = False, slope: bool = False,
 ) -> Any:  # fmt: skip
     xp = array_module(q)
     rows, columns = q.shape[1], k.shape[1]
-    mask = tuple(_masks(xp, mask, causal, rows, columns))
+    mask, bias = parts_of(rest, biased)
+    mask = _masks(xp, mask, causal, rows, columns)
     if weights.ndim == 1:  # what a GPU kept, which has no form for this way back
-        weights = _weights(q, k, mask, scale).astype(q.dtype, copy=False)
-    if not _compiled(q, k, v, weights, g):
+        weights = _weights(q, k, mask, scale, bias).astype(q.dtype, copy=False)
+    if bias or not _compiled(q, k, v, weights, g):
         kind = q.dtype
         q, k, v, weights, g = _wide(q, k, v, weights, g)
         dy = _heads_first(g)
         dv = matrix_product(weights.swapaxes(2, 3), dy)
         dp = matrix_product(dy, _heads_first(v).swapaxes(2, 3))
         total = (dp * weights).sum(-1, keepdims=True)
-        ds = weights * (dp - total) * q.dtype.type(scale)
+        ds = weights * (dp - total)
         if mask:
             ds = xp.where(mask[0] > 0, ds, q.dtype.type(0))
+        of_bias = [summed_to(ds, bias[0].shape).astype(kind)] if slope else []
+        ds = ds * q.dtype.type(scale)
         dq = matrix_product(ds, _heads_first(k))
         dk = matrix_product(ds.swapaxes(2, 3), _heads_first(q))
-        return tuple(
-            xp.ascontiguousarray(_heads_first(t).astype(kind, copy=False)) for t in (dq, dk, dv)
-        )
+        found = (_heads_first(t).astype(kind, copy=False) for t in (dq, dk, dv))
+        return (*(xp.ascontiguousarray(t) for t in found), *of_bias)
     dq, dk, dv = (recycling.empty(t.shape, np.dtype(np.float32)) for t in (q, k, v))
     factor = np.full(1, scale, np.float32)
     full = [_full_rows(m, rows, columns) for m in mask]
@@ -467,26 +498,42 @@ def _grad_impl(
     return dq, dk, dv
 
 
-def _grad_shape(q: Any, k: Any, v: Any, *rest: Any, **_: Any) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(t.shape, t.dtype) for t in (q, k, v))
+def summed_to(array: Any, shape: Sequence[int]) -> Any:
+    """The sums over the axes along which an array of `shape` was broadcast."""
+    axes = tuple(i for i, (n, m) in enumerate(zip(array.shape, shape, strict=True)) if n != m)
+    return array.sum(axes, keepdims=True) if axes else array
 
 
-def _grad_vjp(op: Any, gq: Any, gk: Any, gv: Any) -> Any:
+def _grad_shape(
+    q: Any, k: Any, v: Any, *rest: Any, slope: bool = False, **_: Any
+) -> tuple[TensorSpec, ...]:
+    made = (q, k, v, rest[-1]) if slope else (q, k, v)
+    return tuple(TensorSpec(t.shape, t.dtype) for t in made)
+
+
+def _grad_vjp(op: Any, *slopes: Any) -> Any:
     """Gradients of q, k, v and g: the derivative of the formula written in ops (second order is
     rare).  `out` and the weights count as functions of q, k and v."""
-    q, k, v, _, _, g, *mask = op.inputs
+    q, k, v, _, _, g, *rest = op.inputs
+    attrs = dict(op.attrs)
+    mask, bias = parts_of(rest, attrs.pop("biased", False))
     with GradientTape() as tape:
-        tape.watch([q, k, v, g])
-        found = _gradients_in_ops(q, k, v, g, mask, **op.attrs)
-    dq, dk, dv, dg = tape.gradient(found, [q, k, v, g], output_gradients=[gq, gk, gv])
-    return (dq, dk, dv, None, None, dg, *[None for _ in mask])
+        tape.watch([q, k, v, g, *bias])
+        found = _gradients_in_ops(q, k, v, g, mask, bias, **attrs)
+    dq, dk, dv, dg, *of_bias = tape.gradient(
+        found, [q, k, v, g, *bias], output_gradients=list(slopes)
+    )
+    return (dq, dk, dv, None, None, dg, *[None for _ in mask], *of_bias)
 
 
 def _gradients_in_ops(
-    q: Any, k: Any, v: Any, g: Any, mask: Sequence[Any], scale: float, causal: bool = False
-) -> list[Any]:
+    q: Any, k: Any, v: Any, g: Any, mask: Sequence[Any], bias: Sequence[Any], scale: float,
+    causal: bool = False, slope: bool = False,
+) -> list[Any]:  # fmt: skip
     kind, (q, k, v, g) = q.dtype, (cast(t, _F4) for t in (q, k, v, g))
     scores = einsum("btnh,bsnh->bnts", q, k) * scale
+    for b in bias:
+        scores = scores + cast(b, _F4)
     shown = [greater_equal(m, cast(0.5, m.dtype)) for m in mask]
     if causal:
         shown = [logical_and(m, causal_mask(q, k)) for m in shown] or [causal_mask(q, k)]
@@ -494,14 +541,16 @@ def _gradients_in_ops(
         scores = where(m, scores, constant(_MASKED))
     weights = softmax(scores)
     dp = einsum("btnh,bsnh->bnts", g, v)
-    ds = weights * (dp - reduce_sum(dp * weights, -1, True)) * scale
+    ds = weights * (dp - reduce_sum(dp * weights, -1, True))
     for m in shown:
         ds = where(m, ds, constant(0.0))
     found = [
-        einsum("bnts,bsnh->btnh", ds, k),
-        einsum("bnts,btnh->bsnh", ds, q),
+        einsum("bnts,bsnh->btnh", ds * scale, k),
+        einsum("bnts,btnh->bsnh", ds * scale, q),
         einsum("bnts,btnh->bsnh", weights, g),
     ]
+    if slope:
+        found.append(sum_to(ds, cast(bias[0], _F4)))
     return [cast(t, kind) for t in found]
 
 

@@ -629,10 +629,8 @@ def dot_product_attention(
             "`dot_product_attention` only supports 4D inputs. Received: query.shape="
             f"{query.shape}, key.shape={key.shape}, value.shape={value.shape}."
         )
-    if bias is None and (scale is None or isinstance(scale, int | float)):
-        return attention.dot_product_attention(
-            query, key, value, mask=mask, scale=scale, is_causal=is_causal
-        )
+    if scale is None or isinstance(scale, int | float):
+        return attention.dot_product_attention(query, key, value, bias, mask, scale, is_causal)
     heads, shared = query.shape[2], key.shape[2]
     if heads is not None and shared is not None and heads > shared > 1:
         key = hr.repeat(key, heads // shared, axis=2)

@@ -6,9 +6,10 @@
 | float32 and float64, other sizes, older GPUs, what cuDNN has no engine for | `ops.attention` |
 
 Arrays stay [batch, rows, heads, size]; cuDNN is told so.  A mask becomes a bias of the same
-shape, 0 or so negative that its exponential is 0; `causal` is cuDNN's own, which leaves out
-half of the work.  Besides the results it gives logarithms of the softmax's sums, one float32
-per query: they stand in the weights' place, as a vector, by which the way back knows them.
+shape, 0 (or the bias that is given) or so negative that its exponential is 0; `causal` is
+cuDNN's own, which leaves out half of the work.  Besides the results it gives logarithms of the
+softmax's sums, one float32 per query: they stand in the weights' place, as a vector, by which
+the way back knows them.
 
 A query that sees no key at all is a mean of all values in `ops.attention`, whose scores have no
 gradient.  cuDNN knows no such thing: a kernel of our own writes those rows, and their sums are
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..attention import parts_of, summed_to
 from ..determinism import is_deterministic
 from ..dtypes import DType, as_dtype
 from .device import Kernel, current
@@ -47,7 +49,8 @@ class AttentionPlan(NamedTuple):
         size, value_size: of a head.
         scale: of the scores.
         causal: whether a query sees no key behind its own place.
-        mask: its batch, heads and queries (each may be 1), or None.
+        bias: batch, heads and queries (each may be 1) of what is added to the scores, or None.
+        slope: batch and heads (each may be 1) of the gradient of the bias, or None.
         steady: only engines that give the same result every time.
     """
 
@@ -61,7 +64,8 @@ class AttentionPlan(NamedTuple):
     value_size: int
     scale: float
     causal: bool
-    mask: tuple[int, int, int] | None
+    bias: tuple[int, int, int] | None
+    slope: tuple[int, int] | None
     steady: bool
 
 
@@ -86,7 +90,8 @@ def describe(plan: AttentionPlan, cudnn: Any, handle: Any = None) -> Described:
     """A plan's graph, not yet built.
 
     Its tensors are q, k, v, then forward perhaps the bias, the results and the sums; backward
-    the results, their gradients, the sums, perhaps the bias, the gradients of q, k and v.
+    the results, their gradients, the sums, perhaps the bias, the gradients of q, k and v, and
+    perhaps of the bias, which has all queries and keys.
     """
     kind, wide = getattr(cudnn.data_type, DTYPES[plan.dtype]), cudnn.data_type.FLOAT
     graph = cudnn.pygraph(
@@ -111,8 +116,8 @@ def describe(plan: AttentionPlan, cudnn: Any, handle: Any = None) -> Described:
     q, k, v = (tensor(name) for name in "qkv")
     options: dict[str, Any] = {"attn_scale": float(plan.scale)}
     bias = []
-    if plan.mask is not None:
-        layouts["bias"] = _dense(*plan.mask, plan.keys)
+    if plan.bias is not None:
+        layouts["bias"] = _dense(*plan.bias, plan.keys)
         bias = [tensor("bias")]
         options["bias"] = bias[0]
     if plan.causal:
@@ -123,13 +128,18 @@ def describe(plan: AttentionPlan, cudnn: Any, handle: Any = None) -> Described:
         _write(stats, layouts["stats"], wide)
         return Described(graph, [q, k, v, *bias, o, stats])
     o, slope, stats = tensor("o"), tensor("dO"), tensor("stats", wide)
+    of_bias = []
+    if plan.slope is not None:
+        layouts["dBias"] = _dense(*plan.slope, plan.queries, plan.keys)
+        of_bias = [tensor("dBias")]
+        options["dBias"] = of_bias[0].set_output(True)
     made = graph.sdpa_backward(
         q=q, k=k, v=v, o=o, dO=slope, stats=stats,
         use_deterministic_algorithm=plan.steady, **options,
     )  # fmt: skip
     for t, name in zip(made, "qkv", strict=True):
         _write(t, layouts[name], kind)
-    return Described(graph, [q, k, v, o, slope, stats, *bias, *made])
+    return Described(graph, [q, k, v, o, slope, stats, *bias, *made, *of_bias])
 
 
 def _write(tensor: Any, layout: dict[str, list[int]], data_type: Any) -> None:
@@ -194,30 +204,38 @@ def _blind_rows(name: str, read: Any, sums: Any, out: Any, plan: AttentionPlan) 
     current().launch(kernel, plan.batch * plan.heads, 128, [read, sums, out, *sizes])
 
 
-def _bias_and_blind(mask: Any, plan: AttentionPlan) -> tuple[Any, Any]:
-    """The bias [batch or 1, heads or 1, queries or 1, keys] of a mask, and which queries see no
-    key, bool [batch or 1, heads or 1, queries or 1]."""
+def _bias_of(mask: Sequence[Any], bias: Sequence[Any], plan: AttentionPlan) -> Any:
+    """What is added to the scores, [batch or 1, heads or 1, queries or 1, keys]; None if
+    nothing is."""
+    if not (mask or bias):
+        return None
+    xp, kind = current().xp, np.dtype(as_dtype(plan.dtype).np_dtype)
+    found = bias[0] if bias else np.float32(0)
+    if mask:
+        found = xp.where(mask[0] > 0, found, np.float32(_HIDDEN[plan.dtype])).astype(kind)
+    return xp.ascontiguousarray(xp.broadcast_to(found, (*found.shape[:3], plan.keys)))
+
+
+def _blind(mask: Any, plan: AttentionPlan) -> Any:
+    """Which queries see no key, bool [batch or 1, heads or 1, queries or 1]."""
     xp, seen = current().xp, mask > 0
     if plan.causal:
-        both = seen & (xp.arange(plan.queries)[:, None] >= xp.arange(plan.keys))
-    else:
-        both = seen
-    bias = xp.where(seen, np.float32(0), np.float32(_HIDDEN[plan.dtype])).astype(mask.dtype)
-    bias = xp.broadcast_to(bias, (*bias.shape[:3], plan.keys))
-    return xp.ascontiguousarray(bias), ~both.any(-1)
+        seen = seen & (xp.arange(plan.queries)[:, None] >= xp.arange(plan.keys))
+    return ~seen.any(-1)
 
 
 # -- the calls --------------------------------------------------------------------------------
 
 
 def _plan(
-    way: str, q: Any, k: Any, v: Any, mask: Sequence[Any], scale: float, causal: bool
-) -> AttentionPlan:
+    way: str, q: Any, k: Any, v: Any, added: Sequence[Any], scale: float, causal: bool,
+    slope: Any = None,
+) -> AttentionPlan:  # fmt: skip
     batch, queries, heads, size = q.shape
-    of_mask = tuple(mask[0].shape[:3]) if mask else None
+    dims = np.broadcast_shapes(*(a.shape[:3] for a in added)) if added else None
     return AttentionPlan(
         way, q.dtype.name, batch, heads, queries, k.shape[1], size, v.shape[3], float(scale),
-        causal, of_mask, is_deterministic(),
+        causal, dims, slope, is_deterministic(),
     )  # fmt: skip
 
 
@@ -231,19 +249,24 @@ def _takes(q: Any, k: Any, v: Any) -> bool:
     )
 
 
-def forward(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = False) -> Any:
+def forward(
+    q: Any, k: Any, v: Any, *rest: Any, scale: float, causal: bool = False, biased: bool = False
+) -> Any:
     """The results [batch, queries, heads, value size], and a vector kept for `backward`;
     NotImplemented where cuDNN does not do it.
 
     Args:
         q, k, v: [batch, queries or keys, heads, size].
-        mask: at most one, [batch or 1, heads or 1, queries or 1, keys or 1]; above 0: seen.
+        rest: perhaps a mask, above 0 where a key is seen, and if `biased` what is added to the
+            scores; both [batch or 1, heads or 1, queries or 1, keys or 1].
         scale: of the scores.
         causal: whether a query sees no key behind its own place.
+        biased: whether there is a bias.
     """
     if not _takes(q, k, v):
         return NotImplemented
-    plan = _plan("forward", q, k, v, mask, scale, causal)
+    mask, bias = parts_of(rest, biased)
+    plan = _plan("forward", q, k, v, rest, scale, causal)
     found = find(plan, describe)
     if found is None:
         return NotImplemented
@@ -251,32 +274,33 @@ def forward(q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool = Fal
     q, k, v = (xp.ascontiguousarray(t) for t in (q, k, v))
     out = xp.empty((*q.shape[:3], v.shape[3]), q.dtype)
     sums = xp.empty((plan.batch, plan.heads, plan.queries), np.float32)
-    if not mask:
-        run(found, (q, k, v, out, sums))
-    else:
-        bias, blind = _bias_and_blind(mask[0], plan)
-        run(found, (q, k, v, bias, out, sums))
-        sums = xp.where(blind, np.float32(_BLIND), sums)
+    added = _bias_of(mask, bias, plan)
+    run(found, (q, k, v, *([] if added is None else [added]), out, sums))
+    if mask:
+        sums = xp.where(_blind(mask[0], plan), np.float32(_BLIND), sums)
         _blind_rows("write_blind_rows", v, sums, out, plan)
     # In the dtype of the other results, as the graph expects it.
     return out, sums.reshape(-1).view(q.dtype)
 
 
 def backward(
-    q: Any, k: Any, v: Any, out: Any, kept: Any, g: Any, *mask: Any, scale: float,
-    causal: bool = False,
+    q: Any, k: Any, v: Any, out: Any, kept: Any, g: Any, *rest: Any, scale: float,
+    causal: bool = False, biased: bool = False, slope: bool = False,
 ) -> Any:  # fmt: skip
-    """Gradients of q, k and v; NotImplemented for what `forward` did not make, and where cuDNN
-    has only the way there.
+    """Gradients of q, k and v, and with `slope` of the bias; NotImplemented for what `forward`
+    did not make, and where cuDNN has only the way there.
 
     Args:
-        q, k, v, mask, scale, causal: as in `forward`.
+        q, k, v, rest, scale, causal, biased: as in `forward`.
         out, kept: of `forward`.
         g: the gradient of the results.
+        slope: whether the gradient of the bias is wanted.
     """
     if kept.ndim != 1:
         return NotImplemented
-    plan = _plan("backward", q, k, v, mask, scale, causal)
+    mask, bias = parts_of(rest, biased)
+    dims = tuple(bias[0].shape[:2]) if slope else None
+    plan = _plan("backward", q, k, v, rest, scale, causal, dims)
     found = find(plan, describe)
     if found is None:  # large heads on sm_80; one query and one key
         return NotImplemented
@@ -284,8 +308,12 @@ def backward(
     q, k, v, out, g = (xp.ascontiguousarray(t) for t in (q, k, v, out, g))
     sums = kept.view(np.float32)
     made = [xp.empty(t.shape, t.dtype) for t in (q, k, v)]
-    bias = [_bias_and_blind(m, plan)[0] for m in mask]
-    run(found, (q, k, v, out, g, sums, *bias, *made))
+    if dims is not None:
+        made.append(xp.empty((*dims, plan.queries, plan.keys), q.dtype))
+    added = _bias_of(mask, bias, plan)
+    run(found, (q, k, v, out, g, sums, *([] if added is None else [added]), *made))
     if mask:
         _blind_rows("add_blind_rows", g, sums, made[2], plan)
+    if dims is not None:
+        made[3] = summed_to(made[3], bias[0].shape)
     return tuple(made)

@@ -110,6 +110,17 @@ def hr_attention(q, k, v, **options):
     return dot_product_attention(q, k, v, **options)
 
 
+@pytest.mark.parametrize("mask", ["none", "keys"])
+@pytest.mark.parametrize("dims", [(1, 3, 17, 23), (2, 1, 1, 23)], ids=str)
+def test_attention_with_a_bias(gpus, dims, mask):
+    def run(q, k, v, bias):
+        return hr_attention(q, k, v, bias=bias, mask=MASKS[mask], scale=0.25)
+
+    arrays = [*heads(), rng(4).normal(size=dims).astype("f4")]
+    run = in_dtype("bfloat16", run)
+    same(on("gpu:0", run, arrays), on("cpu:0", run, arrays), CLOSE["bfloat16"])
+
+
 @pytest.mark.parametrize(
     "sizes",
     [{"size": 12}, {"size": 256, "wide": 256}, {"queries": 1, "keys": 1}, {"queries": 1}],

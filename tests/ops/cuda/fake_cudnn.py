@@ -96,19 +96,26 @@ class pygraph:
         return self._node("sdpa", run, 2, _no_attention(self.kind, q, v))
 
     def sdpa_backward(self, *, q, k, v, o, dO, stats, attn_scale, use_deterministic_algorithm,
-                      bias=None, use_causal_mask=False):  # fmt: skip
+                      bias=None, dBias=None, use_causal_mask=False):  # fmt: skip
         def run(at):
             p = np.exp(_scores(at, q, k, bias, attn_scale, use_causal_mask) - at(stats))
             total = (at(dO) * at(o)).sum(-1, keepdims=True)
-            ds = p * (at(dO) @ at(v).swapaxes(2, 3) - total) * attn_scale
-            yield ds @ at(k)
-            yield ds.swapaxes(2, 3) @ at(q)
+            ds = p * (at(dO) @ at(v).swapaxes(2, 3) - total)
+            yield ds @ at(k) * attn_scale
+            yield ds.swapaxes(2, 3) @ at(q) * attn_scale
             yield p.swapaxes(2, 3) @ at(dO)
+            if dBias is not None:
+                assert dBias.dim[2:] == list(ds.shape[2:])
+                axes = tuple(i for i in (0, 1) if dBias.dim[i] == 1)
+                yield ds.sum(axes, keepdims=True)
 
         why = _no_attention(self.kind, q, v)
         if q.dim[2] == k.dim[2] == 1:
             why = "s_q = s_kv = 1 is not supported."
-        return self._node("sdpa_backward", run, 3, why)
+        made = self._node("sdpa_backward", run, 3, why)
+        if dBias is not None:
+            self.made = [*made, dBias]
+        return made
 
     def batchnorm(self, *, input, scale, bias, in_running_mean, in_running_var, epsilon,
                   momentum):  # fmt: skip

@@ -52,14 +52,15 @@ def masks(sizes, dtype):
     return {"none": [], **{name: [m.astype(kind)] for name, m in found.items()}}
 
 
-def both(q, k, v, g, mask, **attrs):
+def both(q, k, v, g, rest, **attrs):
     """Results and gradients by the GPU's forms, and by the generic forms of the same numbers in
     float32."""
-    out, kept = Attention.form("gpu")(q, k, v, *mask, **attrs)
-    got = [out, *AttentionGrad.form("gpu")(q, k, v, out, kept, g, *mask, **attrs)]
-    q, k, v, g, *mask = (a.astype("f4") for a in (q, k, v, g, *mask))
-    out, kept = Attention.impl(q, k, v, *mask, **attrs)
-    return got, [out, *AttentionGrad.impl(q, k, v, out, kept, g, *mask, **attrs)]
+    slope = {"slope": True} if attrs.get("biased") else {}
+    out, kept = Attention.form("gpu")(q, k, v, *rest, **attrs)
+    got = [out, *AttentionGrad.form("gpu")(q, k, v, out, kept, g, *rest, **attrs, **slope)]
+    q, k, v, g, *rest = (a.astype("f4") for a in (q, k, v, g, *rest))
+    out, kept = Attention.impl(q, k, v, *rest, **attrs)
+    return got, [out, *AttentionGrad.impl(q, k, v, out, kept, g, *rest, **attrs, **slope)]
 
 
 def close(got, want, dtype):
@@ -81,6 +82,20 @@ def test_results_and_gradients(sizes, dtype, causal):
             error.add_note(f"mask: {name}")
             raise
         assert fake_cudnn.pygraph.executed == ["sdpa", "sdpa_backward"]
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
+@pytest.mark.parametrize("masked", ["none", "left", "heads"])
+@pytest.mark.parametrize(
+    "dims", [(1, 3, 4, 6), (2, 1, 4, 6), (1, 1, 1, 6), (2, 3, 4, 1)], ids=str
+)
+def test_a_bias_and_its_gradient(dims, masked, causal):
+    sizes = (2, 4, 6, 3, 8, 8)
+    rest = masks(sizes, "float16")[masked]
+    bias = np.random.default_rng(2).normal(size=dims).astype("f2")
+    attrs = {"scale": 0.3, "causal": causal, "biased": True}
+    close(*both(*arrays(sizes, "float16"), [*rest, bias], **attrs), "float16")
+    assert fake_cudnn.pygraph.executed == ["sdpa", "sdpa_backward"]
 
 
 def test_arrays_may_lie_in_other_orders():

@@ -208,7 +208,8 @@ def for_sm_90(frontend):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("mask", [None, (2, 1, 1), (1, 3, 5)], ids=str)
 def test_graphs_of_attention_are_valid(frontend, way, dtype, causal, mask):
-    plan = attention.AttentionPlan(way, dtype, 2, 3, 5, 7, 16, 8, 0.25, causal, mask, False)
+    sizes = (2, 3, 5, 7, 16, 8)
+    plan = attention.AttentionPlan(way, dtype, *sizes, 0.25, causal, mask, None, False)
     graph, tensors, _ = attention.describe(plan, for_sm_90(frontend), 1)
     try:
         graph.validate()
