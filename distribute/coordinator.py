@@ -20,11 +20,19 @@ from ..ops import nest
 from ..ops.errors import CancelledError, UnavailableError
 from .data_service.shipping import unpack_error
 from .parameter_server.packing import pack
+from .parameter_server.server_variable import here
 from .parameter_server.strategy import ParameterServerStrategy
 from .parameter_server.worker import PerWorkerReference
 from .ray_cluster import ray_module
 
-__all__ = ["ClusterCoordinator", "PerWorkerDataset", "PerWorkerValues", "RemoteValue"]
+__all__ = [
+    "ClusterCoordinator",
+    "PerWorkerDataset",
+    "PerWorkerValue",
+    "PerWorkerValues",
+    "RemoteValue",
+    "experimental_get_current_worker_index",
+]
 
 _MOST_QUEUED = 256
 _MOST_ATTEMPTS = 10
@@ -66,6 +74,23 @@ class PerWorkerValues:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._reference.__reduce__()
+
+
+PerWorkerValue = PerWorkerValues  # TensorFlow's name
+
+
+def experimental_get_current_worker_index() -> int:
+    """The number of the worker that runs a scheduled function, for that function.
+
+    Raises:
+        RuntimeError: it is called elsewhere.
+    """
+    if here.worker_index is None:
+        raise RuntimeError(
+            "Cannot retrieve the worker index: experimental_get_current_worker_index() is for "
+            "functions that ClusterCoordinator.schedule runs on a worker"
+        )
+    return here.worker_index
 
 
 class PerWorkerIterator(PerWorkerValues):

@@ -273,10 +273,9 @@ class MirroredExtended(SynchronousExtended):
         """See `StrategyExtended.local_results`."""
         if isinstance(value, (DistributedValues, DistributedVariable)):
             return tuple(value.values)
-        leaves = nest.flatten(value)
-        if nest.is_nested(value) and any(isinstance(v, DistributedValues) for v in leaves):
+        if nest.is_nested(value):
             return tuple(select(value, i) for i in range(self.local_replicas))
-        return (value,) * (1 if len(self.replicas) == 1 else self.local_replicas)
+        return (value,)
 
     # -- input ------------------------------------------------------------------------------
 

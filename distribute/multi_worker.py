@@ -20,7 +20,7 @@ import numpy as np
 from ..ops import api as hr, nest
 from ..ops.context import current
 from ..ops.devices import HOST, devices
-from ..ops.errors import FailedPreconditionError
+from ..ops.errors import FailedPreconditionError, InvalidArgumentError
 from ..ops.function import Function, functions_run_eagerly
 from ..ops.placement import to_host
 from ..ops.string_array import StringArray
@@ -179,7 +179,7 @@ class MultiWorkerExtended(SynchronousExtended):
         """The workers' values joined along `axis`; all of them must call it."""
         tensor = hr.convert_to_tensor(select(value, 0))
         if tensor.shape.rank == 0:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"gather needs values with an axis {axis} to join along, got a scalar; use "
                 "reduce"
             )

@@ -16,6 +16,7 @@ from typing import Any
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
 from ..ops.devices import pinned
+from ..ops.errors import InvalidArgumentError
 from .context import entered, get_replica_context, has_strategy
 from .reduce_op import ReduceOp
 from .replica_context import ValueContext
@@ -133,7 +134,7 @@ class StrategyExtended(abc.ABC):
         parts = [hr.convert_to_tensor(part) for part in self.local_results(value)]
         for part in parts:
             if part.shape.rank == 0:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"gather needs components with an axis {axis} to join along, got a scalar; "
                     "use reduce, or experimental_local_results"
                 )

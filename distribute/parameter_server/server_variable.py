@@ -37,6 +37,7 @@ class _Here:
         fresh: names of those pulled in the run that is under way; None outside of runs, where
             every read pulls.
         used: those that runs have read whole.
+        worker_index: this worker's number; None in other processes.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class _Here:
         self.known: dict[str, ServerVariable] = {}
         self.fresh: set[str] | None = None
         self.used: dict[str, ServerVariable] = {}
+        self.worker_index: int | None = None
 
     def begin(self) -> None:
         """A run begins: what was pulled is out of date."""

@@ -137,7 +137,7 @@ class ParameterServerStrategy(Strategy):
         store = Store(handles)
         self._cluster_resolver = cluster_resolver
         self._max_staleness = max_staleness
-        self.workers = [worker.remote(names) for _ in range(workers)]
+        self.workers = [worker.remote(names, i) for i in range(workers)]
         ray.get([h.pid.remote() for h in [*handles, *self.workers]])
         self._finalizer = weakref.finalize(
             self, _end, ray, [*handles, *self.workers], None if checkpoint_dir else folder

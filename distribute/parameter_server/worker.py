@@ -58,10 +58,11 @@ def _own_value(key: str, packed: bytes, iterates: bool) -> Any:
 class WorkerActor:
     """Runs in a process of its own, one call at a time."""
 
-    def __init__(self, servers: list[str]):
+    def __init__(self, servers: list[str], index: int):
         from ...ops.function import run_functions_eagerly
 
         ray = ray_module("ParameterServerStrategy")
+        here.worker_index = index
         here.store = Store([ray.get_actor(name, namespace=NAMESPACE) for name in servers])
         run_functions_eagerly(True)
         self._functions: OrderedDict[bytes, Any] = OrderedDict()

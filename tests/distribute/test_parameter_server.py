@@ -99,6 +99,19 @@ def test_variables_lie_on_servers_and_functions_run_on_workers(shared):
     np.testing.assert_array_equal(found[0]["row"], 2 * table[[5, 0, 5]])
 
 
+def test_functions_know_their_worker(shared):
+    _, coord = shared
+    index = coordinator.experimental_get_current_worker_index
+    with pytest.raises(RuntimeError, match="schedule"):
+        index()
+
+    def slow():
+        time.sleep(0.05)
+        return index()
+
+    assert set(coord.fetch([coord.schedule(slow) for _ in range(8)])) == {0, 1}
+
+
 def test_errors_cancel_what_has_not_begun(shared):
     _, coord = shared
 
