@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["NETWORKS", "Network"]
+__all__ = ["NETWORKS", "Network", "resnet", "transformer"]
 
 
 class Network(NamedTuple):
@@ -88,7 +88,8 @@ def _torch_lstm(torch: Any) -> Any:
     return Last()
 
 
-def _resnet50(keras: Any) -> Any:
+def resnet(keras: Any, depths: tuple[int, ...] = (3, 4, 6, 3)) -> Any:
+    """ResNet-50, or one of other depths."""
     layers = keras.layers
 
     def normed(h: Any, filters: int, size: int, strides: int = 1) -> Any:
@@ -98,7 +99,7 @@ def _resnet50(keras: Any) -> Any:
     inputs = keras.Input((224, 224, 3))
     h = layers.ReLU()(normed(inputs, 64, 7, 2))
     h = layers.MaxPooling2D(3, 2, padding="same")(h)
-    for stage, blocks in enumerate((3, 4, 6, 3)):
+    for stage, blocks in enumerate(depths):
         filters = 64 << stage
         for block in range(blocks):
             strides = 2 if stage and not block else 1
@@ -118,10 +119,11 @@ def _torch_resnet50(torch: Any) -> Any:
     return resnet50().to(memory_format=torch.channels_last)
 
 
-def _transformer(keras: Any) -> Any:
+def transformer(keras: Any, depth: int = 12) -> Any:
+    """A Transformer's encoder of `depth` layers."""
     layers = keras.layers
     h = inputs = keras.Input((512, 768))
-    for _ in range(12):
+    for _ in range(depth):
         inner = layers.LayerNormalization(epsilon=1e-5)(h)
         inner = layers.MultiHeadAttention(12, 64)(inner, inner)
         h = layers.Add()([h, inner])
@@ -185,9 +187,9 @@ NETWORKS = {
         operations=_OPERATIONS, share=0.7,
     ),
     "resnet50": Network(
-        _resnet50, _torch_resnet50, (224, 224, 3), 1000, 256, True, True, (None, 0.9)
+        resnet, _torch_resnet50, (224, 224, 3), 1000, 256, True, True, (None, 0.9)
     ),
     "transformer": Network(
-        _transformer, _torch_transformer, (512, 768), 1000, 32, True, False, (None, 0.9)
+        transformer, _torch_transformer, (512, 768), 1000, 32, True, False, (None, 0.9)
     ),
 }  # fmt: skip
