@@ -16,15 +16,16 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..io.checkpoint import Checkpoint
-from ..io.checkpoint_graph import ObjectGraph
-from ..io.checkpoint_manager import CheckpointManager
 from ..ops.dtypes import int64
 from ..ops.errors import InvalidArgumentError
 from ..ops.variable import Variable
 from .context import entered, get_strategy
+
+if TYPE_CHECKING:
+    from ..io.checkpoint import Checkpoint
+    from ..io.checkpoint_manager import CheckpointManager
 
 __all__ = ["RESTART_CODE", "PreemptionCheckpointHandler", "TerminationConfig"]
 
@@ -90,6 +91,9 @@ class PreemptionCheckpointHandler:
         checkpoint_dir: Any = None,
         termination_config: TerminationConfig | None = None,
     ):
+        from ..io.checkpoint import Checkpoint  # brings protobuf
+        from ..io.checkpoint_manager import CheckpointManager
+
         given = checkpoint_or_checkpoint_manager
         if isinstance(given, Checkpoint) and not checkpoint_dir:
             raise InvalidArgumentError(
@@ -286,6 +290,8 @@ def _strategy_of(resolver: Any, checkpoint: Checkpoint) -> Any:
     Raises:
         InvalidArgumentError: there are several workers, but no strategy can be found.
     """
+    from ..io.checkpoint_graph import ObjectGraph  # brings protobuf
+
     found = getattr(resolver, "_strategy", None)
     if found is not None:
         return found

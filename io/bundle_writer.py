@@ -80,7 +80,7 @@ def _write_array(file: Any, value: Any) -> tuple[int, int]:
         array = array.astype(array.dtype.newbyteorder("<"))
     data = array.reshape(-1).view(np.uint8)
     if data.size:
-        file.write(memoryview(data))
+        file.write(data.data)
     return data.size, mask(crc32c(data))
 
 

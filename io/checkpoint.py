@@ -20,18 +20,13 @@ from ..ops.string_array import StringArray
 from ..ops.variable import Variable
 from . import gfile
 from .bundle_writer import write_bundle
-from .checkpoint_graph import (
-    OBJECT_GRAPH_KEY,
-    ObjectGraph,
-    attribute_children,
-    children_of,
-    is_trackable,
-)
+from .checkpoint_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from .checkpoint_options import CheckpointOptions
 from .checkpoint_restore import CheckpointLoadStatus, InitializationOnlyStatus, Restoration
 from .checkpoint_state import update_checkpoint_state
 from .filesystems import is_remote
 from .tensor_bundle import BundleReader
+from .trackable import attribute_children, children_of, is_trackable
 
 __all__ = ["Checkpoint"]
 

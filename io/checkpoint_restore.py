@@ -17,18 +17,10 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from ..ops.errors import DataLossError
-from .checkpoint_graph import (
-    OBJECT_GRAPH_KEY,
-    ObjectGraph,
-    children_of,
-    is_trackable,
-    proto_paths,
-    restore_values,
-    value_key,
-    values_of,
-)
+from .checkpoint_graph import OBJECT_GRAPH_KEY, ObjectGraph, proto_paths, value_key
 from .checkpoint_messages import TrackableObjectGraph
 from .tensor_bundle import BundleReader
+from .trackable import children_of, is_trackable, restore_values, values_of
 
 __all__ = ["CheckpointLoadStatus", "InitializationOnlyStatus", "Restoration", "read_graph"]
 

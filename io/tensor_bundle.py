@@ -192,7 +192,7 @@ class BundleReader:
         try:
             with self._lock:
                 file.seek(start)
-                found = file.readinto(memoryview(data)) if size else 0
+                found = file.readinto(data.data) if size else 0
         except OSError as error:
             raise file_error(error, path) from None
         if (found or 0) != size:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ...io.checkpoint_graph import attribute_children, is_trackable
+from ...io.trackable import attribute_children, is_trackable
 from ...ops.variable import Variable
 
 __all__ = ["layer_alias", "layer_children", "optimizer_alias", "optimizer_children"]

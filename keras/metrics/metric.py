@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...io.checkpoint_graph import attribute_children
+from ...io.trackable import attribute_children
 from ...ops import api as hr
 from ...ops.context import init_scope
 from .. import dtype_policies, initializers

@@ -6,9 +6,6 @@ import os
 import re
 from typing import Any
 
-from ...io.bundle_writer import bundle_exists
-from ...io.checkpoint import Checkpoint
-from ...io.checkpoint_state import update_checkpoint_state
 from ...ops.errors import AlreadyExistsError
 
 __all__ = ["is_checkpoint_path", "load_checkpoint_weights", "save_checkpoint_weights"]
@@ -29,6 +26,9 @@ def save_checkpoint_weights(model: Any, path: str, overwrite: bool) -> None:
     Raises:
         AlreadyExistsError: it exists and `overwrite` is False.
     """
+    from ...io.bundle_writer import bundle_exists  # brings protobuf
+    from ...io.checkpoint_state import update_checkpoint_state
+
     if not overwrite and bundle_exists(path):
         raise AlreadyExistsError(
             f"{path} exists already; pass overwrite=True to replace it, or another filepath"
@@ -53,6 +53,8 @@ def load_checkpoint_weights(model: Any, path: str) -> None:
         raise ValueError(f"{path} does not fit the model '{model.name}': {error}") from None
 
 
-def _checkpoint(model: Any) -> Checkpoint:
+def _checkpoint(model: Any) -> Any:
+    from ...io.checkpoint import Checkpoint  # brings protobuf
+
     optimizer = getattr(model, "optimizer", None)
     return Checkpoint(model) if optimizer is None else Checkpoint(model, optimizer=optimizer)

@@ -11,7 +11,7 @@ import pytest
 
 import headrace as hr
 from headrace import train
-from headrace.io import bundle_writer, checkpoint_graph, tensor_bundle
+from headrace.io import bundle_writer, checkpoint_graph, tensor_bundle, trackable
 from headrace.io.checkpoint_messages import TrackableObjectGraph
 from headrace.ops.string_array import StringArray
 
@@ -52,7 +52,7 @@ def everything(start):
 def flat(objects):
     graph = checkpoint_graph.ObjectGraph(objects)
     return {
-        path: checkpoint_graph._raw(obj)
+        path: trackable._raw(obj)
         for path, obj in zip(graph.paths, graph.objects, strict=True)
         if isinstance(obj, hr.Variable)
     }
@@ -126,7 +126,7 @@ class TestLater:
         status.assert_existing_objects_matched()
         assert fresh(0.0) == 4.0
         status.assert_consumed()
-        assert "_waiting_restores" not in checkpoint_graph.children_of(fresh)
+        assert "_waiting_restores" not in trackable.children_of(fresh)
 
     def test_are_restored_in_traced_functions(self, tmp_path):
         model = Late()
