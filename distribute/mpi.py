@@ -131,8 +131,11 @@ class Watch:
         self._lock = threading.Lock()
         self._comm.Barrier()
         atexit.register(self._close)
-        thread = threading.Thread(target=self._run, name="headrace-mpi-watch", daemon=True)
-        thread.start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="headrace-mpi-watch", daemon=True
+        )
+        self._thread.start()
 
     @contextlib.contextmanager
     def meeting(self, what: str) -> Iterator[None]:
@@ -147,13 +150,15 @@ class Watch:
 
     def _close(self) -> None:
         """Give the window back: all ranks do, when they end."""
+        self._ended.set()
+        self._thread.join()  # it writes into the window
         if not self._mpi.Is_finalized():
             self._window.Unlock_all()
             self._window.Free()
 
     def _run(self) -> None:
         pause = min(1.0, self._timeout_s / 4)
-        while True:
+        while not self._ended.is_set():
             self._pause(pause)
             inside = self._inside
             if inside is None:
@@ -175,9 +180,9 @@ class Watch:
     def _pause(self, seconds: float) -> None:
         """Sleep, and show the others that this process runs."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0 and not self._ended.is_set():
             self._reached[1] += 1
-            time.sleep(min(left, 0.5))
+            self._ended.wait(min(left, 0.5))
 
     def _why(self, number: int, pause_s: float) -> str:
         """Which ranks call `number` waits for, in words."""

@@ -5,7 +5,7 @@ communication.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,14 @@ class Silent(Communicator):
 
     def meet(self, what: str) -> None:
         """Return at once."""
+
+    def gather_objects(self, value: Any, what: str) -> list[Any]:
+        """As if all had the same."""
+        return [value] * self.size
+
+    def sum_counts(self, counts: Sequence[int], what: str) -> list[int]:
+        """As if all had the same."""
+        return [int(n) * self.size for n in counts]
 
 
 def make_model() -> Any:

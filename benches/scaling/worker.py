@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,17 +20,21 @@ import headrace as hr
 from headrace.distribute.mpi import load_mpi
 
 
+def silenced(me: Any) -> Any:
+    """A strategy whose replicas communicate nothing."""
+    found = hr.distribute.MultiWorkerMirroredStrategy()
+    (replica,) = found.extended.replicas
+    replica.communicator = found.extended.communicator = jobs.Silent(me.rank, me.size)
+    return found
+
+
 def measured_steps(rounds: int = 5) -> dict:
     """Seconds per step alone on one core, beside the others without communication, and with."""
     strategy = hr.distribute.MultiWorkerMirroredStrategy()
     me = strategy.extended.communicator
-    silent = hr.distribute.MultiWorkerMirroredStrategy()
     together = jobs.stepper(strategy, me.size)
     alone = jobs.stepper(hr.distribute.get_strategy(), 1)
-    quiet = jobs.Silent(me.rank, me.size)
-    run_quiet = jobs.stepper(silent, me.size)
-    (replica,) = silent.extended.replicas
-    replica.communicator = silent.extended.communicator = quiet
+    run_quiet = jobs.stepper(silenced(me), me.size)
 
     def in_step(run, steps=15):
         me.meet("the start of a measurement")
@@ -72,6 +77,9 @@ def measured_records(folder: str, rounds: int = 3) -> dict:
     steps = 60
     with strategy.scope():
         model = jobs.make_model()
+    silent = silenced(me)
+    with silent.scope():
+        control = jobs.make_model()
     single = jobs.make_model()
     together, alone = dataset(jobs.BATCH * me.size), dataset(jobs.BATCH)
     rows = []
@@ -83,10 +91,11 @@ def measured_records(folder: str, rounds: int = 3) -> dict:
                 began = time.perf_counter()
                 single.fit(alone, steps_per_epoch=steps, verbose=0)
                 figures["alone"] = (time.perf_counter() - began) / steps
-        me.meet("a start")
-        began = time.perf_counter()
-        model.fit(together, steps_per_epoch=steps, verbose=0)
-        figures["together"] = (time.perf_counter() - began) / steps
+        for name, trained in (("control", control), ("together", model)):
+            me.meet("a start")
+            began = time.perf_counter()
+            trained.fit(together, steps_per_epoch=steps, verbose=0)
+            figures[name] = (time.perf_counter() - began) / steps
         rows.append({k: max(me.gather_objects(v, "figures")) for k, v in figures.items()})
     return {"rows": rows[1:]}
 
