@@ -159,10 +159,10 @@ def attention(
     inputs = [to_tensor(t, None) for t in (query, key, value)]
     for extra in (mask, bias):
         if extra is not None:
-            extra = cast(extra, inputs[0].dtype)
-            while extra.shape.rank < 4:
-                extra = extra[None]
-            inputs.append(extra)
+            whole: Any = cast(extra, inputs[0].dtype)
+            while whole.shape.rank < 4:
+                whole = whole[None]
+            inputs.append(whole)
     biased = bias is not None
     out, weights = Attention(inputs, scale=float(scale), causal=bool(causal), biased=biased)
     return out, weights
