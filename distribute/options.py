@@ -42,7 +42,8 @@ class CommunicationOptions:
         compression: None, or ``"fp16"`` or ``"bf16"``: float32 and float64 gradients travel in
             that type, and what rounding lost is added to the next step's.  Headrace only.
         overlap: whether a thread of its own reduces while the backward pass goes on; None
-            where there is a CPU core to spare.  Headrace only.
+            where there is a CPU core to spare.  Between GPUs NCCL does so always.  Headrace
+            only.
 
     Raises:
         ValueError: a size or time out of range, or another compression.
