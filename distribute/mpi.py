@@ -128,7 +128,6 @@ class Watch:
         self._reached[:] = 0
         self._window.Lock_all()
         self._inside: tuple[int, str, float] | None = None
-        self._lock = threading.Lock()
         self._comm.Barrier()
         atexit.register(self._close)
         self._ended = threading.Event()
