@@ -1,13 +1,13 @@
 """Everything that only a machine with a GPU can tell, in one run: ``python gpu_all.py``.
 
-    python benches/gpu_all.py --tests --out FOLDER   # the device suite, then every bench
-    python benches/gpu_all.py --only mlp cnn         # some of them
+    python benches/gpu_all.py --tests --out FOLDER   # the device suite and every bench
+    python benches/gpu_all.py --only suite mlp       # some of them
     python benches/gpu_all.py --take results.json    # made elsewhere, into benches/results
     python benches/gpu_all.py --table                # the table for docs/performance.md
 
 Each part is a process of its own with a limit of time; one that fails or hangs is ended and
-the others go on.  FOLDER holds ``results.json`` (all figures), ``log.txt`` (all output) and
-``table.md``; they are written again after each part, for a run that is cut short.
+the others go on.  FOLDER holds ``results.json`` (all figures), ``log.txt`` (all output),
+``table.md`` and timelines; they are written again after each part, for a run that is cut short.
 
 The package need not be installed: the checkout is made importable as `headrace`.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ BENCHES = [
     _steps("products", 60),
     _steps("transformer", 120),
     _steps("resnet50", 150),
-    _bench("input", 120, "gpu_input.py"),
+    _bench("input", 90, "gpu_input.py"),
 ]
 
 
@@ -94,11 +95,14 @@ def marked() -> list[str]:
 
 
 def tests(workers: int) -> list[Part]:
-    """The device suite: all tests marked `gpu`, and those of the own kernels on the GPU."""
+    """The device suite: all tests marked `gpu`, those of the own kernels on the GPU, and these
+    under compute-sanitizer."""
     several = ("-n", str(workers), "--dist", "worksteal") if workers > 1 else ()
+    sanitizer = "tests/gpu/test_sanitizer.py"
     return [
-        _pytest("device suite", 300, *several, "-m", "gpu", *marked()),
-        _pytest("kernels", 200, *several, "tests/ops/cuda", HEADRACE_KERNELS_ON_GPU="1"),
+        _pytest("suite", 240, *several, "-m", "gpu", "--deselect", sanitizer, *marked()),
+        _pytest("kernels", 150, *several, "tests/ops/cuda", HEADRACE_KERNELS_ON_GPU="1"),
+        _pytest("sanitizer", 240, *several, "-m", "gpu", sanitizer),
     ]
 
 
@@ -186,8 +190,9 @@ def run(parts: Sequence[Part], out: Path, budget_s: float) -> dict[str, Any]:
                 outcome = run_part(part, left, environment, log)
             found["parts"][part.name] = outcome
             print(f"{part.name}: {told(outcome)}, {outcome['last'][:200]}", flush=True)
-            for path in sorted(made.glob("gpu_*.json")):
-                found["results"][path.stem] = json.loads(path.read_text())
+            found["results"] = known(made)
+            for path in made.glob("*.trace.json"):
+                shutil.copy(path, out)
             (out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
             (out / "table.md").write_text(table(found["results"]))
     return found
@@ -246,17 +251,16 @@ def take(path: Path, folder: Path = RESULTS) -> list[str]:
 
 def known(folder: Path = RESULTS) -> dict[str, Any]:
     """The figures that `folder` holds."""
-    paths = sorted(folder.glob("gpu_*.json"))
+    paths = [p for p in sorted(folder.glob("gpu_*.json")) if not p.name.endswith(".trace.json")]
     return {path.stem: json.loads(path.read_text()) for path in paths}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, or show, as the arguments say; 0 if every part ran to its end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [p.name for p in BENCHES]
-    parser.add_argument("--only", nargs="*", choices=names, help="of the benches")
-    parser.add_argument("--tests", action="store_true", help="the device suite first")
-    parser.add_argument("--no-benches", action="store_true")
+    names = [p.name for p in (*tests(1), *BENCHES)]
+    parser.add_argument("--only", nargs="*", choices=names, help="of the tests and benches")
+    parser.add_argument("--tests", action="store_true", help="the device suite, too")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8),
                         help="processes of the device suite")  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "gpu")
@@ -270,9 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.table:
         print(table(known()), end="")
         return 0
-    parts = tests(options.workers) if options.tests else []
-    if not options.no_benches:
-        parts += [p for p in BENCHES if options.only is None or p.name in options.only]
+    # The suite says whether figures mean anything; what takes long, and tells least, is last.
+    suite, *slow = tests(options.workers)
+    parts = [suite, *BENCHES, *slow] if options.tests or options.only else BENCHES
+    parts = [p for p in parts if options.only is None or p.name in options.only]
     found = run(parts, options.out, options.budget)
     print(f"\n{table(found['results'])}\nAll of it lies in {options.out}.")
     return int(any(p["status"] != 0 for p in found["parts"].values()))

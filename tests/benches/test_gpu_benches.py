@@ -208,6 +208,7 @@ row = {"job": "a", "measure": "share", "value": 0.75, "goal": 0.7, "met": True}
 content = {"machine": {"device": "A GPU", "driver": 1, "versions": {"x": "2"}},
            "command": "python gpu_a.py", "rows": [row, {"job": "b", "failed": "why | not"}]}
 (folder / "gpu_a.json").write_text(json.dumps(content))
+(folder / "gpu_a.trace.json").write_text("[]")
 print("done")
 """
 
@@ -230,7 +231,9 @@ def test_a_part_that_fails_or_hangs_does_not_stop_the_others(tmp_path):
     table = (tmp_path / "table.md").read_text()
     assert "| a | share | 0.75 | 0.7 | yes |" in table
     assert "| b | | failed: why / not | | |" in table and "A GPU, driver 1; x 2" in table
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.txt", "results.json", "table.md"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "gpu_a.trace.json", "log.txt", "results.json", "table.md"
+    ]  # fmt: skip
     # The figures come home.
     home = tmp_path / "home"
     home.mkdir()
@@ -245,9 +248,11 @@ def test_what_there_is_no_time_for_is_not_begun(tmp_path):
 
 
 def test_the_device_suite_is_asked_for():
-    suite, kernels = gpu_all.tests(4)
+    suite, kernels, sanitizer = gpu_all.tests(4)
     at = suite.arguments.index("-m")
-    assert suite.arguments[at : at + 3] == ("-m", "gpu", "tests/gpu")
+    assert suite.arguments[at + 1] == "gpu" and "tests/gpu" in suite.arguments
+    (left_out,) = set(sanitizer.arguments) & set(suite.arguments[at:]) - {"-m", "gpu"}
+    assert (gpu_all.ROOT / left_out).exists()
     assert dict(kernels.environment) == {"HEADRACE_KERNELS_ON_GPU": "1"}
     assert "-n" in suite.arguments and "-n" not in gpu_all.tests(1)[0].arguments
 
