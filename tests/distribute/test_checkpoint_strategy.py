@@ -125,3 +125,26 @@ def test_variables_combined_on_reading(tmp_path, make):
     assert float(v) == 6.0
     strategy.run(lambda: v.assign_add(1.0))
     assert float(v) == 8.0
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(300)
+def test_variables_on_parameter_servers(tmp_path, local_ray):
+    partitioners = hr.distribute.experimental.partitioners
+    table = np.arange(14, dtype=np.float32).reshape(7, 2)
+    strategy = hr.distribute.ParameterServerStrategy(
+        variable_partitioner=partitioners.FixedShardsPartitioner(2), num_workers=1,
+        num_servers=2)  # fmt: skip
+    try:
+        with strategy.scope():
+            large, small = hr.Variable(table), hr.Variable(3.0)
+        path = train.Checkpoint(large=large, small=small).save(tmp_path / "c")
+        plain = train.Checkpoint(large=hr.Variable(table * 0), small=hr.Variable(0.0))
+        plain.restore(path).assert_consumed()
+        assert np.array_equal(plain.large.numpy(), table) and float(plain.small) == 3.0
+        plain.large.assign(table + 1)
+        path = plain.save(tmp_path / "c")
+        train.Checkpoint(large=large, small=small).restore(path).assert_consumed()
+        assert np.array_equal(large.numpy(), table + 1)
+    finally:
+        strategy.close()

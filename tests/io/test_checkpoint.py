@@ -528,6 +528,21 @@ class TestTensorFlow:
         again.checkpoint.restore(again.latest_checkpoint).assert_consumed()
         assert float(v) == 9.0
 
+    def test_sharded_variables(self, tmp_path):
+        pytest.importorskip("tensorflow")
+        import tensorflow as tf
+        from tensorflow.python.distribute.sharded_variable import ShardedVariable
+
+        table = np.arange(14, dtype=np.float32).reshape(7, 2)
+        sharded = ShardedVariable([tf.Variable(table[:4]), tf.Variable(table[4:])])
+        path = tf.train.Checkpoint(table=sharded).write(str(tmp_path / "t"))
+        mine = train.Checkpoint(table=hr.Variable(table * 0))
+        mine.read(path).expect_partial().assert_existing_objects_matched()
+        assert np.array_equal(mine.table.numpy(), table)
+        mine.table.assign(table + 1)
+        tf.train.Checkpoint(table=sharded).read(mine.write(tmp_path / "h"))
+        assert np.array_equal(tf.concat(sharded.variables, 0).numpy(), table + 1)
+
     def test_what_cannot_be_shared_is_said(self, tmp_path):
         tf = pytest.importorskip("tensorflow")
         path = tf.train.Checkpoint(it=iter(tf.data.Dataset.range(3))).write(str(tmp_path / "t"))
