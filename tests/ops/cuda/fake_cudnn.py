@@ -85,6 +85,44 @@ class pygraph:
         self.name, self.run, self.made, self.unsupported = name, run, made, unsupported
         return made
 
+    def conv_fprop(self, *, image, weight, **geometry):
+        def run(at):
+            x, w = at(image), at(weight)
+            y = np.zeros(self.made[0].dim, np.float32)
+            for seen, own in _places(x, y, w, **geometry):
+                y += np.einsum("ngd...,gkd->ngk...", seen, own).reshape(y.shape)
+            yield y
+
+        made = self._node("conv_fprop", run, 1, None)
+        sizes = [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, p, s, d in zip(
+                image.dim[2:], weight.dim[2:], *(geometry[g] for g in _GEOMETRY), strict=True
+            )
+        ]
+        return made[0].set_dim([image.dim[0], weight.dim[0], *sizes])
+
+    def conv_dgrad(self, *, loss, filter, **geometry):
+        def run(at):
+            g, w = at(loss), at(filter)
+            x = np.zeros(self.made[0].dim, np.float32)
+            yield _unfolded(x, g, w, geometry, "ngk...,gkd->ngd...")
+
+        return self._node("conv_dgrad", run, 1, None)[0]
+
+    def conv_wgrad(self, *, image, loss, **geometry):
+        def run(at):
+            x, g = at(image), at(loss)
+            w = np.zeros(self.made[0].dim, np.float32)
+            groups = x.shape[1] // w.shape[1]
+            slopes = g.reshape(g.shape[0], groups, g.shape[1] // groups, -1)
+            for seen, own in _places(x, g, w, **geometry):
+                flat = seen.reshape(*seen.shape[:3], -1)
+                own += np.einsum("ngds,ngks->gkd", flat, slopes)
+            yield w
+
+        return self._node("conv_wgrad", run, 1, None)[0]
+
     def sdpa(self, *, q, k, v, generate_stats, attn_scale, bias=None, use_causal_mask=False):
         assert generate_stats is True and type(attn_scale) is float
 
@@ -177,6 +215,49 @@ class pygraph:
         for tensor, value in zip(self.made, list(self.run(at)), strict=True):
             assert tensor.is_output
             tensor.at(places[tensor.uid])[...] = value
+
+
+_GEOMETRY = ("padding", "stride", "dilation")
+
+
+def _places(x, y, w, padding, stride, dilation):
+    """For each place of the window: what it sees of x, [n, groups, depth, *out], and a view of
+    its part of w, [groups, filters of a group, depth]."""
+    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    groups = x.shape[1] // w.shape[1]
+    for place in np.ndindex(*w.shape[2:]):
+        cut = tuple(
+            slice(i * d, i * d + s * (n - 1) + 1, s)
+            for i, d, s, n in zip(place, dilation, stride, y.shape[2:], strict=True)
+        )
+        seen = padded[(slice(None), slice(None), *cut)]
+        own = w[(slice(None), slice(None), *place)]
+        yield (
+            seen.reshape(x.shape[0], groups, w.shape[1], *seen.shape[2:]),
+            own.reshape(groups, -1, w.shape[1]),
+        )
+
+
+def _unfolded(x, g, w, geometry, equation):
+    """The transpose of a convolution: `g` into the places of x that it came from."""
+    padding = geometry["padding"]
+    padded = np.zeros(
+        (*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x.dtype
+    )
+    groups = x.shape[1] // w.shape[1]
+    slopes = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    for place in np.ndindex(*w.shape[2:]):
+        cut = tuple(
+            slice(i * d, i * d + s * (n - 1) + 1, s)
+            for i, d, s, n in zip(
+                place, geometry["dilation"], geometry["stride"], g.shape[2:], strict=True
+            )
+        )
+        own = w[(slice(None), slice(None), *place)].reshape(groups, -1, w.shape[1])
+        made = np.einsum(equation, slopes, own)
+        padded[(slice(None), slice(None), *cut)] += made.reshape(*x.shape[:2], *g.shape[2:])
+    inside = tuple(slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True))
+    return padded[(slice(None), slice(None), *inside)]
 
 
 def _scores(at, q, k, bias, scale, causal):
