@@ -16,7 +16,7 @@ from .array_basics import (
     reshape,
     sum_to,
 )
-from .array_module import array_module
+from .array_module import array_module, brought
 from .atomic_updates import update_at
 from .convert import to_tensor
 from .errors import InvalidArgumentError
@@ -291,7 +291,7 @@ def _repeat_impl(x: Any, repeats: Any, *, axis: int, count: int | None) -> Any:
     xp = array_module(x)
     if count is not None or xp is np:
         return xp.repeat(x, times if count is None else count, axis)
-    return x.take(xp.asarray(np.repeat(np.arange(x.shape[axis]), times)), axis)
+    return x.take(brought(np.repeat(np.arange(x.shape[axis]), times), x), axis)
 
 
 def _repeat_shape(x: Any, repeats: Any, *, axis: int, count: int | None) -> TensorSpec:
@@ -318,7 +318,7 @@ def _repeat_grad_impl(g: Any, x: Any, repeats: Any, *, axis: int, count: int | N
     xp = array_module(g)
     out = xp.zeros((n, *(d for i, d in enumerate(x.shape) if i != axis)), g.dtype)
     rows = np.repeat(np.arange(n), repeats.reshape(-1))
-    update_at("add", out, xp.asarray(rows), xp.moveaxis(g, axis, 0))
+    update_at("add", out, brought(rows, g), xp.moveaxis(g, axis, 0))
     return xp.moveaxis(out, 0, axis)
 
 

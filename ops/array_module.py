@@ -11,6 +11,7 @@ import numpy as np
 __all__ = [
     "array_module",
     "beside",
+    "brought",
     "device_arrays",
     "is_on_device",
     "place_of",
@@ -75,6 +76,14 @@ def together(*arrays: Any) -> tuple[Any, ...]:
             else a
             for a in arrays
         )
+
+
+def brought(values: np.ndarray, like: Any) -> Any:
+    """A host array where `like` lies.  It may depend on shapes only: a recording keeps the
+    copy."""
+    if not is_on_device(like):
+        return values
+    return device_arrays.backend.copy_in(values, place_of(like))
 
 
 def scipy_module(name: str, *arrays: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import batch_rules
 from .array_basics import UnbatchableShape
-from .array_module import array_module
+from .array_module import array_module, brought
 from .atomic_updates import update_at
 from .convert import to_tensor
 from .errors import InvalidArgumentError
@@ -258,7 +258,7 @@ def _mirror_grad_impl(g: Any, x: Any, paddings: Any, *, mode: str, batch_dims: i
         xp = array_module(g)
         rows = xp.moveaxis(g, axis, 0)
         out = xp.zeros((n, *rows.shape[1:]), g.dtype)
-        update_at("add", out, xp.asarray(_sources(n, a, b, mode)), rows)
+        update_at("add", out, brought(_sources(n, a, b, mode), g), rows)
         g = xp.moveaxis(out, 0, axis)
     return g
 

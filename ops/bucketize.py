@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import batch_rules, dtypes
-from .array_module import array_module
+from .array_module import array_module, brought
 from .primitive import Primitive
 from .shape_rules import to_dtype
 
@@ -17,7 +17,7 @@ __all__ = ["Bucketize"]
 def _impl(x: Any, *, boundaries: tuple[float, ...]) -> np.ndarray:
     # As in TensorFlow boundaries are float32, and integers are compared as such.
     xp = array_module(x)
-    edges = xp.asarray(np.asarray(boundaries, np.float32))
+    edges = brought(np.asarray(boundaries, np.float32), x)
     values = x if x.dtype == np.float64 else x.astype(np.float32, copy=False)
     return xp.searchsorted(edges, values, side="right").astype(np.int32)
 

@@ -13,7 +13,8 @@ import numpy as np
 from . import dtypes
 from .array_basics import UnbatchableShape, cast
 from .array_join import stack
-from .array_module import array_module
+from .array_module import array_module, brought
+from .blas import matrix_product
 from .convert import to_tensor
 from .elementwise import floor, round as round_
 from .errors import InvalidArgumentError
@@ -160,7 +161,7 @@ def _resize_impl(
         if out is not None:
             return None
         if method == "nearest":
-            return x.take(xp.asarray(rows.starts), -3).take(xp.asarray(cols.starts), -2)
+            return x.take(brought(rows.starts, x), -3).take(brought(cols.starts, x), -2)
         if method == "bilinear":
             return (mirrored(x) if flipped else x).astype(np.float32)
     return resample(x, rows, cols, out) if xp is np else _products(xp, x, rows, cols, False)
@@ -173,9 +174,10 @@ def _products(
     x = x.astype(np.float32, copy=False)
     for axis, table in ((-3, rows), (-2, cols)):
         old = x.shape[axis] if sizes is None else sizes[axis + 3]
-        table = xp.asarray(_matrix(table, old))
-        x = xp.tensordot(table.T if transposed else table, x, axes=([1], [x.ndim + axis]))
-        x = xp.moveaxis(x, 0, axis)
+        matrix = brought(_matrix(table, old), x)
+        x = xp.moveaxis(x, axis, 0)
+        sums = matrix_product(matrix.T if transposed else matrix, x.reshape((len(x), -1)))
+        x = xp.moveaxis(sums.reshape((-1, *x.shape[1:])), 0, axis)
     return xp.ascontiguousarray(x)
 
 

@@ -99,7 +99,9 @@ def _reduce_at(kind: str, rows: Any, ids: Any, num: int, empty: Any) -> Any:
         extreme = _start(kind, rows.dtype)
         out = xp.full(shape, extreme, rows.dtype)
         update_at("maximum" if kind == "max" else "minimum", out, ids, rows)
-    counts = xp.bincount(ids, minlength=num + 1).reshape((-1,) + (1,) * (rows.ndim - 1))
+    counts = xp.zeros(num + 1, np.int32)  # bincount waits for the device
+    update_at("add", counts, ids, xp.ones(ids.shape, np.int32))
+    counts = counts.reshape((-1,) + (1,) * (rows.ndim - 1))
     if kind == "mean":
         some = xp.maximum(counts, 1)
         out = out / some if out.dtype.kind not in "iu" else out // some

@@ -32,8 +32,7 @@ __all__ = ["WARM_CALLS", "Recorder", "Replay", "why_not"]
 WARM_CALLS = 2
 _RECORDINGS = 8  # per function: shapes beyond that run call by call
 _HOST_READS = frozenset(
-    "Where Unique UniqueV2 _BooleanMask _BooleanMaskGrad DynamicPartition ListDiff RaggedRange "
-    "_Repeat".split()
+    "Where Unique UniqueV2 _BooleanMask _BooleanMaskGrad DynamicPartition ListDiff".split()
 )
 
 

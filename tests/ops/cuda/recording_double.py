@@ -61,7 +61,7 @@ _HOST_READS = (
 )
 _SIZES_BY_DATA = frozenset(
     "nonzero flatnonzero argwhere unique extract compress union1d intersect1d setdiff1d "
-    "trim_zeros".split()
+    "trim_zeros bincount histogram histogramdd percentile quantile".split()
 )
 
 
@@ -225,6 +225,11 @@ def _watched(name, call, refusable=True):
         finally:
             _state.depth -= 1
         results = [_Memory(a) for a in _arrays(found)]
+        for a, result in zip(_arrays(found), results, strict=True):
+            if not a._a.flags.writeable and not any(
+                np.may_share_memory(a._a, given.array) for given in _arrays(kept[0])
+            ):
+                a._a = result.array = np.array(a._a)  # NumPy's view of a scalar of its own
         journal.made.extend(r.array for r in results)
 
         def again():

@@ -129,10 +129,28 @@ def autoencoder():
     return compiled_model(model, keras.losses.Huber()), x, x
 
 
+def resized():
+    model = keras.Sequential([
+        L.Input((6, 6, 2)), L.Resizing(8, 8), L.Conv2D(3, 3), L.GroupNormalization(3),
+        L.UpSampling2D(interpolation="bilinear"), L.GlobalAveragePooling2D(), L.Dense(1),
+    ])  # fmt: skip
+    metrics = [keras.metrics.R2Score(), keras.metrics.RootMeanSquaredError()]
+    return compiled_model(model, "mse", None, metrics), numbers(6, 6, 2), numbers(1)
+
+
+def grouped_queries():
+    x = L.Input((5, 8))
+    y = L.GroupQueryAttention(4, 4, 2)(x, x)
+    model = keras.Model(x, L.Dense(1)(L.Flatten()(L.PReLU()(y))))
+    return compiled_model(model, keras.losses.LogCosh()), numbers(5, 8), numbers(1)
+
+
 MODELS = {
     "mlp with dropout": mlp(),
     "cnn with batch norm and dropout": cnn,
     "convolutional autoencoder": autoencoder,
+    "resized images": resized,
+    "grouped queries": grouped_queries,
     "lstm": recurrent(L.LSTM),
     "gru": recurrent(L.GRU),
     "lstm with dropout": recurrent(L.LSTM, dropout=0.2, recurrent_dropout=0.1),
