@@ -12,6 +12,7 @@ read for the mask's array.  A function in which that happens is not recorded as 
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from typing import Any
@@ -30,12 +31,13 @@ class Runs:
     Args:
         starts: int [batch], each row's first shown step.
         lengths: int [batch], how many there are, at least one.
-        steps: of all rows.
+        shown: bool [batch, steps] on the device: whether a step is one of them.
     """
 
-    def __init__(self, starts: np.ndarray, lengths: np.ndarray, steps: int):
-        self.lengths, self.steps = lengths, steps
+    def __init__(self, starts: np.ndarray, lengths: np.ndarray, shown: Any):
+        self.lengths, self.steps = lengths, shown.shape[1]
         self._starts, self._moved = starts, bool(starts.any())
+        self._shown = shown[:, :, None]
 
     def _to_front(self, array: Any) -> Any:
         """[batch, steps, size] with the shown steps in front; behind them is anything."""
@@ -54,30 +56,29 @@ class Runs:
         xp = current().xp
         return xp.take_along_axis(array, xp.asarray(places)[:, :, None], 1)
 
-    def _flags(self, host: np.ndarray) -> Any:
-        return current().xp.asarray(host)[:, :, None]
-
-    def _shown(self) -> Any:
-        """bool [batch, steps, 1]."""
-        at = np.arange(self.steps) - self._starts[:, None]
-        return self._flags((at >= 0) & (at < self.lengths[:, None]))
-
+    @functools.cached_property
     def _in_front(self) -> Any:
         """bool [batch, steps, 1]: the shown steps, moved to the front."""
-        return self._flags(np.arange(self.steps) < self.lengths[:, None])
+        if not self._moved:
+            return self._shown
+        flags = np.arange(self.steps) < self.lengths[:, None]
+        return current().xp.asarray(flags)[:, :, None]
 
+    @functools.cached_property
     def _before(self) -> Any:
-        return self._flags(np.arange(self.steps) < self._starts[:, None])
+        """bool [batch, steps, 1]: the steps before the first shown one."""
+        flags = np.arange(self.steps) < self._starts[:, None]
+        return current().xp.asarray(flags)[:, :, None]
 
     def packed(self, array: Any) -> Any:
         """[batch, steps, size] as cuDNN takes it: rows from the first step on, then zeros."""
         xp = current().xp
-        return xp.where(self._in_front(), self._to_front(array), array.dtype.type(0))
+        return xp.where(self._in_front, self._to_front(array), array.dtype.type(0))
 
     def spread(self, array: Any) -> Any:
         """What cuDNN made of such rows at their own places, and zeros elsewhere."""
         xp = current().xp
-        return xp.where(self._shown(), self._back(array), array.dtype.type(0))
+        return xp.where(self._shown, self._back(array), array.dtype.type(0))
 
     def outputs(self, array: Any, first: Any, last: Any) -> Any:
         """The outputs [batch, steps, units]: steps that are not shown repeat the state.
@@ -87,15 +88,16 @@ class Runs:
             first, last: states before the first step and behind the last, [batch, units].
         """
         xp = current().xp
-        out = xp.where(self._shown(), self._back(array), last[:, None])
-        return xp.where(self._before(), first[:, None], out) if self._moved else out
+        out = xp.where(self._shown, self._back(array), last[:, None])
+        return xp.where(self._before, first[:, None], out) if self._moved else out
 
     def of_states(self, g: Any) -> tuple[Any, Any]:
         """Gradients of `first` and `last` from those of the outputs; the first may be None."""
         xp, zero = current().xp, g.dtype.type(0)
-        before = self._before()
-        behind = xp.where(self._shown() | before, zero, g).sum(1)
-        return (xp.where(before, g, zero).sum(1) if self._moved else None), behind
+        if not self._moved:
+            return None, xp.where(self._shown, zero, g).sum(1)
+        behind = xp.where(self._shown | self._before, zero, g).sum(1)
+        return xp.where(self._before, g, zero).sum(1), behind
 
 
 _lock = threading.Lock()
@@ -121,7 +123,7 @@ def read(mask: Any, what: str) -> Runs | None:
     lengths, starts = host.sum(1), host.argmax(1)
     ends = host.shape[1] - host[:, ::-1].argmax(1)
     whole = bool((lengths > 0).all() and (ends - starts == lengths).all())
-    found = Runs(starts, lengths, host.shape[1]) if whole else None
+    found = Runs(starts, lengths, shown) if whole else None
     key = id(mask)
 
     def forget(reference: Any) -> None:
