@@ -12,7 +12,7 @@ FACE := headrace headrace.ops.api headrace.io.api headrace.data headrace.data.da
 	headrace.data.dataset_base headrace.data.dataset_transforms \
 	headrace.data.dataset_grouping headrace.keras
 
-.PHONY: demo test check ruff format mypy floors bench cover clean
+.PHONY: demo test check ruff format mypy floors bench gpu cover clean
 
 demo: $(STAMPS)/demo
 	$(BIN)/python examples/digits.py --out out/digits
@@ -41,6 +41,13 @@ floors: $(STAMPS)/test
 bench: $(STAMPS)/test
 	$(BIN)/pytest benches --benchmark-enable --benchmark-only
 	$(BIN)/python benches/versus
+
+# On a machine with a GPU, with a Python that has CuPy there; nothing is installed.
+GPU_PYTHON ?= python3
+GPU_OUT ?= out/gpu
+
+gpu:
+	$(GPU_PYTHON) benches/gpu_all.py --tests --out $(GPU_OUT)
 
 cover: $(STAMPS)/test
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html

@@ -34,6 +34,7 @@ __all__ = ["BENCHES", "Part", "run", "run_part", "table", "take", "tests"]
 BENCHES_FOLDER = Path(__file__).resolve().parent
 ROOT = BENCHES_FOLDER.parent
 _LEAST_S = 10  # less time left: a part is not begun
+NOTHING = 5  # pytest's status where no test was run
 
 
 class Part(NamedTuple):
@@ -44,12 +45,14 @@ class Part(NamedTuple):
         arguments: of Python.
         limit_s: it is ended then.
         environment: variables besides.
+        says: what stands in its last line if it did anything.
     """
 
     name: str
     arguments: tuple[str, ...]
     limit_s: int
     environment: tuple[tuple[str, str], ...] = ()
+    says: str = ""
 
 
 def _bench(name: str, limit_s: int, script: str, *arguments: str) -> Part:
@@ -80,7 +83,8 @@ def _pytest(name: str, limit_s: int, *arguments: str, **environment: str) -> Par
     code = "import sys, pytest; sys.path.pop(0); sys.exit(pytest.main(sys.argv[1:]))"
     options = ("-q", "-rfE", "-W", "default", "--timeout", str(limit_s))
     arguments = ("-c", code, *options, "-p", "no:cacheprovider", *arguments)
-    return Part(name, arguments, limit_s, tuple(environment.items()))
+    # Tests that are all skipped have told nothing.
+    return Part(name, arguments, limit_s, tuple(environment.items()), " passed")
 
 
 def marked() -> list[str]:
@@ -123,7 +127,8 @@ def importable(folder: Path) -> dict[str, str]:
 def run_part(
     part: Part, limit_s: float, environment: dict[str, str], log: Any, cwd: Path = ROOT
 ) -> dict[str, Any]:
-    """Run a part to its end or its limit: its status (None: it was ended), seconds, last line.
+    """Run a part to its end or its limit: its status (None: it was ended; `NOTHING`: it has
+    done nothing), seconds, last line.
 
     Args:
         part: what runs.
@@ -148,11 +153,11 @@ def run_part(
     log.flush()
     log.seek(begun)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return {
-        "status": status,
-        "seconds": round(time.monotonic() - began, 1),
-        "last": lines[-1].strip() if lines else "",
-    }
+    last = lines[-1].strip() if lines else ""
+    if status == 0 and part.says not in last:
+        status = NOTHING
+    seconds = round(time.monotonic() - began, 1)
+    return {"status": status, "seconds": seconds, "last": last}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

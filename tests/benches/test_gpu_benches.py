@@ -219,11 +219,12 @@ def test_a_part_that_fails_or_hangs_does_not_stop_the_others(tmp_path):
     parts = [
         gpu_all.Part("breaks", ("-c", "raise ValueError('this')"), 60),
         gpu_all.Part("hangs", ("-c", child), 1),
-        gpu_all.Part("writes", ("-c", WRITES), 60),
+        gpu_all.Part("skips", ("-c", "print('3 skipped')"), 60, says=" passed"),
+        gpu_all.Part("writes", ("-c", WRITES), 60, says="done"),
     ]
     found = gpu_all.run(parts, tmp_path, 500)
     states = {name: p["status"] for name, p in found["parts"].items()}
-    assert states == {"breaks": 1, "hangs": None, "writes": 0}
+    assert states == {"breaks": 1, "hangs": None, "skips": 5, "writes": 0}
     assert found["parts"]["breaks"]["last"] == "ValueError: this"
     log = (tmp_path / "log.txt").read_text()
     assert "==== hangs" in log and log.rstrip().endswith("done")
