@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .array_module import is_on_device
 from .context import recording
 from .errors import InvalidArgumentError
 from .user_line import Place, shown_place
@@ -87,7 +88,8 @@ def checks(
     if name in _MOVES:
         return
     skipped = _SKIPPED_OUTPUTS.get(name, ())
-    for i, out in enumerate(outputs):
+    for i, raw in enumerate(outputs):
+        out = raw.get() if is_on_device(raw) else raw
         if i in skipped or not _may_be_infinite(out) or bool(np.isfinite(out).all()):
             continue
         raise InvalidArgumentError(

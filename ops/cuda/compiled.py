@@ -12,6 +12,7 @@ is a part of the recording around it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..array_module import is_on_device
 from ..device_rules import rule_of
 from ..devices import HOST, devices, requested
 from ..graph.graph import graphs_of
+from ..numerics import checking
 from ..placement import to_place
 from . import random, recording
 from .cupy_recorder import CupyRecorder
@@ -34,6 +36,13 @@ _DRAWS = {
     "RandomUniform": "uniform", "RandomStandardNormal": "normal",
     "TruncatedNormal": "truncated", "_RandomBits": "bits",
 }  # fmt: skip
+
+
+class _Around(threading.local):
+    replays = False  # whether a function that is replayed, or may be soon, is running
+
+
+_around = _Around()
 
 
 class Replayed:
@@ -58,6 +67,7 @@ class Replayed:
         self._variables = list(graph.variables())
         self._reason = why_not(graph, _outside)
         self._replays: dict[int, Replay] = {}
+        self._inside = False  # whether it was run as a part of another one
         self.source = getattr(run, "source", None)
         self.graph = getattr(run, "graph", graph)
 
@@ -66,7 +76,10 @@ class Replayed:
         place = requested()
         if place is None:
             place = devices.default()
-        if self._reason is not None or place == HOST or recording.current() is not None:
+        if _around.replays or recording.current() is not None:
+            self._inside = True
+            return self._run(*arrays)
+        if self._reason is not None or place == HOST or checking.on:
             return self._run(*arrays)
         for v in self._variables:
             if not is_on_device(v._value):
@@ -80,7 +93,11 @@ class Replayed:
             replay = self._replays[place] = Replay(self._run, self._variables, recorder)
         if replay.reason is not None:
             return self._run(*arrays)
-        return replay(*[to_place(a, place) for a in arrays])
+        _around.replays = True
+        try:
+            return replay(*[to_place(a, place) for a in arrays])
+        finally:
+            _around.replays = False
 
     def told(self) -> str:
         """Whether calls are replayed, and why not, for `explain()`."""
@@ -88,6 +105,8 @@ class Replayed:
         reason = self._reason or next(iter(found), None)
         if reason is not None:
             return f"not replayed as a CUDA graph: {reason}"
+        if self._inside and not self._replays:
+            return "a part of the function around it"
         count = sum(r.replays for r in self._replays.values())
         streams = max((r.streams for r in self._replays.values()), default=1)
         on = f" of {streams} streams" if streams > 1 else ""

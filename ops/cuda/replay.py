@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import random_ops
+from ..devices import devices
 from ..graph.graph import graphs_of
 from .recording import Notes, NotRecordable, noting
 
@@ -158,7 +159,7 @@ class Replay:
         """The results for `arrays`, all on the device."""
         if self.reason is not None:
             return self._run(*arrays)
-        key = tuple([(a.shape, a.dtype) for a in arrays])
+        key = devices.tensor_float_32, *[(a.shape, a.dtype) for a in arrays]
         with self._lock:
             found = self._recordings.get(key)
             if found is None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..numerics import checks
 from ..quiet import quietly
 from .failures import located
-from .graph import Const, Graph, Placeholder
+from .graph import Const, Graph, Node, Placeholder
 
 __all__ = ["run_checked"]
 
 
-def run_checked(graph: Graph, arrays: tuple[Any, ...]) -> list[Any]:
+def run_checked(
+    graph: Graph,
+    arrays: tuple[Any, ...],
+    kernel_of: Callable[[Node], Callable[..., Any]],
+) -> list[Any]:
     """The raw results of `graph`, not optimised, for raw inputs.
+
+    Args:
+        graph, arrays: what is run.
+        kernel_of: a node's array function.
 
     Raises:
         InvalidArgumentError: a call's result holds an infinity or NaN; the message names the
@@ -29,7 +38,7 @@ def run_checked(graph: Graph, arrays: tuple[Any, ...]) -> list[Any]:
         inputs = tuple(values[id(t)] for t in node.inputs)
         try:
             # What changes state may run user code, with the caller's floating-point settings.
-            kernel = node.primitive.kernel(node.attrs)
+            kernel = kernel_of(node)
             made = kernel(*inputs) if node.primitive.stateful else quietly(kernel, *inputs)
         except Exception as error:
             found = located(error, node.origin, inputs)

@@ -130,7 +130,7 @@ def _built(graph: Graph, kernel_of: Callable[[Node], Callable[..., Any]]) -> Any
 
     def call(*arrays: Any) -> list[Any]:
         if checking.on:
-            return run_checked(traced, arrays)
+            return run_checked(traced, arrays, kernel_of)
         try:
             return profiled(*arrays) if profiling.on else run(*arrays)
         except Exception as error:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from ptx_device import PtxDevice
+from recording_double import replaying
 
 import headrace as hr
 from headrace.ops.cuda import compiled, device, loops, nvrtc, recording, replay
@@ -308,6 +309,39 @@ def test_a_variable_on_the_host_stops_it(one_gpu, monkeypatch):
     fn = compiled.Replayed(graph, lambda x: [x], lambda place: ListRecorder())
     fn(np.zeros(4, "f4"))
     assert fn.told() == "not replayed as a CUDA graph: the variable mine:0 lies on the host"
+
+
+def test_what_is_inside_is_a_part_of_the_recording_around_it():
+    @hr.function
+    def step(x):
+        for _ in hr.range(5):
+            x = hr.cond(hr.reduce_sum(x) > 0.0, lambda x=x: x * 0.5, lambda x=x: x + 1.0)
+        return x
+
+    def run():
+        return [step(hr.constant([float(i), -1.0])).numpy().tolist() for i in range(5)]
+
+    want = run()
+    with replaying() as made:
+        step._cache.clear()
+        assert run() == want
+        outer, *inner = made
+        assert outer.told() == "replayed as a CUDA graph, 3 calls so far"
+        assert inner and {m.told() for m in inner} == {"a part of the function around it"}
+
+
+def test_numbers_are_checked_call_by_call():
+    with replaying() as made:
+        fn = hr.function(lambda x: hr.math.log(x))
+        for _ in range(4):
+            fn(hr.constant([1.0, 2.0]))
+        hr.debugging.enable_check_numerics()
+        try:
+            with pytest.raises(hr.errors.InvalidArgumentError, match="NaN"):
+                fn(hr.constant([1.0, -2.0]))
+        finally:
+            hr.debugging.disable_check_numerics()
+        assert made[0].told() == "replayed as a CUDA graph, 2 calls so far"
 
 
 class FakeCupy:
