@@ -163,11 +163,11 @@ class Checkpoint:
         values[OBJECT_GRAPH_KEY] = StringArray.from_values(
             np.array(proto.SerializeToString(deterministic=True), object)
         )
-        if not _writes_files(graph.objects):
-            return prefix
         folder = os.path.dirname(prefix)
         if folder and not is_remote(prefix):
             gfile.makedirs(folder)
+        if not _writes_files(graph.objects):
+            return prefix
         if not options.enable_async:
             write_bundle(prefix, values)
             options.call_back(prefix)

@@ -67,10 +67,16 @@ class ObjectGraph:
             for name, value in values_of(obj).items():
                 key = value_key(path, name)
                 tensors[key] = value
-                if not name.startswith("."):
+                known = {a.name for a in node.attributes}
+                attribute = name.partition("-")[0]
+                if not name.startswith(".") and attribute not in known:
                     full = getattr(obj, "_name", None)
                     full = full if isinstance(full, str) else ""
-                    node.attributes.add(name=name, full_name=full, checkpoint_key=key)
+                    node.attributes.add(
+                        name=attribute,
+                        full_name=full,
+                        checkpoint_key=value_key(path, attribute),
+                    )
         return proto, tensors
 
 

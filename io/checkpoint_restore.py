@@ -140,12 +140,16 @@ class Restoration:
         self._of_object[id(obj)] = number
         wanted = values_of(obj)
         stored = {a.name: a.checkpoint_key for a in self.proto.nodes[number].attributes}
+        whole = dict(stored)
         path = self.paths[number] or ""
         for name in wanted:
             if name.startswith("."):
                 key = value_key(path, name)
                 if key in self.reader:
                     stored[name] = key
+            elif "-" in name and (attribute := name.partition("-")[0]) in whole:
+                stored.pop(attribute, None)
+                stored[name] = whole[attribute] + name.removeprefix(attribute)
         where = f"{path or 'the root'} of the checkpoint {self.reader.prefix}"
         taken = {name: self.reader.read(key) for name, key in stored.items() if name in wanted}
         refuse = getattr(obj, "_refuse_checkpoint", None)

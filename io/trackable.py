@@ -6,7 +6,7 @@ values themselves:
 
     _checkpoint_children()  pairs of a name and an object; several names may lead to one object
     _checkpoint_values()    values by attribute; a name that begins with a dot is Headrace's own
-                            and is not shown to TensorFlow
+                            and is not shown to TensorFlow; "table-keys" is a part of "table"
     _restore_checkpoint()   takes such values back
     _restored_from_checkpoint()  what is derived from the parts is made anew; may be left out
     _checkpoint_alias()     the part that a checkpoint calls by an older name; may be left out

@@ -26,6 +26,9 @@ from .tensor import Tensor
 __all__ = ["DenseHashTable", "MutableHashTable"]
 
 
+_PARTS = ("keys", "values")
+
+
 class _MutableTable(LookupInterface):
     """What both kinds share: the values' shape is that of `default_value`."""
 
@@ -83,6 +86,27 @@ class _MutableTable(LookupInterface):
             self._keys_of(keys), lambda k: LookupTableFindV2(k, default, table_handle=self)
         )
 
+    # -- checkpoints of objects (`io/trackable.py`) ---------------------------------------
+
+    _saved_as = "table"
+
+    def _checkpoint_children(self) -> tuple[()]:
+        return ()
+
+    def _checkpoint_values(self) -> dict[str, Any]:
+        if not self._checkpoint:
+            return {}
+        name = self._saved_as
+        return {
+            f"{name}-keys": lambda: self.export()[0]._value,
+            f"{name}-values": lambda: self.export()[1]._value,
+        }
+
+    def _restore_checkpoint(self, values: dict[str, Any], where: str) -> None:
+        keys, found = (Tensor.of(values[f"{self._saved_as}-{part}"]) for part in _PARTS)
+        self.remove(self.export()[0])
+        self.insert(keys, found)
+
     def _check_keys(self, keys: Any) -> None:
         """Raise InvalidArgumentError where the table cannot hold one of the keys."""
 
@@ -95,7 +119,7 @@ class MutableHashTable(_MutableTable):
         value_dtype: any.
         default_value: for keys that are not there; its shape is the values' shape.
         name: a name.
-        checkpoint: ignored.
+        checkpoint: whether checkpoints of objects that hold the table hold its entries.
         experimental_is_anonymous: ignored.
 
     >>> table = MutableHashTable("string", "int64", -1)
@@ -152,13 +176,16 @@ class DenseHashTable(_MutableTable):
         deleted_key: another one.
         initial_num_buckets: a power of two of at least 4; only checked.
         name: a name.
-        checkpoint: ignored.
+        checkpoint: whether checkpoints of objects that hold the table hold its entries;
+            TensorFlow's have its buckets, and the two are not exchanged.
         experimental_is_anonymous: ignored.
 
     Raises:
         InvalidArgumentError: both special keys are the same, or the number of buckets is no
             power of two.
     """
+
+    _saved_as = "HEADRACE_TABLE"
 
     def __init__(
         self,

@@ -324,6 +324,62 @@ class TestIterators:
             train.Checkpoint(it=iter(hr.data.Dataset.range(3))).read(path)
 
 
+def tables(library, filled):
+    lookup = library.lookup.experimental
+    found = {
+        "words": lookup.MutableHashTable(library.string, library.int64, -1),
+        "rows": lookup.MutableHashTable(library.int64, library.float32, [0.0, 0.0]),
+        "unsaved": lookup.MutableHashTable("string", "int64", -1, checkpoint=False)
+        if library is hr
+        else library.Module(),
+    }
+    found["words"].insert(["a", "b"] if filled else ["c"], [1, 2] if filled else [3])
+    if filled:
+        found["rows"].insert([7], [[1.0, 2.0]])
+    return found
+
+
+def entries(table):
+    keys, values = table.export()
+    return dict(zip(keys.numpy().tolist(), values.numpy().tolist(), strict=True))
+
+
+class TestTables:
+    def test_come_back(self, tmp_path):
+        path = train.Checkpoint(**tables(hr, True)).write(tmp_path / "c")
+        other = tables(hr, False)
+        other["unsaved"].insert(["x"], [1])
+        train.Checkpoint(**other).read(path).assert_consumed()
+        assert entries(other["words"]) == {b"a": 1, b"b": 2}
+        assert entries(other["rows"]) == {7: [1.0, 2.0]}
+        assert entries(other["unsaved"]) == {b"x": 1}
+
+    def test_dense_ones(self, tmp_path):
+        def make():
+            return hr.lookup.experimental.DenseHashTable("int64", "float32", 0.0, -1, -2)
+
+        one, other = make(), make()
+        one.insert([5, 6], [1.0, 2.0])
+        other.insert([9], [9.0])
+        path = train.Checkpoint(t=one).write(tmp_path / "c")
+        train.Checkpoint(t=other).read(path).assert_consumed()
+        assert entries(other) == {5: 1.0, 6: 2.0}
+
+    @pytest.mark.peers
+    def test_tensorflows(self, tmp_path):
+        tf = pytest.importorskip("tensorflow")
+        path = tf.train.Checkpoint(**tables(tf, True)).write(str(tmp_path / "t"))
+        mine = tables(hr, False)
+        train.Checkpoint(**mine).read(path).assert_consumed()
+        assert entries(mine["words"]) == {b"a": 1, b"b": 2}
+        mine["words"].insert(["z"], [26])
+        path = train.Checkpoint(**mine).write(tmp_path / "h")
+        theirs = tables(tf, False)
+        tf.train.Checkpoint(**theirs).read(path).assert_consumed()
+        assert entries(theirs["words"]) == {b"a": 1, b"b": 2, b"z": 26}
+        assert entries(theirs["rows"]) == {7: [1.0, 2.0]}
+
+
 class TestManager:
     def manager(self, folder, step=None, **kwargs):
         step = hr.Variable(0) if step is None else step
