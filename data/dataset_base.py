@@ -185,7 +185,8 @@ class DatasetBase:
         """
         choices = () if self._latest is None else self._latest.stats().choices
         text = report_text(self._report, choices)
-        return text if self._fed is None else f"{text}\n\n{fed_text(self._fed.report)}"
+        fed = self._fed
+        return text if fed is None or not fed.sent else f"{text}\n\n{fed_text(fed.report)}"
 
     def fingerprint(self) -> Tensor:
         """A uint64 scalar that is the same for datasets made in the same way, also in other

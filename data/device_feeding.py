@@ -42,7 +42,10 @@ class Feeding:
         change: as given.
         report: the plan and how it came about.
         reads_ahead: whether elements may be taken before they are asked for.
+        sent: whether elements went to a GPU.
     """
+
+    sent = False
 
     def __init__(self, node: Node, options: Options, change: Callable[[Any], Any] | None):
         if change is not None:
@@ -80,6 +83,7 @@ class Feeding:
             held: how many elements the consumer uses at once.
         """
         slots = max(_SLOTS, held + 2) if self.reads_ahead else 1
+        self.sent = True
         rings = DeviceRings(split(iterator.sent), copies, slots, held)
         tail = None if iterator.tail is None else _of_any_rows(iterator.tail)
         for parts in rings:
@@ -102,6 +106,7 @@ class Feeding:
             held: how many elements the consumer uses at once.
         """
         slots = max(_SLOTS, held + 2) if self.reads_ahead else 1
+        self.sent = True
         iterator.send(copies, gpu, slots, held)
         before, after = self.report.before, self.report.after
         self.report = PlanReport(

@@ -311,6 +311,6 @@ def _fill(
 
 
 def _travels(value: Any) -> bool:
-    if isinstance(value, Rows):
-        return value.dtype.kind in "biufcV"
-    return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufcV"
+    if not isinstance(value, (np.ndarray, np.generic, Rows)):
+        return False
+    return value.dtype.kind in "biufc" or value.dtype.name == "bfloat16"

@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -169,10 +170,14 @@ def test_rows_are_gathered_into_pinned_memory():
         np.testing.assert_array_equal(seen[2 * k + 1], data[p, 0])
 
 
-def test_strings_stay_on_the_host():
-    text = StringArray.from_list([b"a", b"bc"]) if hasattr(StringArray, "from_list") else "text"
-    (got,) = DeviceRing(iter([(np.ones(2, "f4"), text)]), LazyCopies(), 2)
-    assert got[1] is text
+def test_what_devices_do_not_have_stays_on_the_host():
+    text = hr.constant(["a", "bc"])._value
+    assert type(text) is StringArray
+    small = np.ones(2, ml_dtypes.float8_e4m3fn)
+    half = np.ones(2, ml_dtypes.bfloat16)
+    (got,) = DeviceRing(iter([(np.ones(2, "f4"), text, None, small, half)]), LazyCopies(), 2)
+    assert got[1] is text and got[2] is None and got[3] is small
+    assert got[4] is not half and got[4].dtype == half.dtype
 
 
 @pytest.mark.parametrize("slots", [1, 2])

@@ -258,7 +258,9 @@ def test_bytes_travel_and_are_cast_on_the_gpu(gpus, rings):
 
 def test_another_device_is_asked_for(rings):
     with hr.device("cpu:0"):
-        fitted(batches(), epochs=1)
+        data = batches()
+        fitted(data, epochs=1)
+        assert "was fed" not in data.explain()
         fitted(*rows_of()[:1], y=rows_of()[1], epochs=1)
     assert rings == []
 
