@@ -8,7 +8,9 @@ ranks have made theirs.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,7 +45,11 @@ def load_nccl(wanted_by: str, otherwise: str = "") -> tuple[Any, Any]:
             f"nvidia-nccl-cu13){otherwise}"
         )
     nccl = getattr(backend.module.cuda, "nccl", None)
-    if nccl is None or not getattr(nccl, "available", False):
+    if nccl is None and backend.native:  # CuPy does not import it by itself
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where the library is missing
+            nccl = importlib.import_module("cupy.cuda.nccl")
+    if not getattr(nccl, "available", False):
         raise ImportError(
             f"{wanted_by} needs NCCL, which CuPy does not find; pip install nvidia-nccl-cu13 "
             f"(nvidia-nccl-cu12 for a driver of CUDA 12){otherwise}"
