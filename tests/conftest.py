@@ -18,6 +18,9 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+# Helpers of several folders' tests, before any of them is imported.
+pytest.register_assert_rewrite("harness", "device_checks", "ptx_device")
+
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

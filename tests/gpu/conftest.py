@@ -18,7 +18,6 @@ from headrace.ops import device_backend
 from headrace.ops.devices import devices
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-pytest.register_assert_rewrite("harness", "device_checks")
 
 
 class Gpus(NamedTuple):

@@ -3,7 +3,4 @@
 import sys
 from pathlib import Path
 
-import pytest
-
-pytest.register_assert_rewrite("ptx_device")
 sys.path.insert(0, str(Path(__file__).parent))
