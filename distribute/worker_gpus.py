@@ -98,7 +98,7 @@ def nccl_links(host: Any, place: int) -> NcclLinks:
     """
     backend, nccl = load_nccl("communication between workers on GPUs")
     made = nccl.get_unique_id() if host.rank == 0 else None
-    number = tuple(host.gather_objects(made, "the id of NCCL's group")[0])
+    number = host.gather_objects(made, "the id of NCCL's group")[0]
 
     def connect() -> list[Any]:
         with backend.on(place):

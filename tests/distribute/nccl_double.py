@@ -223,13 +223,13 @@ def _module(world):
 
     class NcclCommunicator:
         def __init__(self, ndev, commId, rank):
-            assert isinstance(commId, tuple) and len(commId) == 128
+            assert type(commId) is bytes and len(commId) == 128
             self._key, self._size, self._rank, self._number = commId, ndev, rank, 0
             self._alone = True
 
         @staticmethod
         def initAll(devices):
-            key = tuple(np.random.default_rng().integers(0, 99, 128).tolist())
+            key = unique_id()
             made = [NcclCommunicator(len(devices), key, i) for i in range(len(devices))]
             for each in made:
                 each._alone = len(devices) == 1
@@ -294,8 +294,7 @@ def _module(world):
     ids = itertools.count(1).__next__
 
     def unique_id():
-        number = ids()
-        return tuple((number >> (7 * i)) & 127 for i in range(4)) + (0,) * 124
+        return ids().to_bytes(128, "little")
 
     return Nccl(
         available=True, NcclCommunicator=NcclCommunicator, groupStart=group_start,
