@@ -2,12 +2,14 @@
 hosts' communicator sees to.  Here the workers are threads, on CuPy's double and NCCL's."""
 
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.distribute import nccl
 from headrace.distribute.communicator import ThreadCommunicator
 from headrace.distribute.cross_device_ops import SharedMemoryAllReduce
 from headrace.distribute.meeting import Meeting
@@ -184,3 +186,19 @@ class TestTheChoice:
     def test_a_worker_alone_takes_its_gpu(self):
         with doubled_gpus(2, nccl=False):
             assert workers(lambda strategy, rank: strategy.extended.home, 1) == [0]
+
+
+def test_cupys_module_of_nccl_is_imported_where_it_was_not(monkeypatch):
+    """CuPy 14 does not import it by itself."""
+    found = types.ModuleType("cupy.cuda.nccl")
+    found.available = True
+    for name in ("cupy", "cupy.cuda"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", found)
+    module = types.SimpleNamespace(cuda=types.SimpleNamespace())
+    backend = types.SimpleNamespace(native=True, module=module)
+    monkeypatch.setattr(nccl, "devices", types.SimpleNamespace(backend=backend, why_none=""))
+    assert nccl.load_nccl("a test") == (backend, found)
+    found.available = False
+    with pytest.raises(ImportError, match="a test needs NCCL, which CuPy does not find; pip"):
+        nccl.load_nccl("a test")
