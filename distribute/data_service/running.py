@@ -30,7 +30,7 @@ from .shipping import pack_error
 
 __all__ = ["Books", "Chunk", "Hint", "RunningTask", "plan_of_task"]
 
-_GOAL_BYTES, _GOAL_S, _MOST_ROWS = 8 << 20, 0.1, 1 << 16
+_GOAL_BYTES, _GOAL_S, _MOST_ROWS = 16 << 20, 0.1, 1 << 16
 _SMALL_BYTES = 1 << 20  # blocks smaller than that are put together
 _KEPT_CHUNKS, _CACHE_BYTES = 32, 256 << 20
 ROUNDS_AHEAD, ROUND_WAIT_S = 8, 2.0

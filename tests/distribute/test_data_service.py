@@ -230,6 +230,32 @@ def test_repetitions_share_the_splits_of_each(target):
     assert set(numbers(endless.take(200))) == {0, 1, 2}
 
 
+def test_large_columns_are_copied_once_only():
+    """On their way into the object store: what the pipeline made is what is pickled."""
+    import pickle
+
+    from headrace.distribute.data_service.running import RunningTask
+
+    class Books:
+        def settle(self, what, value):
+            return value
+
+    ds = hr.data.Dataset.range(64).map(lambda x: hr.fill([1 << 20], hr.cast(x, hr.uint8)))
+    task = RunningTask(ds._node, ds._own_options, Books(), {})
+    rows = number = 0
+    while not (chunk := task.chunk(number, None)).ended:
+        number += 1
+        buffers = []
+        inline = pickle.dumps(chunk, 5, buffer_callback=buffers.append)
+        assert len(inline) < 4096 and sum(b.raw().nbytes for b in buffers) == chunk.rows << 20
+        columns = [part[0][0] for part in chunk.parts]
+        for buffer, column in zip(buffers, columns, strict=True):
+            assert np.shares_memory(np.frombuffer(buffer, np.uint8), column)
+        rows += chunk.rows
+    task.close()
+    assert rows == 64
+
+
 def test_iterations_and_stages_behind(target):
     ds = through(hr.data.Dataset.range(10), target).batch(4).repeat(2)
     for _ in range(2):
