@@ -22,8 +22,9 @@ from . import gfile
 from .bundle_writer import write_bundle
 from .checkpoint_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from .checkpoint_options import CheckpointOptions
-from .checkpoint_restore import CheckpointLoadStatus, InitializationOnlyStatus, Restoration
+from .checkpoint_restore import Restoration
 from .checkpoint_state import update_checkpoint_state
+from .checkpoint_status import CheckpointLoadStatus, InitializationOnlyStatus
 from .filesystems import is_remote
 from .tensor_bundle import BundleReader
 from .trackable import attribute_children, children_of, is_trackable
