@@ -210,11 +210,6 @@ def _values(buffer: Any, low: int, high: int, kind: int, most: int) -> list[Any]
     return _floats(stream, most) if kind == 2 else _ints(stream)
 
 
-def _counted(buffer: Any, low: int, high: int, kind: int) -> int:
-    """How many values a Feature has."""
-    return len(_values(buffer, low, high, kind, 1 << 62))
-
-
 def parse_row(
     buffer: Any,
     start: int,
@@ -434,8 +429,7 @@ def _feature(
     if column.kind == DENSE and len(values) != size:
         shape = ",".join(map(str, column.shape))
         raise ParseError(
-            f"{where}Can't parse serialized Example: Some {listed}_list slice was not parsed. "
-            f"It has {_counted(buffer, low, high, kind)} values, not the {size} of shape [{shape}]"
+            f"{where}Can't parse serialized Example: Some {listed}_list slice was not parsed."
             if single
             else f"{where}Number of {listed} values != expected.  Values size: {len(values)} "
             f"but output shape: [{shape}]",
