@@ -267,7 +267,10 @@ def _places():
                 and not name.startswith("_")
                 and (name not in ("get_default_memory_pool", "get_array_module", "asnumpy"))
             ):
-                yield module, name, _watched(name, form)
+                if hasattr(form, "form"):  # also for those who kept the function
+                    yield form, "form", _watched(name, form.form)
+                else:
+                    yield module, name, _watched(name, form)
     for name in ("__call__", "at", "reduce", "accumulate", "reduceat", "outer"):
         form = getattr(cupy_double.ufunc, name)
         yield cupy_double.ufunc, name, _watched(f"ufunc.{name}", form, refusable=False)
