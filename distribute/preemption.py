@@ -24,8 +24,8 @@ from ..ops.variable import Variable
 from .context import entered, get_strategy
 
 if TYPE_CHECKING:
-    from ..io.checkpoint import Checkpoint
-    from ..io.checkpoint_manager import CheckpointManager
+    from ..io.checkpoint.checkpoint import Checkpoint
+    from ..io.checkpoint.manager import CheckpointManager
 
 __all__ = ["RESTART_CODE", "PreemptionCheckpointHandler", "TerminationConfig"]
 
@@ -91,8 +91,8 @@ class PreemptionCheckpointHandler:
         checkpoint_dir: Any = None,
         termination_config: TerminationConfig | None = None,
     ):
-        from ..io.checkpoint import Checkpoint  # brings protobuf
-        from ..io.checkpoint_manager import CheckpointManager
+        from ..io.checkpoint.checkpoint import Checkpoint  # brings protobuf
+        from ..io.checkpoint.manager import CheckpointManager
 
         given = checkpoint_or_checkpoint_manager
         if isinstance(given, Checkpoint) and not checkpoint_dir:
@@ -290,7 +290,7 @@ def _strategy_of(resolver: Any, checkpoint: Checkpoint) -> Any:
     Raises:
         InvalidArgumentError: there are several workers, but no strategy can be found.
     """
-    from ..io.checkpoint_graph import ObjectGraph  # brings protobuf
+    from ..io.checkpoint.graph import ObjectGraph  # brings protobuf
 
     found = getattr(resolver, "_strategy", None)
     if found is not None:

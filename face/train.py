@@ -1,16 +1,16 @@
 """`hr.train`: checkpoints, and the messages that records hold."""
 
-from ..io.checkpoint import Checkpoint
-from ..io.checkpoint_manager import CheckpointManager
-from ..io.checkpoint_options import CheckpointOptions
-from ..io.checkpoint_reader import (
+from ..io.checkpoint.checkpoint import Checkpoint
+from ..io.checkpoint.manager import CheckpointManager
+from ..io.checkpoint.options import CheckpointOptions
+from ..io.checkpoint.reader import (
     CheckpointReader,
     CheckpointView,
     list_variables,
     load_checkpoint,
     load_variable,
 )
-from ..io.checkpoint_state import (
+from ..io.checkpoint.state import (
     checkpoints_iterator,
     get_checkpoint_state,
     latest_checkpoint,

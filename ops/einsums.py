@@ -88,9 +88,9 @@ def _explicit(equation: str, count: int) -> str:
 def pair_plan(equation: str) -> Any:
     """How to run a sum of two operands as a product: None if it does not have that form.
 
-    Whether the operands are swapped, so that the product's rows are in front in the result, too,
-    and nothing has to be transposed; how many labels are stacked, how many are rows, how many
-    are summed over; the orders of axes of both operands and of the result.
+    Whether the operands are swapped, so that the product's rows are in front in the result,
+    too, and nothing has to be transposed; how many labels are stacked, how many are rows, how
+    many are summed over; the orders of axes of both operands and of the result.
     """
     left, right = equation.split("->")
     if "." in equation:

@@ -26,8 +26,8 @@ def save_checkpoint_weights(model: Any, path: str, overwrite: bool) -> None:
     Raises:
         AlreadyExistsError: it exists and `overwrite` is False.
     """
-    from ...io.bundle_writer import bundle_exists  # brings protobuf
-    from ...io.checkpoint_state import update_checkpoint_state
+    from ...io.bundle.writer import bundle_exists  # brings protobuf
+    from ...io.checkpoint.state import update_checkpoint_state
 
     if not overwrite and bundle_exists(path):
         raise AlreadyExistsError(
@@ -54,7 +54,7 @@ def load_checkpoint_weights(model: Any, path: str) -> None:
 
 
 def _checkpoint(model: Any) -> Any:
-    from ...io.checkpoint import Checkpoint  # brings protobuf
+    from ...io.checkpoint.checkpoint import Checkpoint  # brings protobuf
 
     optimizer = getattr(model, "optimizer", None)
     return Checkpoint(model) if optimizer is None else Checkpoint(model, optimizer=optimizer)

@@ -11,7 +11,9 @@ import pytest
 
 import headrace as hr
 from headrace import train
-from headrace.io import bundle_writer, checkpoint_graph, tensor_bundle, trackable
+from headrace.io import trackable
+from headrace.io.bundle import reader as tensor_bundle, writer as bundle_writer
+from headrace.io.checkpoint import graph as checkpoint_graph
 from headrace.io.checkpoint_messages import TrackableObjectGraph
 from headrace.ops.string_array import StringArray
 
@@ -427,7 +429,7 @@ class TestManager:
 
     def test_preserves_one_in_some_hours(self, tmp_path, monkeypatch):
         clock = [1e9]
-        monkeypatch.setattr("headrace.io.checkpoint_manager.time.time", lambda: clock[0])
+        monkeypatch.setattr("headrace.io.checkpoint.manager.time.time", lambda: clock[0])
         _, manager = self.manager(tmp_path, max_to_keep=1, keep_checkpoint_every_n_hours=2)
         for _ in range(6):
             clock[0] += 3600.0

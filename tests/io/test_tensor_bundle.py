@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from headrace.io import bundle_writer, sorted_table, tensor_bundle
-from headrace.io.bundle_slices import slice_key
-from headrace.io.sorted_table import read_table, varint, write_table
+from headrace.io.bundle import reader as tensor_bundle, sorted_table, writer as bundle_writer
+from headrace.io.bundle.slices import slice_key
+from headrace.io.bundle.sorted_table import read_table, varint, write_table
 from headrace.ops.errors import DataLossError, NotFoundError, UnimplementedError
 from headrace.ops.string_array import StringArray
 

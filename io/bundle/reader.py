@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from ..ops.dtypes import DType, as_dtype
-from ..ops.errors import DataLossError, NotFoundError, UnimplementedError
-from ..ops.string_array import StringArray
-from . import gfile
-from .bundle_slices import slice_key
-from .checkpoint_messages import BundleEntry, BundleHeader
-from .crc32c import crc32c, mask
-from .file_errors import file_error
+from ...ops.dtypes import DType, as_dtype
+from ...ops.errors import DataLossError, NotFoundError, UnimplementedError
+from ...ops.string_array import StringArray
+from .. import gfile
+from ..checkpoint_messages import BundleEntry, BundleHeader
+from ..crc32c import crc32c, mask
+from ..file_errors import file_error
+from .slices import slice_key
 from .sorted_table import read_table
 
 __all__ = ["HEADER_KEY", "BundleReader", "data_path", "index_path"]

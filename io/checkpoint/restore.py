@@ -16,11 +16,11 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from ..ops.errors import DataLossError
-from .checkpoint_graph import OBJECT_GRAPH_KEY, ObjectGraph, proto_paths, value_key
-from .checkpoint_messages import TrackableObjectGraph
-from .tensor_bundle import BundleReader
-from .trackable import children_of, is_trackable, restore_values, values_of
+from ...ops.errors import DataLossError
+from ..bundle.reader import BundleReader
+from ..checkpoint_messages import TrackableObjectGraph
+from ..trackable import children_of, is_trackable, restore_values, values_of
+from .graph import OBJECT_GRAPH_KEY, ObjectGraph, proto_paths, value_key
 
 __all__ = ["Restoration", "read_graph"]
 

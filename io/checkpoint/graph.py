@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from .checkpoint_messages import TrackableObjectGraph
-from .trackable import Child, children_of, values_of
+from ..checkpoint_messages import TrackableObjectGraph
+from ..trackable import Child, children_of, values_of
 
 __all__ = ["OBJECT_GRAPH_KEY", "ObjectGraph", "escaped", "proto_paths", "value_key"]
 

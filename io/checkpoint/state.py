@@ -10,11 +10,11 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from ..ops.errors import OpError
-from . import gfile
-from .bundle_writer import bundle_exists
-from .checkpoint_messages import CheckpointState
-from .whole_file import written_whole
+from ...ops.errors import OpError
+from .. import gfile
+from ..bundle.whole_file import written_whole
+from ..bundle.writer import bundle_exists
+from ..checkpoint_messages import CheckpointState
 
 __all__ = [
     "checkpoints_iterator",

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .bundle_writer import delete_bundle
+from ..bundle.writer import delete_bundle
 from .checkpoint import Checkpoint
-from .checkpoint_options import CheckpointOptions
-from .checkpoint_state import get_checkpoint_state, update_checkpoint_state
+from .options import CheckpointOptions
+from .state import get_checkpoint_state, update_checkpoint_state
 
 __all__ = ["CheckpointManager"]
 

@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.context import current, init_scope
-from ..ops.dtypes import int64
-from ..ops.errors import NotFoundError
-from ..ops.string_array import StringArray
-from ..ops.variable import Variable
-from . import gfile
-from .bundle_writer import write_bundle
-from .checkpoint_graph import OBJECT_GRAPH_KEY, ObjectGraph
-from .checkpoint_options import CheckpointOptions
-from .checkpoint_restore import Restoration
-from .checkpoint_state import update_checkpoint_state
-from .checkpoint_status import CheckpointLoadStatus, InitializationOnlyStatus
-from .filesystems import is_remote
-from .tensor_bundle import BundleReader
-from .trackable import attribute_children, children_of, is_trackable
+from ...ops.context import current, init_scope
+from ...ops.dtypes import int64
+from ...ops.errors import NotFoundError
+from ...ops.string_array import StringArray
+from ...ops.variable import Variable
+from .. import gfile
+from ..bundle.reader import BundleReader
+from ..bundle.writer import write_bundle
+from ..filesystems import is_remote
+from ..trackable import attribute_children, children_of, is_trackable
+from .graph import OBJECT_GRAPH_KEY, ObjectGraph
+from .options import CheckpointOptions
+from .restore import Restoration
+from .state import update_checkpoint_state
+from .status import CheckpointLoadStatus, InitializationOnlyStatus
 
 __all__ = ["Checkpoint"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-from ..ops.errors import DataLossError, UnimplementedError
-from .crc32c import masked_crc32c
+from ...ops.errors import DataLossError, UnimplementedError
+from ..crc32c import masked_crc32c
 
 __all__ = ["read_table", "varint", "write_table"]
 

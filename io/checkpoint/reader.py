@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..ops.dtypes import DType
-from ..ops.errors import NotFoundError
-from ..ops.string_array import StringArray
-from . import gfile
-from .checkpoint_graph import OBJECT_GRAPH_KEY, proto_paths
-from .checkpoint_restore import read_graph
-from .checkpoint_state import latest_checkpoint
-from .tensor_bundle import BundleReader
+from ...ops.dtypes import DType
+from ...ops.errors import NotFoundError
+from ...ops.string_array import StringArray
+from .. import gfile
+from ..bundle.reader import BundleReader
+from .graph import OBJECT_GRAPH_KEY, proto_paths
+from .restore import read_graph
+from .state import latest_checkpoint
 
 __all__ = [
     "CheckpointReader",

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.dtypes import as_dtype, string
-from ..ops.errors import OpError
-from ..ops.string_array import StringArray
-from . import gfile
-from .checkpoint_messages import BundleEntry, BundleHeader
-from .crc32c import crc32c, mask
+from ...ops.dtypes import as_dtype, string
+from ...ops.errors import OpError
+from ...ops.string_array import StringArray
+from .. import gfile
+from ..checkpoint_messages import BundleEntry, BundleHeader
+from ..crc32c import crc32c, mask
+from .reader import HEADER_KEY, data_path, index_path
 from .sorted_table import varint, write_table
-from .tensor_bundle import HEADER_KEY, data_path, index_path
 from .whole_file import written_whole
 
 __all__ = ["bundle_exists", "delete_bundle", "write_bundle"]

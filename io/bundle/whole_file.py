@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from .file_errors import file_error
-from .filesystems import is_remote, local_path, open_output
+from ..file_errors import file_error
+from ..filesystems import is_remote, local_path, open_output
 
 __all__ = ["written_whole"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from .checkpoint_restore import Restoration
-from .trackable import values_of
+from ..trackable import values_of
+from .restore import Restoration
 
 __all__ = ["CheckpointLoadStatus", "InitializationOnlyStatus"]
 
