@@ -7,6 +7,9 @@ to the device (a graph would read host memory that is something else by then), p
 CuPy's own cuBLAS.
 
 Results of a capture are filled with noise: nothing has run on the device yet.
+
+It stays in one file above 500 lines because what is watched, streams and recorders share
+one state.
 """
 
 import contextlib
