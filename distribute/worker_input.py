@@ -21,7 +21,14 @@ from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
 from ..ops.errors import InvalidArgumentError, OutOfRangeError
 from .auto_shard import agree_on_seeds, shard_plan
-from .input import batch_size_of, rows_of, split_rows, split_sizes
+from .input import (
+    batch_size_of,
+    copies_to,
+    on_gpus,
+    rows_of,
+    split_rows,
+    split_sizes,
+)
 from .timeline import recorded
 from .values import DistributedValues
 
@@ -126,6 +133,29 @@ class WorkerDataset:
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def own_batches(self, change: Callable[[Any], Any] | None = None) -> Iterator[Any]:
+        """The rows of every global batch that are this worker's, changed by `change` if it is
+        given.  For a worker on a GPU they are copied there while it works on those before,
+        unless the dataset's options say otherwise."""
+        home = self._strategy.extended.home
+        fed = None
+        if home is not None and on_gpus([home]):
+            fed = self._dataset.feeding_iterator(change)
+        if fed is not None and home is not None:
+            iterator, feeding = fed
+            parts = feeding.deal(iterator, self._alone, copies_to([home]), [home])
+            return (part for (part,) in parts)
+        batches: Any = iter(self._dataset)
+        for step in (self._cut, change):
+            if step is not None:
+                batches = map(step, batches)
+        return batches
+
+    def _alone(self, batches: Iterator[Any]) -> Iterator[list[Any]]:
+        """The worker's rows of each batch, as the only part."""
+        cut = self._cut
+        return ([batch if cut is None else cut(batch)] for batch in batches)
 
     def __iter__(self) -> Iterator[Any]:
         if current.trace is not None:

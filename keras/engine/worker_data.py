@@ -58,12 +58,7 @@ class WorkerAdapter(DataAdapter):
         me = self._communicator
         if self._part is None:
             return in_step(map(own_rows(me.size, me.rank), self._whole.epoch()), me)
-        weigh = getattr(self._whole, "_weigh", None)
-        batches: Any = iter(self._part._dataset)
-        for change in (self._part._cut, weigh):
-            if change is not None:
-                batches = map(change, batches)
-        return in_step(batches, me)
+        return in_step(self._part.own_batches(getattr(self._whole, "_weigh", None)), me)
 
     def on_epoch_end(self) -> None:
         """See `DataAdapter.on_epoch_end`."""

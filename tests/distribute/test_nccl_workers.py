@@ -124,6 +124,23 @@ def test_what_a_worker_exchanges():
         assert workers(work) == [([0, 1, 0, 1, 2], [0.5, 0.5], 3.0, [0, 1])] * 2
 
 
+def test_a_workers_rows_are_copied_to_its_gpu_ahead():
+    def work(strategy, rank):
+        data = hr.data.Dataset.from_tensor_slices(X).batch(8)
+        part = strategy.experimental_distribute_dataset(data)
+        found = [(batch.device[-5:], batch.numpy()) for batch in part.own_batches()]
+        doubled = [batch.numpy() for batch in part.own_batches(lambda batch: batch * 2.0)]
+        return found, doubled
+
+    with doubled_gpus(2):
+        for rank, (found, doubled) in enumerate(workers(work)):
+            assert [name for name, _ in found] == [f"GPU:{rank}"] * 5
+            for i, (_, rows) in enumerate(found):
+                own = X[8 * i + 4 * rank : 8 * i + 4 * rank + 4]
+                np.testing.assert_array_equal(rows, own)
+                np.testing.assert_array_equal(doubled[i], own * 2)
+
+
 def test_workers_that_differ_are_an_error_before_anything_is_queued():
     def work(strategy, rank):
         x = hr.ones([2 + rank])
