@@ -150,6 +150,13 @@ class CupyRecorder(Recorder):
 
         return allocate
 
+    def order(self, last: Any) -> Any:
+        """See `Recorder.order`."""
+        stream = self._cupy.cuda.get_current_stream()
+        if last is not None and last.ptr != stream.ptr:
+            stream.wait_event(last.record())
+        return stream
+
     def launch(self, recorded: Any) -> None:
         """See `Recorder.launch`."""
         recorded.graph.launch(self._cupy.cuda.get_current_stream())

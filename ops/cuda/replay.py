@@ -90,6 +90,11 @@ class Recorder(ABC):
     def is_at(self, held: Any, array: Any) -> bool:
         """Whether an array is all of that memory."""
 
+    def order(self, last: Any) -> Any:
+        """The current stream, which waits for what is queued on `last` if that is another one;
+        None where there is only one."""
+        return None
+
     def bring_back(self, held: Any, array: Any) -> None:
         """Queue a copy into that memory if the array is elsewhere.
 
@@ -112,7 +117,10 @@ class _Recording:
         memory: of the variables, in their order, as `Recorder.hold` gives it.
         notes: what it draws and keeps.
         arrays: weak references to the arrays of that memory that variables have, or None.
+        stream: where it was launched last.
     """
+
+    stream: Any = None
 
     def __init__(
         self,
@@ -226,6 +234,8 @@ class Replay:
 
     def _replay(self, found: _Recording, arrays: Sequence[Any]) -> list[Any]:
         recorder = self._recorder
+        # On another stream it may read its inputs, or write its results, still.
+        found.stream = recorder.order(found.stream)
         for to, source in zip(found.inputs, arrays, strict=True):
             recorder.copy(to, source)
         for place, v in enumerate(self._variables):

@@ -488,7 +488,7 @@ def capturing_cupy():
     cuda = cupy_double.cupy.cuda
     cupy.cuda = types.SimpleNamespace(
         Stream=CaptureStream, Event=lambda disable_timing: object(),
-        get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None, ptr=0),
         using_allocator=cuda.using_allocator, get_allocator=cuda.get_allocator,
         alloc=lambda size: cuda.get_allocator()(size),
         PythonFunctionAllocator=cupy_double_cuda.PythonFunctionAllocator,

@@ -385,3 +385,66 @@ def test_allocators_write_down_and_serve():
     assert buffers[0].last < buffers[1].first
     room, serve = arena_allocator(Places(buffers), cupy)
     assert [serve(300), serve(0), serve(200)] == [room.ptr, 0, room.ptr]
+
+
+class LateStreams(ListRecorder):
+    """Two streams whose work is put off until `run`, and then done by turns."""
+
+    def __init__(self):
+        super().__init__()
+        self.now, self.queues, self.done = 0, ([], []), [0, 0]
+
+    def do(self, work):
+        if self.recording is not None:
+            self.recording.append(work)
+        else:
+            self.queues[self.now].append(work)
+
+    def launch(self, recorded):
+        self.queues[self.now].extend(recorded)
+
+    def duplicate(self, array):
+        made = np.ndarray(array.shape, array.dtype, bytearray(array.nbytes))
+        self.queues[self.now].append(lambda: np.copyto(made, array))
+        return made
+
+    def order(self, last):
+        if last not in (None, self.now):
+            self.queues[self.now].append((last, len(self.queues[last])))
+        return self.now
+
+    def run(self):
+        while self.done != [len(queue) for queue in self.queues]:
+            for stream in (1, 0):
+                left = self.queues[stream][self.done[stream] :]
+                if not left or (isinstance(left[0], tuple) and self.waits(*left[0])):
+                    continue
+                self.done[stream] += 1
+                if not isinstance(left[0], tuple):
+                    left[0]()
+
+    def waits(self, stream, count):
+        return self.done[stream] < count
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=12))
+def test_calls_on_several_streams_do_not_get_in_each_others_way(streams):
+    recorder = LateStreams()
+
+    def double(x):
+        out = np.full_like(x, np.nan)
+        recorder.do(lambda: np.multiply(x, 2, out=out))
+        return [out]
+
+    fn = replay.Replay(double, [], recorder)
+    for _ in range(replay.WARM_CALLS + 1):
+        fn(np.ones(3, "f4"))
+        recorder.run()
+    found = []
+    for k, stream in enumerate(streams):
+        recorder.now = stream
+        found.append(fn(np.full(3, k, "f4"))[0])
+    recorder.run()
+    assert fn.replays == 1 + len(streams)
+    for k, array in enumerate(found):
+        np.testing.assert_array_equal(array, np.full(3, 2 * k, "f4"))
