@@ -74,6 +74,7 @@ BENCHES = [
     _steps("transformer", 120),
     _steps("resnet50", 150),
     _bench("input", 90, "gpu_input.py"),
+    _bench("one_rank", 60, "gpu_one_rank.py"),
 ]
 
 

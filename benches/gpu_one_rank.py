@@ -1,6 +1,6 @@
 """One GPU alone with NCCL: what a rank of many does, without the others.
 
-    python benches/scaling/gpu_one_rank.py --trace trace.json
+    python benches/gpu_one_rank.py --trace trace.json
 
 An MLP is trained from a dataset.  Its batches are copied on one stream, its steps computed on
 another, and its gradients reduced by NCCL, in buckets and with one rank, on a third.  Events on
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from gpu_device import cupy_or_exit, describe, measured, write
 
 import headrace as hr
 from headrace import keras
@@ -173,11 +172,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=20)
     given = parser.parse_args()
-    try:
-        load_nccl("this bench")
-    except ImportError as error:
-        sys.exit(f"gpu_one_rank: {error}")
-    print(json.dumps(measure(given.width, given.layers, given.rows, given.steps, given.trace)))
+    cupy = cupy_or_exit()
+    found = measure(given.width, given.layers, given.rows, given.steps, given.trace)
+    job = f"NCCL with one rank, MLP of {given.layers} x {given.width}"
+    write("one_rank", [measured(job, *one) for one in found.items()], describe(cupy))
 
 
 if __name__ == "__main__":
