@@ -19,7 +19,6 @@ import numpy as np
 from ..ops.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    OutOfRangeError,
     UnimplementedError,
 )
 from ..ops.sparse_tensor import SparseTensor
@@ -35,7 +34,7 @@ from .iterator_checkpoint import (
     state_of_text,
 )
 from .node import Node
-from .optional import Optional
+from .optional import GetsNext
 from .stacked_columns import StackedColumns
 from .stage import Context, Stage, State, build_stage
 from .stats import PipelineStats, Run
@@ -234,7 +233,7 @@ class RawIterator:
             self.close()
 
 
-class Iterator(RawIterator):
+class Iterator(RawIterator, GetsNext):
     """Elements as nested structures of tensors; made by ``iter(dataset)``.
 
     >>> import headrace as hr
@@ -244,23 +243,6 @@ class Iterator(RawIterator):
 
     def _elements(self, block: Block) -> list[Any]:
         return packed(block, _tensor_rows, Tensor.of_all)
-
-    def get_next(self) -> Any:
-        """The next element.
-
-        Raises:
-            OutOfRangeError: there is none.
-        """
-        try:
-            return next(self)
-        except StopIteration:
-            raise OutOfRangeError("End of sequence") from None
-
-    def get_next_as_optional(self) -> Optional:
-        """The next element as an `Optional`, which is empty at the end."""
-        for element in self:
-            return Optional(self.element_spec, element)
-        return Optional.empty(self.element_spec)
 
     @property
     def _type_spec(self) -> IteratorSpec:

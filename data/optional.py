@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..ops import nest
-from ..ops.errors import InvalidArgumentError
+from ..ops.errors import InvalidArgumentError, OutOfRangeError
 from ..ops.tensor import Tensor
 from ..ops.tensor_spec import TypeSpec
 from .values import Components, from_raw
 
-__all__ = ["Optional", "OptionalSpec"]
+__all__ = ["GetsNext", "Optional", "OptionalSpec"]
 
 
 class Optional:
@@ -96,3 +96,33 @@ class OptionalSpec(TypeSpec):
 
     def __repr__(self) -> str:
         return f"OptionalSpec({self._element_spec!r})"
+
+
+class GetsNext:
+    """The methods by which TensorFlow's iterators give their elements."""
+
+    @property
+    def element_spec(self) -> Any:
+        """The nested specs of an element."""
+        raise NotImplementedError
+
+    def __next__(self) -> Any:
+        raise NotImplementedError
+
+    def get_next(self) -> Any:
+        """The next element.
+
+        Raises:
+            OutOfRangeError: there is none.
+        """
+        try:
+            return next(self)
+        except StopIteration:
+            raise OutOfRangeError("End of sequence") from None
+
+    def get_next_as_optional(self) -> Optional:
+        """The next element as an `Optional`, which is empty at the end."""
+        try:
+            return Optional(self.element_spec, next(self))
+        except StopIteration:
+            return Optional.empty(self.element_spec)

@@ -13,12 +13,12 @@ from ..data.iterator_checkpoint import (
     state_of_text,
 )
 from ..data.node import Node
-from ..data.optional import Optional
+from ..data.optional import GetsNext
 from ..data.transforms.batch import BatchNode
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current, placing
 from ..ops.devices import HOST
-from ..ops.errors import InvalidArgumentError, OutOfRangeError, UnimplementedError
+from ..ops.errors import InvalidArgumentError, UnimplementedError
 from ..ops.sparse_layout import slice as sparse_slice
 from ..ops.sparse_tensor import SparseTensor
 from .timeline import recorded
@@ -127,7 +127,7 @@ def copies_to(places: Sequence[int | None]) -> list[DeviceCopies | None]:
     return [None if p is None or p == HOST else CupyCopies(p) for p in places]
 
 
-class DistributedIterator:
+class DistributedIterator(GetsNext):
     """The batches of one pass over a distributed dataset, a distributed value for each.
 
     A checkpoint holds its position, unless batches are copied to GPUs ahead of the steps.
@@ -165,24 +165,6 @@ class DistributedIterator:
             raise RunsReplicas("a distributed dataset is iterated over from Python")
         with recorded("input", "next batch"):
             return regroup(next(self._parts))
-
-    def get_next(self) -> Any:
-        """The next batch.
-
-        Raises:
-            OutOfRangeError: there is none.
-        """
-        try:
-            return next(self)
-        except StopIteration:
-            raise OutOfRangeError("End of sequence") from None
-
-    def get_next_as_optional(self) -> Any:
-        """An `Optional` of the next batch, empty at the end."""
-        try:
-            return Optional.from_value(next(self))
-        except StopIteration:
-            return Optional.empty(self._spec)
 
     # -- checkpoints of objects -----------------------------------------------------------
 

@@ -16,10 +16,11 @@ from ..data.iterator_checkpoint import (
     refuse_foreign_state,
     state_of_text,
 )
+from ..data.optional import GetsNext
 from ..data.options import AutoShardPolicy
 from ..ops import api as hr, nest
 from ..ops.context import RunsReplicas, current
-from ..ops.errors import InvalidArgumentError, OutOfRangeError
+from ..ops.errors import InvalidArgumentError
 from .auto_shard import agree_on_seeds, shard_plan
 from .input import (
     batch_size_of,
@@ -171,7 +172,7 @@ class WorkerDataset:
         return in_step(batches, self._strategy.extended.communicator)
 
 
-class WorkerIterator:
+class WorkerIterator(GetsNext):
     """A worker's batches of one pass over a `WorkerDataset`.
 
     A checkpoint holds the position of every worker.  Restored on another number of workers it
@@ -202,17 +203,6 @@ class WorkerIterator:
         batch = next(self._batches)
         self._steps += 1
         return batch.values[0]
-
-    def get_next(self) -> Any:
-        """The next batch.
-
-        Raises:
-            OutOfRangeError: there is none.
-        """
-        try:
-            return next(self)
-        except StopIteration:
-            raise OutOfRangeError("End of sequence") from None
 
     # -- checkpoints of objects -----------------------------------------------------------
 

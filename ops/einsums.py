@@ -9,6 +9,7 @@ operand) goes to NumPy's own einsum.
 from __future__ import annotations
 
 import functools
+import math
 import string
 from typing import Any
 
@@ -117,10 +118,12 @@ def pair_plan(equation: str) -> Any:
     return swapped, len(stack), len(rows), len(inner), perm_a, perm_b, perm_out
 
 
-def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
+def as_product(equation: str, x: Any, y: Any) -> Any:
+    """A sum of two operands as one product: both as stacks of matrices, views where that can
+    be, then the shape of the result and the order of its axes; None if it is no product."""
     plan = pair_plan(equation)
     left = equation.split("->")[0].split(",")
-    if plan is None or x.dtype.kind in "iu" or x.ndim != len(left[0]) or y.ndim != len(left[1]):
+    if plan is None or x.ndim != len(left[0]) or y.ndim != len(left[1]):
         return None
     swapped, stack, rows, inner, perm_a, perm_b, perm_out = plan
     if swapped:
@@ -129,11 +132,19 @@ def _pair(xp: Any, equation: str, x: Any, y: Any) -> Any:
     s, m, k = x.shape[:stack], x.shape[stack : stack + rows], x.shape[stack + rows :]
     n = y.shape[stack + inner :]
     if y.shape[: stack + inner] != s + k:
+        return None  # an axis of one that is repeated, or an error
+    x = x.reshape((*s, math.prod(m), math.prod(k)))
+    y = y.reshape((*s, math.prod(k), math.prod(n)))
+    return x, y, (*s, *m, *n), perm_out
+
+
+def _pair(equation: str, x: Any, y: Any) -> Any:
+    found = None if x.dtype.kind in "iu" else as_product(equation, x, y)
+    if found is None:
         return None  # NumPy finds the words, or broadcasts
-    size = [int(np.prod(d, dtype=np.int64)) for d in (m, k, n)]
-    x, y = x.reshape((*s, size[0], size[1])), y.reshape((*s, size[1], size[2]))
-    out = gemm(x, y) if not s and _plain(x) and _plain(y) else matrix_product(x, y)
-    return out.reshape((*s, *m, *n)).transpose(perm_out)
+    x, y, shape, order = found
+    out = gemm(x, y) if x.ndim == 2 and _plain(x) and _plain(y) else matrix_product(x, y)
+    return out.reshape(shape).transpose(order)
 
 
 def _plain(x: Any) -> bool:
@@ -148,7 +159,7 @@ def _einsum_impl(*arrays: Any, equation: str) -> Any:
         arrays = tuple(a.astype(np.float32) for a in arrays)
     out = None
     if len(arrays) == 2:
-        out = _pair(xp, equation, *arrays)
+        out = _pair(equation, *arrays)
     if out is None:
         out = xp.einsum(equation, *arrays, optimize=len(arrays) > 2)
     return out.astype(dtype) if small else xp.asarray(out)

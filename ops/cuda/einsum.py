@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..einsums import pair_plan
+from ..einsums import as_product
 from . import gemm
 
 __all__ = ["einsum"]
@@ -18,23 +18,13 @@ __all__ = ["einsum"]
 
 def einsum(*arrays: Any, equation: str) -> Any:
     """The sum; NotImplemented for what is no product that cuBLASLt does."""
-    if len(arrays) != 2:
+    if len(arrays) != 2 or not all(a.size for a in arrays):
         return NotImplemented
-    x, y = arrays
-    plan = pair_plan(equation)
-    labels = equation.split("->")[0].split(",")
-    if plan is None or (x.ndim, y.ndim) != tuple(map(len, labels)) or not (x.size and y.size):
+    found = as_product(equation, *arrays)
+    if found is None:
         return NotImplemented
-    swapped, stack, rows, inner, perm_x, perm_y, perm_out = plan
-    if swapped:
-        x, y = y, x
-    x, y = x.transpose(perm_x), y.transpose(perm_y)
-    s, m, k = x.shape[:stack], x.shape[stack : stack + rows], x.shape[stack + rows :]
-    n = y.shape[stack + inner :]
-    if y.shape[: stack + inner] != s + k:
-        return NotImplemented  # an axis of one that is repeated, or an error
-    together = [math.prod(s)] if s else []
-    left = x.reshape((*together, math.prod(m), math.prod(k)))
-    right = y.reshape((*together, math.prod(k), math.prod(n)))
-    out = gemm.matmul(left, right)
-    return out if out is NotImplemented else out.reshape((*s, *m, *n)).transpose(perm_out)
+    x, y, shape, order = found
+    together = [math.prod(x.shape[:-2])] if x.ndim > 2 else []  # one axis of a stack
+    x, y = (a.reshape((*together, *a.shape[-2:])) for a in (x, y))
+    out = gemm.matmul(x, y)
+    return out if out is NotImplemented else out.reshape(shape).transpose(order)
