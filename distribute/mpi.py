@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["START_S", "Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
+__all__ = ["Watch", "abort_on_error", "load_mpi", "started_by_mpiexec"]
 
 # What launchers set in the environment of the processes they start.
 _LAUNCHERS = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
 
-START_S = 300.0
+_START_S = 300.0
 _PASSED_ON_S = 1.0  # what the launcher has to forward a process's last words
 
 
@@ -44,21 +44,22 @@ def wait_for_all_ranks_to_start_mpi() -> Any:
 
 
 @functools.cache
-def load_mpi(timeout_s: float = START_S) -> Any:
+def load_mpi() -> Any:
     """The module `mpi4py.MPI`; loading it connects the processes.
 
-    Args:
-        timeout_s: how long to wait for the others to do the same.  MPI waits for ever where one
-            has ended before, and runs no Python meanwhile: a timer in C ends this process then
-            and prints where it stands.
+    MPI waits for ever where one has ended before, and runs no Python meanwhile: after five
+    minutes, or ``HEADRACE_MPI_START_S`` seconds, a timer in C ends this process and prints
+    where it stands.
 
     Raises:
         ImportError: it is not installed; says what to install.
         RuntimeError: the MPI library does not support threads.
     """
+    launched = started_by_mpiexec()
     try:
-        if started_by_mpiexec():
-            faulthandler.dump_traceback_later(timeout_s, exit=True)
+        if launched:
+            limit_s = float(os.environ.get("HEADRACE_MPI_START_S", _START_S))
+            faulthandler.dump_traceback_later(limit_s, exit=True)
         MPI = wait_for_all_ranks_to_start_mpi()
     except (ImportError, RuntimeError) as error:
         raise ImportError(
@@ -67,7 +68,8 @@ def load_mpi(timeout_s: float = START_S) -> Any:
             "mpich library and launcher)"
         ) from error
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        if launched:
+            faulthandler.cancel_dump_traceback_later()
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise RuntimeError(
             "MultiWorkerMirroredStrategy needs an MPI library that supports threads "

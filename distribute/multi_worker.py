@@ -31,7 +31,7 @@ from .compiled_steps import CompiledSteps
 from .context import entered
 from .cross_device_ops import moved
 from .devices import brought, current_on
-from .mpi import START_S, abort_on_error, load_mpi, started_by_mpiexec
+from .mpi import abort_on_error, load_mpi, started_by_mpiexec
 from .mpi_communicator import MpiCommunicator
 from .nccl import NcclLinks
 from .nccl_communicator import MpiBoard, NcclCommunicator
@@ -268,7 +268,7 @@ class MultiWorkerMirroredStrategy(Strategy):
         communication_options: CommunicationOptions | None = None,
     ):
         options = communication_options or CommunicationOptions()
-        mpi = load_mpi(options.timeout_seconds or START_S)
+        mpi = load_mpi()
         world = mpi.COMM_WORLD
         abort_on_error(world)
         if cluster_resolver is None and os.environ.get("TF_CONFIG"):
