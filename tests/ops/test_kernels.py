@@ -35,8 +35,10 @@ def threads(request, monkeypatch):
         monkeypatch.setattr("headrace.ops.kernels.calls._SERIAL_WORK", 0)
 
 
-def close(got, want, tolerance):
-    scale = np.abs(want).max(initial=1e-6)
+def close(got, want, tolerance, least=1e-6):
+    """Within `tolerance` of the largest number, or of `least`: a sum of many terms that happens to
+    be near zero is no more exact than its terms."""
+    scale = np.abs(want).max(initial=least)
     np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=tolerance)
 
 
@@ -309,7 +311,7 @@ def test_recurrent_layers(batch, steps, features, vectors, for_inputs, kind, see
     assert [call.args for call in asked.call_args_list] == [
         (f"{kind}_forward",), (f"{kind}_backward",)]  # fmt: skip
     for mine, plain in zip(got, everything([a.astype(np.float64) for a in given]), strict=True):
-        close(mine, plain, 1e-5)
+        close(mine, plain, 1e-5, least=0.25)  # sums of up to 400 products of some tenths
 
 
 def test_large_weights_and_masks_are_left_to_the_schedule():
