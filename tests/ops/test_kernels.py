@@ -36,8 +36,8 @@ def threads(request, monkeypatch):
 
 
 def close(got, want, tolerance, least=1e-6):
-    """Within `tolerance` of the largest number, or of `least`: a sum of many terms that happens to
-    be near zero is no more exact than its terms."""
+    """Within `tolerance` of the largest number, or of `least`: a sum of many terms that happens
+    to be near zero is no more exact than its terms."""
     scale = np.abs(want).max(initial=least)
     np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=tolerance)
 
