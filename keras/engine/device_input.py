@@ -65,7 +65,7 @@ def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
     if isinstance(batches, _Fed):
         return batches.iterator.peek(), batches
     first = next(batches)
-    return first, _Peeked(first, batches)
+    return first, _Behind([first], batches)
 
 
 def through_ring(batches: Iterator[Any], model: Any) -> Iterator[Any]:
@@ -141,18 +141,18 @@ class _Fed:
         return next(self.iterator)
 
 
-class _Peeked:
+class _Behind:
     """A batch that was looked at, and those behind it.
 
     Attributes:
-        first: the batch; in a list, empty when it was given.
+        first: the batch in a list, which is empty when it was given.
         rest: the others.
     """
 
-    def __init__(self, first: Any, rest: Iterator[Any]):
-        self.first, self.rest = [first], rest
+    def __init__(self, first: list[Any], rest: Iterator[Any]):
+        self.first, self.rest = first, rest
 
-    def __iter__(self) -> _Peeked:
+    def __iter__(self) -> _Behind:
         return self
 
     def __next__(self) -> Any:
@@ -163,7 +163,7 @@ def _raw_batches(batches: Iterator[Any]) -> tuple[Iterator[Any], bool] | None:
     """The batches as raw arrays on the host, and whether they may be taken ahead; None where
     they cannot be had."""
     first: list[Any] = []
-    if isinstance(batches, _Peeked):
+    if isinstance(batches, _Behind):
         first = [nest.map_structure(_raw, each) for each in batches.first]
         batches = batches.rest
     if isinstance(batches, ArrayBatches):
@@ -173,19 +173,6 @@ def _raw_batches(batches: Iterator[Any]) -> tuple[Iterator[Any], bool] | None:
     if isinstance(batches, ConvertedBatches):
         return _Behind(first, _converted(batches)), False
     return None
-
-
-class _Behind:
-    """Batches, some of them first."""
-
-    def __init__(self, first: list[Any], rest: Iterator[Any]):
-        self._first, self._rest = first, rest
-
-    def __iter__(self) -> _Behind:
-        return self
-
-    def __next__(self) -> Any:
-        return self._first.pop() if self._first else next(self._rest)
 
 
 def _converted(batches: ConvertedBatches) -> Iterator[Any]:
