@@ -88,7 +88,8 @@ def rows_of(batch: Any) -> int:
         if rows is not None and found != rows:
             raise InvalidArgumentError(
                 "all components of a global batch must have the same number of rows, got "
-                f"{rows} and {found}"
+                f"{rows} and {found}; if the dataset is not batched, call "
+                ".batch(global_batch_size)"
             )
         rows = found
     if rows is None:
